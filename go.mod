@@ -1,0 +1,3 @@
+module github.com/apponly/apponly
+
+go 1.26.0
