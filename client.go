@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: MIT
+
+package apponly
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/apponly/apponly/cloud"
+)
+
+// A Client gets app-only access tokens for one app in one tenant. It is safe
+// for concurrent use by any number of goroutines, holds no connection and no
+// goroutine of its own, and needs no Close.
+//
+// Tokens live in a [Cache] that clients of equal identity share, so a Client
+// may as well be built once per process as once per job.
+type Client struct {
+	cfg *config
+	// first is the entry of the first scope asked for. Most clients use one,
+	// and a hit then needs no table.
+	first  atomic.Pointer[entry]
+	tenant string
+}
+
+// config is what all views of a client share. It does not change after New,
+// apart from the atomics and what views guards.
+type config struct {
+	key     spaceKey
+	space   atomic.Pointer[space] // the key interned; a hint, see Cache.look
+	cache   *Cache
+	source  source
+	root    *Client
+	allowed []string // tenants besides the client's own; "*" for any
+
+	clientID      string
+	flightTimeout time.Duration
+	logger        *slog.Logger
+
+	// viewsMu guards writes to views.
+	viewsMu sync.Mutex
+	views   table[string, Client, *Client]
+}
+
+// Options are the settings of a [Client] that have a default. nil is fine, and
+// so is any zero field.
+type Options struct {
+	// Cloud is the Entra cloud, [cloud.Public] by default.
+	Cloud cloud.Cloud
+
+	// AllowedTenants are the tenants, by GUID or domain name, that
+	// [Client.Tenant] and tokens for Azure SDK clients may name besides the
+	// client's own; "*" allows any. None by default: a tenant taken from a
+	// request must not decide by itself where this app proves who it is.
+	AllowedTenants []string
+
+	// Cache keeps the tokens, [DefaultCache] by default.
+	Cache *Cache
+
+	// HTTPClient carries token requests. By default the process has one with
+	// the proxy of the environment, TLS 1.2 or later and HTTP/2 with pings.
+	// Redirects are never followed, whatever its policy says. It is part of a
+	// token's cache key: keep one, do not build one per Client.
+	HTTPClient *http.Client
+
+	// CAE declares the client capability "cp1" for every token of this client:
+	// Entra may then revoke a token early and the API answer with a claims
+	// challenge, in return for tokens that last about a day. [Transport] and
+	// [Client.TokenCredential] answer challenges; who calls [Client.Token] must
+	// hand them to [Client.TokenFor]. See
+	// https://learn.microsoft.com/entra/identity-platform/claims-challenge.
+	CAE bool
+
+	// Logger gets one record per trip to the network. nil is silent.
+	Logger *slog.Logger
+}
+
+func (o *Options) orDefault() *Options {
+	if o == nil {
+		return &Options{}
+	}
+	return o
+}
+
+func (o *Options) cache() *Cache {
+	if o.Cache == nil {
+		return DefaultCache()
+	}
+	return o.Cache
+}
+
+func (o *Options) logger() *slog.Logger {
+	if o.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.Logger
+}
+
+// Time limits of one trip to the network, retries included.
+const (
+	entraFlightTimeout = 30 * time.Second
+	// Managed identity endpoints are asked for patience: IMDS answers 410 for
+	// up to 70 s while it is being updated.
+	azureFlightTimeout = 2 * time.Minute
+)
+
+// New returns a client for the app clientID, a GUID, in tenantID, a GUID or
+// domain name, that proves who it is with cred. opts may be nil.
+//
+// It performs no I/O. Everything that can be found wrong without I/O is
+// reported at once, joined: errors.Is(err, [ErrTenantNotFound]) and the like
+// tell which.
+func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, error) {
+	o := opts.orDefault()
+	tenant, tenantErr := checkTenant(tenantID)
+	app, appErr := checkClientID(clientID)
+	allowed, allowedErr := checkAllowed(o.AllowedTenants)
+	var credErr error
+	if cred == nil {
+		credErr = faultf(ErrCredentialMissing, "apponly: credential is nil")
+	} else {
+		credErr = cred.check()
+	}
+	if err := errors.Join(tenantErr, appErr, credErr, o.Cloud.Validate(), allowedErr); err != nil {
+		return nil, err
+	}
+	cfg := &config{
+		key:           spaceKey{cloud: o.Cloud, clientID: app, credential: cred.identity(), cp1: o.CAE, http: o.HTTPClient},
+		cache:         o.cache(),
+		allowed:       allowed,
+		clientID:      app,
+		flightTimeout: entraFlightTimeout,
+		logger:        o.logger(),
+	}
+	cfg.source = &entraSource{cloud: o.Cloud, clientID: app, credential: cred, cp1: o.CAE, http: o.HTTPClient}
+	cfg.root = &Client{cfg: cfg, tenant: tenant}
+	return cfg.root, nil
+}
+
+// Token returns an access token for scope, "<resource>/.default".
+//
+// A token in the cache is returned at once, without lock, allocation or I/O,
+// even if a refresh runs behind it or fails. Otherwise Token waits for the one
+// request that is under way for this key, or for ctx, whichever ends first.
+//
+// The error is an [*Error] if there is no token to be had, and errors.Is both
+// ctx.Err() and context.Cause(ctx) if ctx ended first.
+func (c *Client) Token(ctx context.Context, scope string) (Token, error) {
+	if e := c.first.Load(); e != nil && e.scope == scope {
+		if t := e.hit(c.cfg.cache); t != nil {
+			return Token{t}, nil
+		}
+	} else if e := c.cfg.cache.find(c.cfg.space.Load(), c.tenant, scope); e != nil {
+		if t := e.hit(c.cfg.cache); t != nil {
+			return Token{t}, nil
+		}
+	}
+	return c.cfg.cache.get(ctx, c, scope)
+}
+
+// A TokenRequest asks for a token that the cached one may not be. The zero
+// value of every field but Scope asks for nothing special.
+type TokenRequest struct {
+	// Scope is "<resource>/.default".
+	Scope string
+	// Claims is the decoded JSON of a claims challenge. Without Rejected it
+	// means that the token in the cache was refused, unless that one was
+	// obtained with the same claims.
+	Claims string
+	// Rejected is the token that the resource refused. If the cached one is
+	// another by now, that is the answer.
+	Rejected Token
+	// Force asks Entra even if a token is fresh or a refusal is remembered, for
+	// after a role was granted or an administrator consented.
+	Force bool
+}
+
+// TokenFor is [Client.Token] for a request that may ask past the cache. Callers
+// with the same need share one request, and such requests are at least 10
+// seconds apart for each scope, more while what they bring is rejected in turn.
+// In between the cached token is the answer, or the remembered error.
+//
+// The cached token stays where it is if nothing better can be had.
+func (c *Client) TokenFor(ctx context.Context, req TokenRequest) (Token, error) {
+	if req.Claims == "" && req.Rejected.IsZero() && !req.Force {
+		return c.Token(ctx, req.Scope)
+	}
+	if req.Claims != "" {
+		var object map[string]json.RawMessage
+		if json.Unmarshal([]byte(req.Claims), &object) != nil {
+			return Token{}, &Error{
+				Kind: ErrRequestMalformed, TenantID: c.tenant, ClientID: c.cfg.clientID, Scope: req.Scope,
+				reason: "claims must be a JSON object, decoded from base64",
+			}
+		}
+	}
+	return c.cfg.cache.getPast(ctx, c, req)
+}
+
+// Tenant returns the view of the client for another tenant: the same app,
+// credential and cache. The same ID gives the same view, without a lock or an
+// allocation, so there is no need to keep it. Views are forgotten as the cache
+// forgets tokens, which costs nothing but making them again.
+//
+// The tenant must be the client's own or allowed by [Options.AllowedTenants],
+// else the error is [ErrTenantNotAllowed].
+func (c *Client) Tenant(tenantID string) (*Client, error) {
+	cfg := c.cfg
+	if tenantID == cfg.root.tenant {
+		return cfg.root, nil
+	}
+	if v := cfg.views.get(maphashString(tenantID), tenantID); v != nil {
+		return v, nil
+	}
+	if _, ok := cfg.source.(*azureSource); ok {
+		return nil, faultf(ErrTenantNotAllowed, "apponly: a client from a TokenCredential has no tenant to change: managed identity ignores it")
+	}
+	tenant, err := checkTenant(tenantID)
+	if err != nil {
+		return nil, err
+	}
+	if tenant == cfg.root.tenant {
+		return cfg.root, nil
+	}
+	if !slices.Contains(cfg.allowed, tenant) && !slices.Contains(cfg.allowed, "*") {
+		return nil, faultf(ErrTenantNotAllowed, "apponly: tenant %s is not among Options.AllowedTenants", tenant)
+	}
+	return cfg.view(strings.Clone(tenant)), nil
+}
+
+func (cfg *config) view(tenant string) *Client {
+	cfg.viewsMu.Lock()
+	defer cfg.viewsMu.Unlock()
+	hash := maphashString(tenant)
+	if v := cfg.views.get(hash, tenant); v != nil {
+		return v
+	}
+	if cfg.views.live >= cfg.cache.max {
+		old, _ := cfg.views.random()
+		cfg.views.remove(maphashString(old.tenant), old)
+	}
+	v := &Client{cfg: cfg, tenant: tenant}
+	cfg.views.put(hash, v)
+	return v
+}
+
+func (c *Client) matches(tenant string) bool { return c.tenant == tenant }
+
+// TenantID returns the tenant of this view, lower-cased; "" for a client from
+// [FromTokenCredential].
+func (c *Client) TenantID() string { return c.tenant }
+
+// ClientID returns the app's client ID, lower-cased; "" for a client from
+// [FromTokenCredential].
+func (c *Client) ClientID() string { return c.cfg.clientID }
+
+// failure makes the error of a flight one that can be shared: an *Error that
+// says who asked for what.
+func (c *Client) failure(err error, scope string) *Error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = unreachable(err)
+	}
+	e.TenantID, e.ClientID, e.Scope = c.tenant, c.cfg.clientID, scope
+	return e
+}
+
+// checkTenant returns the canonical form of a tenant: a GUID or a domain name
+// of two labels or more, in lower case. Everything else is refused before a URL
+// is built of it: "../x" would change the path, and MSAL gives "adfs" and
+// "dstsv2" another meaning.
+func checkTenant(id string) (string, error) {
+	tenant := strings.ToLower(id)
+	switch {
+	case id == "":
+		return "", faultf(ErrTenantNotFound, "apponly: tenant ID is empty")
+	case isGUID(tenant), isDomain(tenant):
+		return tenant, nil
+	case tenant == "common", tenant == "organizations", tenant == "consumers":
+		return "", faultf(ErrAuthorityInvalid, "apponly: tenant ID %q stands for any tenant: an app-only token needs one tenant", id)
+	case tenant == "adfs", tenant == "dstsv2":
+		return "", faultf(ErrAuthorityInvalid, "apponly: tenant ID %q is another kind of authority, which is not supported", id)
+	default:
+		return "", faultf(ErrTenantNotFound, "apponly: tenant ID %q is neither a GUID nor a domain name", clean(id, 100))
+	}
+}
+
+func checkClientID(id string) (string, error) {
+	switch lower := strings.ToLower(id); {
+	case id == "":
+		return "", faultf(ErrAppNotFound, "apponly: client ID is empty")
+	case isGUID(lower):
+		return lower, nil
+	default:
+		return "", faultf(ErrAppNotFound, "apponly: client ID %q is not a GUID: it is the application (client) ID of the app registration", clean(id, 100))
+	}
+}
+
+func checkAllowed(tenants []string) ([]string, error) {
+	var allowed []string
+	var errs []error
+	for _, id := range tenants {
+		if id == "*" {
+			allowed = append(allowed, id)
+			continue
+		}
+		tenant, err := checkTenant(id)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("allowed tenants: %w", err))
+			continue
+		}
+		allowed = append(allowed, tenant)
+	}
+	return allowed, errors.Join(errs...)
+}
+
+// checkScope demands what the client credentials grant demands: one resource
+// and "/.default" behind it. A resource that ends in a slash keeps it, so
+// "https://x//.default" is right for "https://x/".
+func checkScope(scope string) error {
+	const suffix = "/.default"
+	resource, ok := strings.CutSuffix(scope, suffix)
+	switch {
+	case scope == "":
+		return faultf(ErrScopeInvalid, "scope is empty")
+	case len(scope) > 1000:
+		return faultf(ErrScopeInvalid, "scope is longer than 1000 bytes")
+	case strings.ContainsAny(scope, " \t\r\n"):
+		return faultf(ErrScopeInvalid, "want exactly one scope, without white space")
+	case strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return faultf(ErrScopeInvalid, "scope has characters that no scope has (RFC 6749 section 3.3)")
+	case !ok:
+		return faultf(ErrScopeInvalid, "want the resource followed by %s", suffix)
+	case resource == "" || strings.HasSuffix(resource, "/.default"):
+		return faultf(ErrScopeInvalid, "want one resource in front of %s", suffix)
+	}
+	return nil
+}
+
+// isGUID reports whether s is 8-4-4-4-12 lower-case hexadecimal digits.
+func isGUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case '0' <= c && c <= '9' || 'a' <= c && c <= 'f':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// isDomain reports whether s is a lower-case DNS name of two labels or more.
+func isDomain(s string) bool {
+	labels := strings.Split(s, ".")
+	if len(labels) < 2 || len(s) > 253 {
+		return false
+	}
+	for _, l := range labels {
+		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' ||
+			strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+
+package entratest
+
+import (
+	"crypto/rsa"
+	"crypto/sha1" // #nosec -- the older form of the thumbprint, still sent and accepted
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
+	"encoding/base64"
+	"strings"
+	"time"
+)
+
+// leeway is how far the clock of who signed an assertion may be off. What Entra
+// tolerates is not documented; five minutes is what Microsoft's own token
+// libraries allow.
+const leeway = 5 * time.Minute
+
+// fromOutside tells the two kinds of assertion apart. An OIDC issuer is a URL,
+// or its keys could not be found; everything else claims to be the app itself,
+// rightly or not.
+func (a *assertion) fromOutside() bool { return strings.Contains(a.iss, "://") }
+
+// checkSelfSigned judges an assertion that an app signs with its certificate
+// (RFC 7523; Entra's "certificate credentials").
+func (x *exchange) checkSelfSigned(t *Tenant, tenantName string, reg registration, a *assertion) *refusal {
+	switch {
+	case a.alg != "RS256" && a.alg != "PS256":
+		return refuse(5002738, a.alg, "RS256, PS256")
+	case a.typ != "" && !strings.EqualFold(a.typ, "JWT"):
+		return refuse(5002727, a.typ)
+	case !strings.EqualFold(a.iss, reg.clientID) || !strings.EqualFold(a.sub, reg.clientID):
+		return refuse(700021, reg.clientID)
+	case a.x5t == "" && a.x5tS256 == "":
+		return refuse(5002723)
+	}
+	cert := findCertificate(reg.certificates, a)
+	if cert == nil {
+		return refuse(700027, "the key was not found", reg.clientID)
+	}
+	if key, ok := cert.PublicKey.(*rsa.PublicKey); !ok || !a.verify(key) {
+		return refuse(700027, "it was not made with the key of the certificate", reg.clientID)
+	}
+	if x.now.Before(cert.NotBefore) || x.now.After(cert.NotAfter) {
+		return refuse(1000502, cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
+	}
+	// The host it was asked at: an alias of it is another audience.
+	want := x.tokenEndpoint(t.id)
+	if a.aud != want && a.aud != x.tokenEndpoint(tenantName) {
+		return refuse(700023, a.aud, want)
+	}
+	return a.checkTimes(x.now)
+}
+
+// findCertificate finds the certificate that the header names. If both
+// thumbprints are there, both have to fit.
+func findCertificate(certs []*x509.Certificate, a *assertion) *x509.Certificate {
+	for _, cert := range certs {
+		s1, s256 := sha1.Sum(cert.Raw), sha256.Sum256(cert.Raw)
+		if (a.x5t == "" || isThumbprint(a.x5t, s1[:])) && (a.x5tS256 == "" || isThumbprint(a.x5tS256, s256[:])) {
+			return cert
+		}
+	}
+	return nil
+}
+
+// isThumbprint accepts base64url without padding, which RFC 7515 asks for, and
+// padded standard base64, which MSAL for Go sends and Entra takes.
+func isThumbprint(text string, sum []byte) bool {
+	for _, enc := range []*base64.Encoding{base64.RawURLEncoding, base64.StdEncoding} {
+		if got, err := enc.DecodeString(text); err == nil && subtle.ConstantTimeCompare(got, sum) == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// checkTimes demands an exp, and that now is between nbf and exp but for the
+// leeway.
+func (a *assertion) checkTimes(now time.Time) *refusal {
+	if !a.exp.IsZero() && now.Before(a.exp.Add(leeway)) && !now.Before(a.nbf.Add(-leeway)) {
+		return nil
+	}
+	show := func(t time.Time) string {
+		if t.IsZero() {
+			return "(not said)"
+		}
+		return t.UTC().Format(time.RFC3339)
+	}
+	return refuse(700024, show(now), show(a.nbf), show(a.exp))
+}

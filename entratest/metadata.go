@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+
+package entratest
+
+import (
+	"crypto/rsa"
+	"crypto/sha1" // #nosec -- x5t is defined by it
+	"crypto/x509"
+	"encoding/base64"
+	"math/big"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// signer is the key that access tokens are signed with.
+type signer struct {
+	key  *rsa.PrivateKey
+	cert *x509.Certificate
+	kid  string // the thumbprint of cert: Entra's kid and x5t are the same
+}
+
+func newSigner() *signer {
+	key := signingKeys.get(0)
+	now := time.Now()
+	cert := makeCertificate(certSpec{
+		name:      "entratest signing",
+		notBefore: now.Add(-time.Hour),
+		notAfter:  now.AddDate(5, 0, 0),
+		usage:     x509.KeyUsageDigitalSignature,
+	}, &key.PublicKey, nil, key)
+	sum := sha1.Sum(cert.Raw)
+	return &signer{key: key, cert: cert, kid: base64.RawURLEncoding.EncodeToString(sum[:])}
+}
+
+func (x *exchange) tokenEndpoint(tenant string) string {
+	return x.base + "/" + tenant + "/" + tokenPath
+}
+
+// metadataTenant returns what stands for the tenant in the URLs and in the
+// issuers of a metadata document. The documents of no tenant in particular
+// have a template for the issuer.
+func (x *exchange) metadataTenant(name string) (inURL, inIssuer string, f *refusal) {
+	switch n := strings.ToLower(name); n {
+	case "common", "organizations":
+		return n, "{tenantid}", nil
+	}
+	t, f := x.s.findTenant(name)
+	if f != nil {
+		f.oauth = "invalid_tenant" // here, unlike at the token endpoint
+		return "", "", f
+	}
+	x.log.Tenant = t.id
+	return t.id, t.id, nil
+}
+
+func (x *exchange) issuer(tenant string, version int) string {
+	if version == 1 {
+		return v1Issuer + tenant + "/"
+	}
+	return x.base + "/" + tenant + "/v2.0"
+}
+
+// configuration answers OpenID Connect discovery. The two documents differ in
+// the tokens they are meant for; both name the token endpoint that is served
+// here, which is that of version 2.
+func (x *exchange) configuration(name string, version int) answer {
+	tenant, inIssuer, f := x.metadataTenant(name)
+	if f != nil {
+		return x.refused(f)
+	}
+	keys := keysPathV2
+	if version == 1 {
+		keys = keysPathV1
+	}
+	root := x.base + "/" + tenant
+	return answer{status: http.StatusOK, body: map[string]any{
+		"issuer":         x.issuer(inIssuer, version),
+		"token_endpoint": x.tokenEndpoint(tenant),
+		// Nobody answers there; MSAL insists on the field.
+		"authorization_endpoint": root + "/oauth2/v2.0/authorize",
+		"jwks_uri":               root + "/" + keys,
+		"token_endpoint_auth_methods_supported": []string{
+			"client_secret_post", "private_key_jwt", "client_secret_basic",
+		},
+		"id_token_signing_alg_values_supported": []string{"RS256"},
+		"response_types_supported":              []string{"code"},
+		"response_modes_supported":              []string{"query"},
+		"subject_types_supported":               []string{"pairwise"},
+		"scopes_supported":                      []string{"openid"},
+	}}
+}
+
+// keys answers with the JSON Web Key Set. In that of version 2 every key names
+// the issuer whose tokens it is good for.
+func (x *exchange) keys(name string, version int) answer {
+	_, inIssuer, f := x.metadataTenant(name)
+	if f != nil {
+		return x.refused(f)
+	}
+	s := x.s.signer
+	key := map[string]any{
+		"kty": "RSA",
+		"use": "sig",
+		"kid": s.kid,
+		"x5t": s.kid,
+		"n":   base64.RawURLEncoding.EncodeToString(s.key.N.Bytes()),
+		"e":   base64.RawURLEncoding.EncodeToString(big.NewInt(int64(s.key.E)).Bytes()),
+		"x5c": []string{base64.StdEncoding.EncodeToString(s.cert.Raw)},
+	}
+	if version == 2 {
+		key["issuer"] = x.issuer(inIssuer, version)
+	}
+	return answer{status: http.StatusOK, body: map[string]any{"keys": []any{key}}}
+}
+
+// instanceDiscovery answers the question whether an authority is a genuine one,
+// which MSAL asks unless told not to. It is one, if it is this one.
+func (x *exchange) instanceDiscovery(string) answer {
+	asked, err := url.Parse(x.r.URL.Query().Get("authorization_endpoint"))
+	if err != nil || "https://"+canonicalHost(asked.Host) != x.base {
+		host := ""
+		if err == nil {
+			host = asked.Host
+		}
+		return x.refused(refuse(50049, host))
+	}
+	tenant, _ := splitPath(asked.Path)
+	return answer{status: http.StatusOK, body: map[string]any{
+		"tenant_discovery_endpoint": x.base + "/" + tenant + "/" + configPathV2,
+		"api-version":               "1.1",
+		"metadata":                  []any{},
+	}}
+}

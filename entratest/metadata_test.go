@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+
+package entratest_test
+
+import (
+	"bytes"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/apponly/apponly/entratest"
+)
+
+func TestConfiguration(t *testing.T) {
+	s := entratest.New(t)
+	s.AddTenant("contoso.example")
+	a, id := s.Cloud().Authority(), s.Tenant().ID()
+	for path, want := range map[string]map[string]string{
+		"/" + id + "/v2.0/": {
+			"issuer":         a + "/" + id + "/v2.0",
+			"token_endpoint": s.Cloud().TokenEndpoint(id),
+			"jwks_uri":       a + "/" + id + "/discovery/v2.0/keys",
+		},
+		"/" + id + "/": {
+			"issuer":   "https://sts.windows.net/" + id + "/",
+			"jwks_uri": a + "/" + id + "/discovery/keys",
+		},
+		"/common/v2.0/": {
+			"issuer":         a + "/{tenantid}/v2.0",
+			"token_endpoint": a + "/common/oauth2/v2.0/token",
+			"jwks_uri":       a + "/common/discovery/v2.0/keys",
+		},
+		"/common/": {"issuer": "https://sts.windows.net/{tenantid}/"},
+	} {
+		var got map[string]any
+		getJSON(t, s.HTTPClient(), a+path+".well-known/openid-configuration", &got)
+		for k, v := range want {
+			if got[k] != v {
+				t.Errorf("%s: %s = %v, want %v", path, k, got[k], v)
+			}
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	s := entratest.New(t)
+	a, id := s.Cloud().Authority(), s.Tenant().ID()
+	for path, issuer := range map[string]string{
+		"/" + id + "/discovery/v2.0/keys": a + "/" + id + "/v2.0",
+		"/common/discovery/v2.0/keys":     a + "/{tenantid}/v2.0",
+		"/" + id + "/discovery/keys":      "",
+		"/common/discovery/keys":          "",
+	} {
+		var set struct {
+			Keys []struct {
+				Kid, X5T, Issuer string
+				X5C              []string
+			}
+		}
+		getJSON(t, s.HTTPClient(), a+path, &set)
+		if len(set.Keys) != 1 {
+			t.Fatalf("%s: %d keys", path, len(set.Keys))
+		}
+		key := set.Keys[0]
+		if key.Issuer != issuer || key.Kid == "" || key.X5T != key.Kid {
+			t.Errorf("%s: key %+v, want issuer %q", path, key, issuer)
+		}
+		der, err := base64.StdEncoding.DecodeString(key.X5C[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		public := fetchKeys(t, s.HTTPClient(), a+path)[key.Kid]
+		if !public.Equal(cert.PublicKey.(*rsa.PublicKey)) {
+			t.Errorf("%s: x5c holds another key", path)
+		}
+	}
+}
+
+func TestOtherPaths(t *testing.T) {
+	s := entratest.New(t)
+	a, id := s.Cloud().Authority(), s.Tenant().ID()
+	instance := "/common/discovery/instance?api-version=1.1&authorization_endpoint="
+	for _, tt := range []struct {
+		method, path string
+		status, code int
+		error        string
+	}{
+		{"GET", "/", 404, 0, ""},
+		{"GET", "/" + id, 404, 0, ""},
+		{"POST", "/" + id + "/oauth2/token", 404, 0, ""},
+		{"POST", "/" + id + "/oauth2/v2.0/token/", 404, 0, ""},
+		{"POST", "/" + id + "/discovery/keys", 405, 0, ""},
+		{"HEAD", "/" + id + "/discovery/keys", 200, 0, ""},
+		{"GET", "/nobody.example/v2.0/.well-known/openid-configuration", 400, 90002, "invalid_tenant"},
+		{"GET", "/nobody/discovery/keys", 400, 900023, "invalid_tenant"},
+		{"GET", instance + url.QueryEscape(a+"/"+id+"/oauth2/v2.0/authorize"), 200, 0, ""},
+		{"GET", instance + url.QueryEscape("https://evil.test/x"), 400, 50049, "invalid_instance"},
+		{"GET", instance, 400, 50049, "invalid_instance"},
+	} {
+		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
+			req, err := http.NewRequest(tt.method, a+tt.path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := do(t, s.HTTPClient(), req)
+			code := 0
+			if len(got.Codes) > 0 {
+				code = got.Codes[0]
+			}
+			if got.Status != tt.status || code != tt.code || got.Error != tt.error {
+				t.Errorf("got %d %d %q, want %d %d %q", got.Status, code, got.Error, tt.status, tt.code, tt.error)
+			}
+		})
+	}
+}
+
+func TestCertificateForms(t *testing.T) {
+	s := entratest.New(t)
+	c := s.Certificate()
+	if !bytes.Equal(c.PEM(), append(c.CertPEM(), c.KeyPEM()...)) {
+		t.Error("PEM is not certificate and key")
+	}
+	if pair := c.TLS(); !pair.Leaf.Equal(c.Leaf) || pair.PrivateKey != any(c.Key) {
+		t.Error("TLS is another pair")
+	}
+	next := s.App().NewCertificate(c.Leaf.NotBefore, c.Leaf.NotAfter)
+	if next.Key.Equal(c.Key) || next.Leaf.Equal(c.Leaf) {
+		t.Error("two certificates in a row are the same or share a key")
+	}
+}

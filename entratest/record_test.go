@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+
+package entratest_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/apponly/apponly/entratest"
+)
+
+func TestRequests(t *testing.T) {
+	s := entratest.New(t)
+	tenant := s.AddTenant("contoso.example")
+	tenant.Install(s.App())
+	tenant.Provide(s.API())
+	self, federated := selfSigned(s, nil), s.FederatedToken()
+	secrets := []string{s.Secret(), self, federated}
+
+	token := postForm(t, s, s.Tenant().ID(), secretForm(s)).AccessToken
+	secrets = append(secrets, token)
+	postForm(t, s, "contoso.example", secretForm(s))
+	postForm(t, s, s.Tenant().ID(), assertionForm(s, self))
+	postForm(t, s, s.Tenant().ID(), assertionForm(s, federated))
+	postForm(t, s, "nobody.example", secretForm(s))
+	swapped := secretForm(s) // a mistake people make
+	swapped.Set("client_id", s.Secret())
+	swapped.Set("client_secret", s.App().ClientID())
+	postForm(t, s, s.Tenant().ID(), swapped)
+	if resp, err := s.HTTPClient().Get(s.Cloud().Authority() + "/common/discovery/keys?client_secret=" + url.QueryEscape(s.Secret())); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(resp, err)
+	}
+
+	log := s.Requests()
+	id, app, scope := s.Tenant().ID(), s.App().ClientID(), s.API().Scope()
+	path := "/oauth2/v2.0/token"
+	want := []entratest.Request{
+		{Method: "POST", Path: "/" + id + path, Tenant: id, ClientID: app, Scope: scope, AuthMethod: "secret", Status: 200},
+		{Method: "POST", Path: "/contoso.example" + path, Tenant: tenant.ID(), ClientID: app, Scope: scope, AuthMethod: "secret", Status: 200},
+		{Method: "POST", Path: "/" + id + path, Tenant: id, ClientID: app, Scope: scope, AuthMethod: "certificate", Status: 200},
+		{Method: "POST", Path: "/" + id + path, Tenant: id, ClientID: app, Scope: scope, AuthMethod: "federated", Status: 200},
+		{Method: "POST", Path: "/nobody.example" + path, Tenant: "nobody.example", ClientID: app, Scope: scope, AuthMethod: "secret", Status: 400, Code: 90002},
+		{Method: "POST", Path: "/" + id + path, Tenant: id, Scope: scope, AuthMethod: "secret", Status: 400, Code: 700016},
+		{Method: "GET", Path: "/common/discovery/keys", Tenant: "common", Status: 200},
+	}
+	if len(log) != len(want) {
+		t.Fatalf("%d requests recorded, want %d", len(log), len(want))
+	}
+	for i, got := range log {
+		if time.Since(got.Time).Abs() > time.Minute || got.Host != "login.entra.test" {
+			t.Errorf("request %d: time %v, host %q", i, got.Time, got.Host)
+		}
+		got.Time, got.Host = time.Time{}, ""
+		if got != want[i] {
+			t.Errorf("request %d\n got %+v\nwant %+v", i, got, want[i])
+		}
+	}
+	if got := s.TokenRequests(); got != 6 {
+		t.Errorf("TokenRequests = %d, want 6", got)
+	}
+
+	data, err := json.Marshal(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range secrets {
+		// The signature alone would be bad enough.
+		parts := strings.Split(secret, ".")
+		if strings.Contains(string(data), secret) || strings.Contains(string(data), parts[len(parts)-1]) {
+			t.Errorf("the record holds a credential: %s", data)
+		}
+	}
+}
+
+func TestRequestsAreBounded(t *testing.T) {
+	s := entratest.New(t)
+	c := s.HTTPClient()
+	const max, more = 10_000, 5
+	long := strings.Repeat("x", 100_000)
+	for i := range max + more {
+		p := "/first"
+		switch i {
+		case more:
+			p = "/oldest"
+		case max + more - 1:
+			p = "/" + long
+		}
+		resp, err := c.Get(s.Cloud().Authority() + p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	log := s.Requests()
+	if len(log) != max || log[0].Path != "/oldest" || len(log[max-1].Path) > 300 {
+		t.Errorf("%d requests, first %s, last of %d bytes", len(log), log[0].Path, len(log[max-1].Path))
+	}
+}
+
+// TestChangesWhileServing is for the race detector: all state changes while
+// requests run.
+func TestChangesWhileServing(t *testing.T) {
+	s := entratest.New(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 10 {
+				for _, form := range []url.Values{
+					secretForm(s), assertionForm(s, selfSigned(s, nil)), assertionForm(s, s.FederatedToken()),
+				} {
+					if got := postForm(t, s, s.Tenant().ID(), form); got.Status != http.StatusOK {
+						t.Errorf("got %d %s", got.Status, got.Description)
+					}
+				}
+				s.Requests()
+				s.TokenRequests()
+			}
+		})
+	}
+	wg.Go(func() {
+		for i := range 30 {
+			now := time.Now()
+			s.App().RemoveSecret(s.App().NewSecret(now.Add(time.Hour)))
+			s.App().RemoveCertificate(s.App().NewCertificate(now, now.Add(time.Hour)).Leaf)
+			s.App().AddFederatedCredential(entratest.FederatedCredential{Issuer: s.NewIssuer("https://i.test").URL()})
+			s.API().SetTokenVersion(1 + i%2)
+			s.API().Grant(s.Tenant(), s.App(), "Data.Write.All")
+			s.API().Revoke(s.Tenant(), s.App(), "Data.Write.All")
+			s.SetTokenLifetime(time.Hour)
+			s.SetRefreshIn(time.Minute)
+			s.AddTenant().Install(s.Tenant().NewApp())
+			s.AddTenant().Provide(s.Tenant().NewResource(""))
+		}
+	})
+	wg.Wait()
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+
+package entratest
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/apponly/apponly/cloud"
+)
+
+// memoryHost is what the emulator is called until it listens somewhere. The
+// top-level domain is reserved for tests (RFC 6761), so that a client which
+// bypasses [Server.HTTPClient] reaches nobody.
+const memoryHost = "login.entra.test"
+
+// The demo objects that [NewServer] makes.
+const (
+	demoSubject = "system:serviceaccount:demo:worker"
+	demoRole    = "Data.Read.All"
+	spareRole   = "Data.Write.All"
+)
+
+// TB is the part of testing.TB that [New] needs. It is an interface of its own
+// so that programs which embed the emulator do not link the testing package.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+}
+
+// Server is an emulated token service. Make one with [New] or [NewServer].
+type Server struct {
+	fail func(format string, args ...any)
+
+	tenant   *Tenant
+	app      *App
+	api      *Resource
+	issuer   *Issuer
+	secret   string
+	cert     *Certificate
+	signer   *signer
+	requests requestLog
+	ca       func() *authority
+
+	// mu guards the directory: everything below, and the mutable fields of
+	// every Tenant, App, Resource and Issuer of this server. Nothing is signed,
+	// read or written while it is held.
+	mu            sync.RWMutex
+	cloud         cloud.Cloud
+	tenants       map[string]*Tenant // by lower-case ID and domain
+	apps          map[string]*App    // by client ID
+	resources     []*Resource
+	issuers       map[string]*Issuer // by URL
+	appKeys       int                // how many app keys were handed out
+	issuerKeys    int
+	tokenLifetime time.Duration
+	refreshIn     time.Duration
+
+	// tlsMu orders StartTLS and Close. It is held while a socket is opened,
+	// which is why it is not mu.
+	tlsMu     sync.Mutex
+	listener  *tlsListener
+	tlsClosed bool
+}
+
+// New returns a running emulator for a test and closes it when the test ends.
+// It has one tenant; one app with a secret, a certificate and a federated
+// credential that trusts [Server.Issuer]; and one API with the roles
+// "Data.Read.All", which the app has been granted, and "Data.Write.All", which
+// it has not. All IDs are random, so that tests which share a token cache do
+// not see each other's tokens.
+func New(tb TB) *Server {
+	tb.Helper()
+	s := NewServer()
+	s.fail = tb.Fatalf
+	tb.Cleanup(s.Close)
+	return s
+}
+
+// NewServer is [New] without a test. Call [Server.Close] when done with it.
+func NewServer() *Server {
+	s := &Server{
+		fail:    func(format string, args ...any) { panic(fmt.Sprintf("entratest: "+format, args...)) },
+		cloud:   cloud.Custom("https://" + memoryHost),
+		tenants: make(map[string]*Tenant),
+		apps:    make(map[string]*App),
+		issuers: make(map[string]*Issuer),
+		ca:      sync.OnceValue(newAuthority),
+		signer:  newSigner(),
+	}
+	s.tenant = s.AddTenant()
+	s.app = s.tenant.NewApp()
+	s.api = s.tenant.NewResource("", demoRole, spareRole)
+	s.api.Grant(s.tenant, s.app, demoRole)
+	s.issuer = s.NewIssuer("https://oidc.cluster.test/" + newGUID() + "/")
+
+	now := time.Now()
+	s.secret = s.app.NewSecret(now.AddDate(1, 0, 0))
+	s.cert = s.app.NewCertificate(now.Add(-time.Minute), now.AddDate(1, 0, 0))
+	s.app.AddFederatedCredential(FederatedCredential{
+		Issuer:   s.issuer.URL(),
+		Subject:  demoSubject,
+		Audience: s.cloud.ExchangeAudience(),
+	})
+	return s
+}
+
+// Close stops what [Server.StartTLS] started. It may be called more than once;
+// [Server.HTTPClient] goes on answering.
+func (s *Server) Close() { s.stopTLS() }
+
+// Cloud returns the cloud that this emulator is: an in-memory host under .test
+// at first, the TLS authority once [Server.StartTLS] has been called.
+func (s *Server) Cloud() cloud.Cloud {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.cloud
+}
+
+// HTTPClient returns a client that reaches this emulator without a network:
+// requests to the host of [Server.Cloud] are answered from memory, any other
+// host fails like a name that does not resolve. It leaves no goroutine behind
+// and works in a testing/synctest bubble.
+func (s *Server) HTTPClient() *http.Client {
+	return &http.Client{Transport: &memoryTransport{s: s}}
+}
+
+// Tenant returns the demo tenant.
+func (s *Server) Tenant() *Tenant { return s.tenant }
+
+// App returns the demo app, registered and installed in [Server.Tenant].
+func (s *Server) App() *App { return s.app }
+
+// API returns the demo API, on which [Server.App] has the role "Data.Read.All".
+func (s *Server) API() *Resource { return s.api }
+
+// Issuer returns the outside OIDC issuer that [Server.App] trusts, think of a
+// Kubernetes cluster. Nobody serves its URL: the emulator knows its keys.
+func (s *Server) Issuer() *Issuer { return s.issuer }
+
+// Secret returns the client secret of [Server.App].
+func (s *Server) Secret() string { return s.secret }
+
+// Certificate returns the certificate of [Server.App] with its key.
+func (s *Server) Certificate() *Certificate { return s.cert }
+
+// FederatedToken returns a new assertion of [Server.Issuer] that matches the
+// federated credential of [Server.App]. It is valid for one hour.
+func (s *Server) FederatedToken() string {
+	return s.issuer.Token(Claims{Subject: demoSubject, Audience: s.Cloud().ExchangeAudience()})
+}
+
+// SetTokenLifetime sets how long tokens live that are issued from now on, in
+// whole seconds. Zero brings back the default: a random time between 60 and 90
+// minutes for every token, as Entra does to spread renewals.
+func (s *Server) SetTokenLifetime(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokenLifetime = max(d, 0)
+}
+
+// SetRefreshIn sets the refresh_in of answers from now on, in whole seconds:
+// the time after which Entra wants a token renewed although it is still good.
+// Zero, the default, leaves it out.
+func (s *Server) SetRefreshIn(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refreshIn = max(d, 0)
+}

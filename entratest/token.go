@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+
+package entratest
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+)
+
+// maxBody bounds what is read of a request; a form with an assertion in it is
+// a few kilobytes.
+const maxBody = 1 << 20
+
+// clientAuth says how a client proved who it is. The value is what the record
+// shows.
+type clientAuth string
+
+const (
+	authSecret      clientAuth = "secret"
+	authSecretBasic clientAuth = "secret_basic"
+	authCertificate clientAuth = "certificate"
+	authFederated   clientAuth = "federated"
+)
+
+// token answers the token endpoint: from the outside in, the form of the
+// request, the tenant, the client, its proof, and only then what it wants.
+func (x *exchange) token(tenantName string) answer {
+	ans, f := x.issue(tenantName)
+	if f != nil {
+		return x.refused(f)
+	}
+	return ans
+}
+
+func (x *exchange) issue(tenantName string) (answer, *refusal) {
+	if x.r.Method != http.MethodPost {
+		return answer{}, refuse(900561, x.r.Method)
+	}
+	form, f := x.readForm()
+	if f != nil {
+		return answer{}, f
+	}
+	proof, f := x.readProof(form)
+	x.log.ClientID = proof.clientID
+	x.log.AuthMethod = string(proof.method)
+	x.log.Scope = form.Get("scope")
+	if f != nil {
+		return answer{}, f
+	}
+
+	tenant, f := x.s.findTenant(tenantName)
+	if f != nil {
+		return answer{}, f
+	}
+	x.log.Tenant = tenant.id
+	if f := checkGrant(form, proof); f != nil {
+		return answer{}, f
+	}
+	resource, f := parseScope(form.Get("scope"))
+	if f != nil {
+		return answer{}, f
+	}
+	wanted, f := parseClaims(form.Get("claims"))
+	if f != nil {
+		return answer{}, f
+	}
+
+	reg, f := x.s.findApp(tenant, proof.clientID)
+	if f != nil {
+		return answer{}, f
+	}
+	if f := x.authenticate(tenant, tenantName, reg, proof); f != nil {
+		return answer{}, f
+	}
+	tgt, f := x.s.findResource(tenant, reg.app, resource)
+	if f != nil {
+		return answer{}, f
+	}
+	return x.grant(tenant, reg, proof.method, tgt, wanted), nil
+}
+
+// readForm reads the parameters of the body. Those of the query do not count:
+// a secret there would be in every log on the way (RFC 6749, section 2.3.1).
+func (x *exchange) readForm() (url.Values, *refusal) {
+	kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		// Entra does not see a parameter in a body of another type.
+		return nil, refuse(900144, "grant_type")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, maxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, refuse(9002313, "the body is too large")
+	}
+	if err != nil {
+		return nil, refuse(9002313, "the body cannot be read")
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, refuse(9002313, "the body is not a form")
+	}
+	for name, values := range form {
+		if len(values) > 1 {
+			return nil, refuse(9002313, "parameter '"+shorten(name, 40)+"' is there more than once")
+		}
+	}
+	return form, nil
+}
+
+func checkGrant(form url.Values, p proof) *refusal {
+	switch grant := form.Get("grant_type"); {
+	case grant == "":
+		return refuse(900144, "grant_type")
+	case grant != "client_credentials":
+		return refuse(70003, grant)
+	case p.clientID == "":
+		return refuse(900144, "client_id")
+	case form.Get("scope") == "":
+		return refuse(900144, "scope")
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+
+package apponly
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Error is why a token could not be had. It is shared by everybody who waited
+// for the same token: do not change it.
+//
+// "Could not ask" and "was refused" differ: HTTPStatus is 0 when Entra did not
+// answer ([ErrUnreachable]) or was not asked ([ErrCredentialUnavailable]), and
+// the local cause is then found by errors.Is and errors.As.
+//
+// No Error holds a secret, an assertion or a token, at any depth.
+type Error struct {
+	Kind Kind
+	// Code is the AADSTS number that decided, 0 if there was none.
+	Code int
+	// OAuthError, Suberror, Description and Claims are members of Entra's
+	// answer: error (RFC 6749 section 5.2), suberror, error_description without
+	// its trailing IDs, claims.
+	OAuthError, Suberror, Description, Claims string
+	// HTTPStatus is the status of Entra's answer, 0 if there was none.
+	HTTPStatus int
+
+	TenantID, ClientID, Scope string
+
+	// TraceID and CorrelationID are what Microsoft's support asks for.
+	TraceID, CorrelationID string
+	// Timestamp is Entra's time of the answer, zero if it gave none.
+	Timestamp time.Time
+	// RetryAt is the earliest time at which asking again makes sense, zero if
+	// unknown.
+	RetryAt time.Time
+	// Remembered says that Entra was not asked for this call: the answer to an
+	// earlier one still stands.
+	Remembered bool
+
+	cause  error  // ctx, network or local error; nothing that holds a request
+	reason string // the cause in a stable text, fit for Error
+	detail string // what varies (times, sizes), for %+v only
+}
+
+// Error returns one stable line: two failures that differ only in IDs, times
+// or Entra's wording give equal text, so that a controller may write it into a
+// status field without waking itself up. Everything else is in the fields, in
+// %+v and in [Error.LogValue].
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Kind.Error())
+	if e.Code != 0 {
+		b.WriteString(" (AADSTS" + strconv.Itoa(e.Code) + ")")
+	} else if e.OAuthError != "" {
+		b.WriteString(" (" + clean(e.OAuthError, 40) + ")")
+	} else if e.HTTPStatus != 0 {
+		b.WriteString(" (HTTP " + strconv.Itoa(e.HTTPStatus) + ")")
+	}
+	sep := ": "
+	for _, part := range [...]struct{ name, value string }{
+		{"tenant", e.TenantID}, {"client", e.ClientID}, {"scope", e.Scope},
+	} {
+		if part.value != "" {
+			b.WriteString(sep + part.name + " " + clean(part.value, 100))
+			sep = ", "
+		}
+	}
+	if e.reason != "" {
+		b.WriteString(": " + clean(e.reason, 200))
+	}
+	return b.String()
+}
+
+// Unwrap returns the context, network or local error beneath, nil if Entra
+// refused.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Is reports whether target is the error's [Kind] or that kind's group.
+func (e *Error) Is(target error) bool {
+	k, ok := target.(Kind)
+	return ok && (e.Kind == k || e.Kind.Group() == k)
+}
+
+// Format prints [Error.Error], and with %+v the details behind it.
+func (e *Error) Format(f fmt.State, verb rune) {
+	text := e.Error()
+	switch {
+	case verb == 'q':
+		text = strconv.Quote(text)
+	case verb == 'v' && f.Flag('+'):
+		for _, a := range e.attrs() {
+			text += " " + a.Key + "=" + strconv.Quote(a.Value.String())
+		}
+	}
+	io.WriteString(f, text)
+}
+
+// LogValue gives slog the error as a group, one attribute per field that is
+// set.
+func (e *Error) LogValue() slog.Value {
+	return slog.GroupValue(append([]slog.Attr{slog.String("msg", e.Error()), slog.String("kind", string(e.Kind))}, e.attrs()...)...)
+}
+
+func (e *Error) attrs() []slog.Attr {
+	var attrs []slog.Attr
+	str := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, clean(value, 2000)))
+		}
+	}
+	if e.HTTPStatus != 0 {
+		attrs = append(attrs, slog.Int("http_status", e.HTTPStatus))
+	}
+	if e.Code != 0 {
+		attrs = append(attrs, slog.Int("aadsts", e.Code))
+	}
+	str("oauth_error", e.OAuthError)
+	str("suberror", e.Suberror)
+	str("description", e.Description)
+	str("claims", e.Claims)
+	str("trace_id", e.TraceID)
+	str("correlation_id", e.CorrelationID)
+	if !e.Timestamp.IsZero() {
+		attrs = append(attrs, slog.Time("timestamp", e.Timestamp))
+	}
+	if !e.RetryAt.IsZero() {
+		attrs = append(attrs, slog.Time("retry_at", e.RetryAt))
+	}
+	if e.Remembered {
+		attrs = append(attrs, slog.Bool("remembered", true))
+	}
+	str("detail", e.detail)
+	str("remedy", e.Kind.Remedy())
+	return attrs
+}
+
+// remembered returns a copy for a caller who is answered from memory.
+func (e *Error) remembered() *Error {
+	c := *e
+	c.Remembered = true
+	return &c
+}
+
+// clean makes s fit for one line of a log: printable, no line breaks, at most
+// limit bytes.
+func clean(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == unicode.ReplacementChar:
+			return '?'
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return '?'
+		}
+		return r
+	}, s)
+	if len(s) > limit {
+		cut := limit - len("…")
+		for cut > 0 && s[cut]&0xC0 == 0x80 { // not inside a rune
+			cut--
+		}
+		s = s[:cut] + "…"
+	}
+	return s
+}
+
+// A localError is a fault found without asking anybody: what is wrong, of
+// which kind, and optionally the error beneath.
+type localError struct {
+	kind   Kind
+	text   string // stable, no secrets, no times
+	detail string
+	cause  error
+}
+
+func (e *localError) Error() string { return e.text }
+func (e *localError) Unwrap() error { return e.cause }
+func (e *localError) Is(target error) bool {
+	k, ok := target.(Kind)
+	return ok && (e.kind == k || e.kind.Group() == k)
+}
+
+func faultf(kind Kind, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &localError{kind: kind, text: err.Error(), cause: errors.Unwrap(err)}
+}
+
+// waitError is what a caller gets whose own context ended first.
+func waitError(scope string, ctxErr, cause error) error {
+	return &contextError{scope: scope, err: ctxErr, cause: cause}
+}
+
+// A contextError is errors.Is both ctx.Err() and context.Cause(ctx): with only
+// the cause, a caller who set one loses context.DeadlineExceeded.
+type contextError struct {
+	scope      string
+	err, cause error
+}
+
+func (e *contextError) Error() string {
+	text := "apponly: waiting for a token for " + clean(e.scope, 100) + ": " + e.err.Error()
+	if e.cause != nil && e.cause != e.err {
+		text += ": " + clean(e.cause.Error(), 200)
+	}
+	return text
+}
+
+func (e *contextError) Unwrap() []error {
+	if e.cause == nil || e.cause == e.err {
+		return []error{e.err}
+	}
+	return []error{e.err, e.cause}
+}

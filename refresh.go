@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+
+package apponly
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// expiryMargin is how long before its end a token is no longer handed out, so
+// that it does not end on its way to the API; a tenth of the lifetime if that
+// is shorter, or a token of a few seconds would never be usable.
+const expiryMargin = 10 * time.Second
+
+// A grant is what a token source brought: a token and its times as told.
+type grant struct {
+	bearer    func() string
+	received  instant
+	lifetime  time.Duration
+	refreshIn time.Duration // 0 if the source did not say
+}
+
+// schedule draws the token's refresh time, once and for good. Drawing it again
+// at every hit, as some libraries do, makes a busy process always refresh at
+// the early end, which spreads nothing.
+//
+// wide is for the first token of a key and the first after a failure: a fleet
+// that started, or came back from an outage, in the same minute is then apart
+// after one refresh instead of asking in step for ever.
+func (g grant) schedule(wide bool, claims uint64) *tokenData {
+	usable := g.lifetime - min(expiryMargin, g.lifetime/10)
+	base := g.refreshIn
+	if base <= 0 || base >= g.lifetime {
+		base = g.lifetime * 3 / 4
+	}
+	return &tokenData{
+		bearer:   g.bearer,
+		expires:  g.received.add(g.lifetime),
+		usable:   g.received.add(usable),
+		refresh:  g.received.add(min(refreshAfter(base, wide), usable)),
+		received: g.received.wall,
+		claims:   claims,
+	}
+}
+
+// refreshAfter draws uniformly from [3/4·base, base], or from [1/10·base, base]
+// if wide: earlier only, never later than base.
+func refreshAfter(base time.Duration, wide bool) time.Duration {
+	low := base * 3 / 4
+	if wide {
+		low = base / 10
+	}
+	return low + rand.N(base-low+1)
+}
+
+// backoff returns how long to wait after the nth failure in a row (from 1):
+// first, doubled each time up to limit, the upper half of it at random.
+func backoff(first, limit time.Duration, n int) time.Duration {
+	w := limit
+	if n < 20 { // the shift cannot overflow
+		w = min(first<<(n-1), limit)
+	}
+	return w/2 + rand.N(w/2+1)
+}
