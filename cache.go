@@ -101,6 +101,9 @@ type space struct {
 	id      uint64
 	entries int
 	scopes  map[string]string // interned, so that a million entries share them
+	// credentialExpires is when the last proof's certificate or assertion ends,
+	// unix nanoseconds, 0 if unknown.
+	credentialExpires int64
 }
 
 const maxInternedScopes = 64
@@ -134,11 +137,14 @@ type entry struct {
 	token atomic.Pointer[tokenData]
 
 	scope string
-	mark  atomic.Uint32 // Cache.inserts when last used
-	pos   int32         // in Cache.good or Cache.bare; -1 when it has left
-	held  bool          // in good rather than bare
 	at    *place
-	work  *work // nil when idle
+	mark  atomic.Uint32 // Cache.inserts when last used
+
+	// Cache.mu guards the rest.
+	pos    int32  // in Cache.good or Cache.bare; -1 when it has left
+	held   bool   // in good rather than bare
+	landed uint32 // flights so far
+	work   *work  // nil when idle
 }
 
 type place struct {

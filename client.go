@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,7 +45,9 @@ type config struct {
 
 	clientID      string
 	flightTimeout time.Duration
-	logger        *slog.Logger
+	logger        *slog.Logger // nil: none
+	onEvent       func(Event)  // nil: none
+	observers     gate
 
 	// viewsMu guards writes to views.
 	viewsMu sync.Mutex
@@ -80,8 +83,16 @@ type Options struct {
 	// https://learn.microsoft.com/entra/identity-platform/claims-challenge.
 	CAE bool
 
-	// Logger gets one record per trip to the network. nil is silent.
+	// Logger gets one record per token request, by default none: Debug if it
+	// brought a token, Warn if not.
 	Logger *slog.Logger
+
+	// OnEvent is told of every token request when it has ended. Callers wait
+	// for it, at most a second; it may be called from several goroutines at
+	// once. One that panics is ignored, and one that does not return is not
+	// called again before it has. A token request tells the client that began
+	// it, not others that share the token.
+	OnEvent func(Event)
 }
 
 func (o *Options) orDefault() *Options {
@@ -96,13 +107,6 @@ func (o *Options) cache() *Cache {
 		return DefaultCache()
 	}
 	return o.Cache
-}
-
-func (o *Options) logger() *slog.Logger {
-	if o.Logger == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return o.Logger
 }
 
 // Time limits of one trip to the network, retries included.
@@ -130,7 +134,11 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	} else {
 		credErr = cred.check()
 	}
-	if err := errors.Join(tenantErr, appErr, credErr, o.Cloud.Validate(), allowedErr); err != nil {
+	cloudErr := o.Cloud.Validate()
+	if cloudErr != nil {
+		cloudErr = faultf(ErrAuthorityInvalid, "apponly: Options.Cloud: %w", cloudErr)
+	}
+	if err := errors.Join(tenantErr, appErr, credErr, cloudErr, allowedErr); err != nil {
 		return nil, err
 	}
 	cfg := &config{
@@ -139,7 +147,8 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 		allowed:       allowed,
 		clientID:      app,
 		flightTimeout: entraFlightTimeout,
-		logger:        o.logger(),
+		logger:        o.Logger,
+		onEvent:       o.OnEvent,
 	}
 	cfg.source = &entraSource{cloud: o.Cloud, clientID: app, credential: cred, cp1: o.CAE, http: o.HTTPClient}
 	cfg.root = &Client{cfg: cfg, tenant: tenant}
@@ -164,7 +173,7 @@ func (c *Client) Token(ctx context.Context, scope string) (Token, error) {
 			return Token{t}, nil
 		}
 	}
-	return c.cfg.cache.get(ctx, c, scope)
+	return c.cfg.cache.get(ctx, c, scope, "")
 }
 
 // A TokenRequest asks for a token that the cached one may not be. The zero
@@ -196,7 +205,7 @@ func (c *Client) TokenFor(ctx context.Context, req TokenRequest) (Token, error) 
 	}
 	if req.Claims != "" {
 		var object map[string]json.RawMessage
-		if json.Unmarshal([]byte(req.Claims), &object) != nil {
+		if json.Unmarshal([]byte(req.Claims), &object) != nil || object == nil {
 			return Token{}, &Error{
 				Kind: ErrRequestMalformed, TenantID: c.tenant, ClientID: c.cfg.clientID, Scope: req.Scope,
 				reason: "claims must be a JSON object, decoded from base64",
@@ -283,6 +292,9 @@ func checkTenant(id string) (string, error) {
 	switch {
 	case id == "":
 		return "", faultf(ErrTenantNotFound, "apponly: tenant ID is empty")
+	case strings.ContainsFunc(id, func(r rune) bool { return r > '~' }):
+		// Not by its lower case: that of the Kelvin sign is an ASCII k.
+		return "", faultf(ErrTenantNotFound, "apponly: tenant ID %q is not ASCII: give an international domain name in its xn-- form", clean(id, 100))
 	case isGUID(tenant), isDomain(tenant):
 		return tenant, nil
 	case tenant == "common", tenant == "organizations", tenant == "consumers":
@@ -300,9 +312,14 @@ func checkClientID(id string) (string, error) {
 		return "", faultf(ErrAppNotFound, "apponly: client ID is empty")
 	case isGUID(lower):
 		return lower, nil
-	default:
-		return "", faultf(ErrAppNotFound, "apponly: client ID %q is not a GUID: it is the application (client) ID of the app registration", clean(id, 100))
 	}
+	// Secret and client ID get swapped: what does not look like a mistyped GUID
+	// is not shown.
+	shown := fmt.Sprintf("of %d bytes", len(id))
+	if strings.Trim(id, "0123456789abcdefABCDEF-{} ") == "" {
+		shown = strconv.Quote(clean(id, 60))
+	}
+	return "", faultf(ErrAppNotFound, "apponly: client ID %s is not a GUID: want the application (client) ID of the app registration", shown)
 }
 
 func checkAllowed(tenants []string) ([]string, error) {
@@ -315,7 +332,7 @@ func checkAllowed(tenants []string) ([]string, error) {
 		}
 		tenant, err := checkTenant(id)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("allowed tenants: %w", err))
+			errs = append(errs, within("Options.AllowedTenants", err))
 			continue
 		}
 		allowed = append(allowed, tenant)

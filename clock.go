@@ -10,11 +10,15 @@ import "time"
 // right after a sleep, the monotonic one after somebody set the clock back.
 type instant struct {
 	wall int64 // nanoseconds since 1970
-	mono int64 // nanoseconds since the process started
+	mono int64 // nanoseconds since an origin long before the process started
 }
 
-// processStart carries a monotonic reading.
-var processStart = time.Now()
+// monoOrigin carries a monotonic reading. It lies 68 years back, so that zero
+// stands for a point in time that has always been reached: in a synctest bubble
+// too, whose clock stands at the year 2000.
+var monoOrigin = time.Now().Add(-monoAtStart)
+
+const monoAtStart = 1 << 31 * time.Second
 
 func now() instant { return instantOf(time.Now()) }
 
@@ -22,7 +26,7 @@ func now() instant { return instantOf(time.Now()) }
 // times have none, and Sub falls back to the (virtual) wall clock: both parts
 // then move together, which is all that is asked of them.
 func instantOf(t time.Time) instant {
-	return instant{wall: t.UnixNano(), mono: int64(t.Sub(processStart))}
+	return instant{wall: t.UnixNano(), mono: int64(t.Sub(monoOrigin))}
 }
 
 func (i instant) add(d time.Duration) instant {
@@ -47,23 +51,14 @@ type packed uint64
 
 const second = int64(time.Second)
 
-// The wall half is unsigned, good from 1970 to 2106. The monotonic half is
-// signed, because in a synctest bubble the virtual clock lies before the start
-// of the process.
+// Both halves are unsigned: the wall half is good from 1970 to 2106, the
+// monotonic one for 68 years of the process.
 func (i instant) pack() packed {
-	return packed(uint64(uint32(floorSeconds(i.wall)))<<32 | uint64(uint32(floorSeconds(i.mono))))
-}
-
-func floorSeconds(ns int64) int64 {
-	s := ns / second
-	if ns%second < 0 {
-		s--
-	}
-	return s
+	return packed(uint64(uint32(i.wall/second))<<32 | uint64(uint32(i.mono/second)))
 }
 
 // reached is instant.reached for a packed instant. The zero packed has always
 // been reached.
 func (p packed) reached(now instant) bool {
-	return now.wall >= int64(p>>32)*second || now.mono >= int64(int32(uint32(p)))*second
+	return now.wall >= int64(p>>32)*second || now.mono >= int64(uint32(p))*second
 }

@@ -3,6 +3,7 @@
 package apponly
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,29 +61,18 @@ const (
 	statEvery = time.Second
 )
 
-// A reason says why somebody went to the network.
-type reason string
-
-const (
-	reasonMiss     reason = "miss"
-	reasonStale    reason = "stale"
-	reasonExpired  reason = "expired"
-	reasonClaims   reason = "claims"
-	reasonRejected reason = "rejected"
-	reasonForced   reason = "forced"
-)
-
 // A flight is one trip to the network for one entry.
 type flight struct {
-	reason  reason
+	reason  Reason
 	claims  string
-	past    bool // asks past the cache
-	waiting bool // for callers, not behind a valid token
+	past    bool   // asks past the cache
+	waiting bool   // for callers, not behind a valid token
+	landed  uint32 // entry.landed when the caller looked
 }
 
 // get returns the token for an ordinary request that the hit path could not
-// answer.
-func (c *Cache) get(ctx context.Context, cl *Client, scope string) (Token, error) {
+// answer. why is what a flight is for if not for the state of the token.
+func (c *Cache) get(ctx context.Context, cl *Client, scope string, why Reason) (Token, error) {
 	e, err := c.look(cl, scope)
 	if err != nil {
 		return Token{}, err
@@ -99,7 +89,7 @@ func (c *Cache) get(ctx context.Context, cl *Client, scope string) (Token, error
 		}
 		c.mu.Unlock()
 		if stale {
-			c.fly(ctx, cl, e, flight{reason: reasonStale})
+			c.fly(ctx, cl, e, flight{reason: cmp.Or(why, ReasonStale)}) // its landing shows in the entry
 		}
 		return Token{t}, nil
 	}
@@ -123,10 +113,10 @@ func (c *Cache) get(ctx context.Context, cl *Client, scope string) (Token, error
 		return Token{}, waitError(scope, ctx.Err(), context.Cause(ctx))
 	}
 	e.depart(false)
+	f := flight{reason: cmp.Or(why, ReasonMiss), waiting: true, landed: e.landed}
 	c.mu.Unlock()
-	f := flight{reason: reasonMiss, waiting: true}
 	if t != nil {
-		f.reason = reasonExpired
+		f.reason = cmp.Or(why, ReasonExpired)
 	}
 	return wait(ctx, scope, c.fly(ctx, cl, e, f))
 }
@@ -146,17 +136,17 @@ func (c *Cache) getPast(ctx context.Context, cl *Client, req TokenRequest) (Toke
 		t = nil
 	}
 	rejected := req.Rejected.p
-	f := flight{past: true, waiting: true, claims: req.Claims}
+	f := flight{past: true, waiting: true, claims: req.Claims, landed: e.landed}
 	switch {
 	case req.Force:
-		f.reason = reasonForced
+		f.reason = ReasonForced
 	case t != nil && !t.refuted(rejected, claimsID(req.Claims)):
 		c.mu.Unlock()
 		return Token{t}, nil // another token is here by now
 	case req.Claims != "":
-		f.reason = reasonClaims
+		f.reason = ReasonClaims
 	default:
-		f.reason = reasonRejected
+		f.reason = ReasonRejected
 	}
 
 	switch {
@@ -166,7 +156,7 @@ func (c *Cache) getPast(ctx context.Context, cl *Client, req TokenRequest) (Toke
 		f.past = false // the ordinary flight brings another token, too
 	case f.claims == "" && !req.Force && t == nil:
 		c.mu.Unlock()
-		return c.get(ctx, cl, req.Scope)
+		return c.get(ctx, cl, req.Scope, "")
 	case w != nil && n.mono < w.pastAt:
 		remembered := w.pastErr
 		if remembered == nil {
@@ -179,7 +169,7 @@ func (c *Cache) getPast(ctx context.Context, cl *Client, req TokenRequest) (Toke
 		if remembered != nil {
 			return Token{}, remembered
 		}
-		return c.get(ctx, cl, req.Scope)
+		return c.get(ctx, cl, req.Scope, "")
 	default:
 		w = e.depart(true)
 		// The gap grows while the tokens brought this way are refused in turn:
@@ -285,25 +275,11 @@ func wait(ctx context.Context, scope string, landed <-chan singleflight.Result) 
 // travel is the flight itself. x/sync ends the process when it panics and never
 // answers when it ends its goroutine, so whatever is not ours runs in guard.
 func (c *Cache) travel(ctx context.Context, cl *Client, e *entry, f flight) (*tokenData, error) {
-	// Between the caller's look and this one a flight may have landed.
-	c.mu.Lock()
-	n := now()
-	w := e.depart(f.past)
-	if !f.past {
-		if t := e.token.Load(); t != nil && !t.refresh.reached(n) && f.reason != reasonRejected && f.reason != reasonForced {
-			w.ordinary = false
-			c.mu.Unlock()
-			return t, nil
-		}
-		if w.err != nil && n.mono < w.tryAt {
-			w.ordinary = false
-			c.mu.Unlock()
-			return nil, w.err
-		}
+	if t, err := c.takeOff(e, &f); t != nil || err != nil {
+		return t, err
 	}
-	c.mu.Unlock()
-
 	cfg := cl.cfg
+	begun := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.flightTimeout, errFlightTimeout)
 	defer cancel()
 	stamp := cfg.source.stamp()
@@ -315,10 +291,47 @@ func (c *Cache) travel(ctx context.Context, cl *Client, e *entry, f flight) (*to
 	if err == nil && g.bearer == nil {
 		err = errors.New("the token source returned neither a token nor an error")
 	}
-	if err == nil {
-		return c.arrive(e, f, g), nil
+	ev := Event{Time: begun, TenantID: cl.tenant, ClientID: cfg.clientID, Scope: e.scope, Reason: f.reason, Duration: time.Since(begun)}
+	if err != nil {
+		failure := c.fail(e, f, cl.failure(err, e.scope), stamp)
+		ev.Err = failure
+		cfg.emit(ctx, ev)
+		return nil, failure
 	}
-	return nil, c.fail(e, f, cl.failure(err, e.scope), stamp)
+	t := c.arrive(e, f, g)
+	ev.ExpiresOn = Token{t}.ExpiresOn()
+	cfg.emit(ctx, ev)
+	return t, nil
+}
+
+// takeOff looks once more before anybody is asked: between the caller's look and
+// this flight another one may have landed, which then was what the caller wanted.
+// It returns what that one brought, or nothing.
+func (c *Cache) takeOff(e *entry, f *flight) (*tokenData, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := now()
+	w := e.depart(f.past)
+	landed := e.landed != f.landed
+	ordinary := !f.past && f.reason != ReasonRejected && f.reason != ReasonForced
+	if landed || ordinary {
+		t := e.token.Load()
+		switch {
+		case t != nil && !t.refresh.reached(n):
+			w.clear(f.past)
+			return t, nil
+		case f.past && landed && w.pastErr != nil:
+			w.clear(true)
+			return nil, w.pastErr
+		case !f.past && w.err != nil && n.mono < w.tryAt:
+			w.clear(false)
+			return nil, w.err
+		}
+	}
+	// The pace of failures is kept from outside the flight: retries inside it
+	// are for the first one only.
+	f.waiting = f.waiting && w.failures == 0
+	return nil, nil
 }
 
 var errFlightTimeout = errors.New("no answer within the time limit of one token request")
@@ -328,6 +341,9 @@ func (c *Cache) arrive(e *entry, f flight, g grant) *tokenData {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := e.land(f)
+	if !g.credentialExpires.IsZero() {
+		e.at.space.credentialExpires = g.credentialExpires.UnixNano()
+	}
 	t := g.schedule(e.token.Load() == nil || w.failures > 0, claimsID(f.claims))
 	c.publish(e, t, t.refresh)
 	w.failures, w.err, w.tryAt = 0, nil, 0
@@ -389,11 +405,16 @@ func (c *Cache) fail(e *entry, f flight, err *Error, stamp string) *Error {
 
 // land notes that a flight is over. The caller holds mu.
 func (e *entry) land(f flight) *work {
-	w := e.depart(f.past)
-	if f.past {
+	w := e.depart(f.past) // nobody takes work away while a flight is under way
+	w.clear(f.past)
+	e.landed++
+	return w
+}
+
+func (w *work) clear(past bool) {
+	if past {
 		w.past = false
 	} else {
 		w.ordinary = false
 	}
-	return w
 }

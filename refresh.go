@@ -18,6 +18,9 @@ type grant struct {
 	received  instant
 	lifetime  time.Duration
 	refreshIn time.Duration // 0 if the source did not say
+	// credentialExpires is when the certificate or assertion ends that the
+	// token was obtained with, zero if unknown.
+	credentialExpires time.Time
 }
 
 // schedule draws the token's refresh time, once and for good. Drawing it again

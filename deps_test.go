@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+
+package apponly_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// What the packages may import, directly or not, beside the standard library
+// and this module. A daemon pays for every line of it.
+var allowedModules = []string{
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore",
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity",
+	"github.com/Azure/azure-sdk-for-go/sdk/internal", // azcore's own
+	"github.com/AzureAD/microsoft-authentication-library-for-go",
+	"github.com/golang-jwt/jwt/v5",
+	"github.com/google/uuid",            // MSAL's
+	"github.com/hashicorp/go-cleanhttp", // go-retryablehttp's
+	"github.com/hashicorp/go-retryablehttp",
+	"github.com/kylelemons/godebug", // MSAL's
+	"github.com/pkg/browser",        // MSAL's
+	"golang.org/x/crypto",           // azidentity's
+	"golang.org/x/net",              // azcore's
+	"golang.org/x/sync",
+	"golang.org/x/sys",  // MSAL's
+	"golang.org/x/text", // azcore's
+}
+
+func TestDependencies(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for _, path := range strings.Fields(string(out)) {
+		if strings.HasPrefix(path, "github.com/apponly/apponly") {
+			continue
+		}
+		if !inModule(path, allowedModules) {
+			t.Errorf("the root package depends on %s", path)
+		}
+	}
+
+	// The ground floor knows nothing of what stands on it.
+	for pkg, allowed := range map[string][]string{
+		"./cloud":     {},
+		"./entratest": {"github.com/apponly/apponly/cloud", "github.com/golang-jwt/jwt/v5"},
+	} {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{.ImportPath}}{{if .Standard}} std{{end}}", pkg).Output()
+		if err != nil {
+			t.Fatalf("go list %s: %v", pkg, err)
+		}
+		self := "github.com/apponly/apponly/" + strings.TrimPrefix(pkg, "./")
+		for line := range strings.Lines(string(out)) {
+			path, std := strings.CutSuffix(strings.TrimSpace(line), " std")
+			if path == "testing" {
+				t.Errorf("%s depends on testing", self)
+			}
+			if !std && path != self && !inModule(path, allowed) {
+				t.Errorf("%s depends on %s", self, path)
+			}
+		}
+	}
+}
+
+func inModule(path string, modules []string) bool {
+	for _, m := range modules {
+		if path == m || strings.HasPrefix(path, m+"/") {
+			return true
+		}
+	}
+	return false
+}
