@@ -293,8 +293,6 @@ func TestOutageWithoutToken(t *testing.T) {
 			s.setFault(status(500, ""))
 			_, first := c.Token(t.Context(), s.API().Scope()) // retried inside, while callers wait
 			wantKind(t, first, apponly.ErrService, "HTTP 500")
-			opts := s.options()
-			_ = opts
 			before := s.requests()
 			worst := load(t, 10, 60*time.Second, func() {
 				if _, err := c.Token(t.Context(), s.API().Scope()); err == nil || err.Error() != first.Error() {
@@ -457,6 +455,9 @@ func TestResourceThatAlwaysRejects(t *testing.T) {
 		}
 		if mustToken(t, c, scope) != tok {
 			t.Error("the cached token was dropped on a resource's word")
+		}
+		if st := c.Status()[0]; st.Failures != 0 || st.LastError != nil {
+			t.Errorf("what asked past the cache shows as a failed refresh: %+v", st)
 		}
 	})
 }

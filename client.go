@@ -88,7 +88,7 @@ type Options struct {
 	Logger *slog.Logger
 
 	// OnEvent is told of every token request when it has ended. Callers wait
-	// for it, at most a second; it may be called from several goroutines at
+	// for it, at most about a second; it may be called from several goroutines at
 	// once. One that panics is ignored, and one that does not return is not
 	// called again before it has. A token request tells the client that began
 	// it, not others that share the token.

@@ -3,6 +3,7 @@
 package apponly
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -194,6 +195,17 @@ func faultf(kind Kind, format string, args ...any) error {
 	return &localError{kind: kind, text: err.Error(), cause: errors.Unwrap(err)}
 }
 
+// within says where the value came from that err, a localError, is about.
+func within(where string, err error) error {
+	local, ok := errors.AsType[*localError](err)
+	if !ok {
+		return err
+	}
+	e := *local
+	e.text = "apponly: " + where + ": " + strings.TrimPrefix(e.text, "apponly: ")
+	return &e
+}
+
 // waitError is what a caller gets whose own context ended first.
 func waitError(scope string, ctxErr, cause error) error {
 	return &contextError{scope: scope, err: ctxErr, cause: cause}
@@ -220,3 +232,7 @@ func (e *contextError) Unwrap() []error {
 	}
 	return []error{e.err, e.cause}
 }
+
+// Timeout makes a deadline that passed while waiting for a token a timeout to
+// url.Error and net.Error, which ask the error itself and not what it wraps.
+func (e *contextError) Timeout() bool { return errors.Is(e.err, context.DeadlineExceeded) }

@@ -3,11 +3,12 @@
 package apponly
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -20,7 +21,10 @@ type TransportOptions struct {
 	// "*.suffix" for every name below a domain. Without a port it is 443. By
 	// default it is the scope's host; it is required where the scope has none,
 	// such as "api://…". Many Azure APIs' hosts are not their scope's: a scope
-	// of https://vault.azure.net goes to *.vault.azure.net.
+	// of https://vault.azure.net goes to *.vault.azure.net. Names are in ASCII.
+	//
+	// A redirect from one of them to another takes the token along, so a suffix
+	// should be one below which only the API's owner can have a name.
 	Hosts []string
 
 	// AllowLoopbackHTTP allows plain http to a loopback address that is among
@@ -62,7 +66,7 @@ func NewTransport(c *Client, scope string, opts *TransportOptions) (*Transport, 
 	names := opts.Hosts
 	if len(names) == 0 {
 		u, err := url.Parse(scope)
-		if err != nil || u.Scheme != "https" || u.Host == "" {
+		if err != nil || u.Scheme != "https" || u.Host == "" || strings.HasPrefix(u.Host, "*") {
 			errs = append(errs, faultf(ErrConfiguration, "apponly: transport: scope %s has no host: set TransportOptions.Hosts", clean(scope, 100)))
 		} else {
 			names = []string{u.Host}
@@ -90,27 +94,39 @@ func NewTransport(c *Client, scope string, opts *TransportOptions) (*Transport, 
 // every request before it stayed among the hosts. A request that has an
 // Authorization header already passes as it is.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if len(req.Header["Authorization"]) > 0 {
-		return t.base.RoundTrip(req)
+	if req.URL == nil {
+		closeBody(req)
+		return nil, faultf(ErrConfiguration, "apponly: transport: request has no URL")
+	}
+	if hasAuthorization(req.Header) {
+		return t.send(req, req)
 	}
 	if err := t.checkTarget(req.URL); err != nil {
 		if req.Response != nil { // a redirect has left: it goes on, without the token
-			return t.base.RoundTrip(req)
+			return t.send(req, req)
 		}
 		closeBody(req)
 		return nil, err
 	}
 	if !t.chainInside(req) {
-		return t.base.RoundTrip(req)
+		return t.send(req, req)
 	}
 	token, err := t.client.Token(req.Context(), t.scope)
 	if err != nil {
 		closeBody(req)
 		return nil, err
 	}
-	resp, err := t.base.RoundTrip(withToken(req, token))
+	return t.send(req, withToken(req, token))
+}
+
+// send gives out to the base and answers for req, always: whoever logs the
+// response's Request must not log the token, and the next hop of a redirect must
+// find the chain as it was. A base that puts a request of its own there would
+// make a chain that had left look like one that never did.
+func (t *Transport) send(req, out *http.Request) (*http.Response, error) {
+	resp, err := t.base.RoundTrip(out)
 	if resp != nil {
-		resp.Request = req // whoever logs it must not log the token
+		resp.Request = req
 	}
 	return resp, err
 }
@@ -121,6 +137,21 @@ func (t *Transport) CloseIdleConnections() {
 	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
+}
+
+// hasAuthorization reports whether the caller has brought an Authorization
+// header. net/http sends a key that is not in canonical form as it is, so
+// "authorization" counts too: two of them are nobody's intention.
+func hasAuthorization(h http.Header) bool {
+	if len(h["Authorization"]) > 0 {
+		return true
+	}
+	for k, v := range h {
+		if len(v) > 0 && strings.EqualFold(k, "Authorization") {
+			return true
+		}
+	}
+	return false
 }
 
 // closeBody keeps RoundTrip's promise to close the body on errors, too.
@@ -186,49 +217,80 @@ func (h host) String() string {
 
 func parseHost(s string) (host, error) {
 	h := host{port: "443"}
-	name := strings.ToLower(s)
-	if rest, ok := strings.CutPrefix(name, "*."); ok {
-		h.suffix, name = true, rest
-	}
-	if hostname, port, err := net.SplitHostPort(name); err == nil {
-		name, h.port = hostname, port
-	} else {
-		name = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
-	}
-	h.name = name
-	ip := net.ParseIP(name) != nil
-	plain := name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-._") == "" &&
-		!strings.HasPrefix(name, ".") && !strings.HasSuffix(name, ".") && !strings.Contains(name, "..")
+	name, suffix := strings.CutPrefix(s, "*.")
+	h.suffix = suffix
+	hostname, port, err := net.SplitHostPort(name)
 	switch {
-	case !ip && !plain, h.suffix && ip, strings.Trim(h.port, "0123456789") != "" || h.port == "":
+	case err == nil:
+		name, h.port = hostname, port
+	case len(name) > 2 && name[0] == '[' && name[len(name)-1] == ']' && strings.Contains(name, ":"):
+		name = name[1 : len(name)-1]
+	}
+	h.name = strings.ToLower(name)
+	number, portErr := strconv.ParseUint(h.port, 10, 16)
+	switch {
+	case !isHostname(name), portErr != nil, number == 0, h.port[0] == '0',
+		suffix && (strings.Contains(name, ":") || endsInNumber(name)): // addresses have no names below them
 		return h, faultf(ErrConfiguration, `apponly: transport: host %q: want "host", "host:port" or "*.suffix", in ASCII`, clean(s, 100))
-	case h.suffix && !strings.Contains(name, "."):
+	case suffix && !strings.Contains(name, "."):
 		return h, faultf(ErrConfiguration, "apponly: transport: host %q would match a whole top-level domain", clean(s, 100))
 	}
 	return h, nil
 }
 
+// isHostname reports whether s is an IP address or a name that is in ASCII and
+// has no empty label.
+//
+// Nothing else may be lower-cased and compared: "İ" becomes "i" for
+// strings.ToLower, while net/http connects to what IDNA makes of it, which is
+// another domain.
+func isHostname(s string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+	if net.ParseIP(s) != nil {
+		return true
+	}
+	return s != "" && strings.Trim(s, letters) == "" && s[0] != '.' && s[len(s)-1] != '.' && !strings.Contains(s, "..")
+}
+
+// endsInNumber reports whether the last label is a number, as in an IPv4
+// address and in no domain.
+func endsInNumber(name string) bool {
+	return strings.Trim(name[strings.LastIndexByte(name, '.')+1:], "0123456789") == ""
+}
+
+// allows reports whether h gets the token. The name has passed isHostname and
+// is in lower case.
+func (h host) allows(name, port string) bool {
+	if h.suffix {
+		return h.port == port && strings.HasSuffix(name, "."+h.name)
+	}
+	return h.port == port && h.name == name
+}
+
 // checkTarget says why u does not get the token, nil if it does.
 func (t *Transport) checkTarget(u *url.URL) error {
-	name := strings.ToLower(u.Hostname())
-	port := u.Port()
+	name, port := u.Hostname(), u.Port()
 	switch {
 	case u.Scheme == "https":
-		if port == "" {
-			port = "443"
-		}
-	case u.Scheme == "http" && t.loopback && isLoopback(name):
-		if port == "" {
-			port = "80"
-		}
+		port = cmp.Or(port, "443")
+	case u.Scheme == "http" && isLoopback(name) && t.loopback:
+		port = cmp.Or(port, "80")
+	case u.Scheme == "http" && isLoopback(name):
+		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https, or TransportOptions.AllowLoopbackHTTP", clean(u.Host, 100))
 	case u.Scheme == "http":
 		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https", clean(u.Host, 100))
 	default:
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token over %q", clean(u.Scheme, 20))
+		return faultf(ErrConfiguration, "apponly: transport: refused to send a token over %q: want https", clean(u.Scheme, 20))
 	}
-	if u.User == nil {
+	if u.User != nil {
+		// As in https://graph.microsoft.com@evil.test, or a password for
+		// somebody who takes no bearer token.
+		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL has a user name", clean(u.Host, 100))
+	}
+	if isHostname(name) {
+		name = strings.ToLower(name)
 		for _, h := range t.hosts {
-			if h.port == port && (h.name == name && !h.suffix || h.suffix && strings.HasSuffix(name, "."+h.name) && len(name) > len(h.name)+1) {
+			if h.allows(name, port) {
 				return nil
 			}
 		}
@@ -237,13 +299,13 @@ func (t *Transport) checkTarget(u *url.URL) error {
 	for i, h := range t.hosts {
 		allowed[i] = h.String()
 	}
-	return &localError{kind: ErrConfiguration, text: fmt.Sprintf(
+	return faultf(ErrConfiguration,
 		"apponly: transport: refused to send a token for %s to %s: its hosts are %s; many Azure APIs' hosts are not their scope's, see TransportOptions.Hosts",
-		clean(t.scope, 100), clean(u.Host, 100), strings.Join(allowed, ", "))}
+		clean(t.scope, 100), host{name: clean(name, 100), port: clean(port, 20)}, strings.Join(allowed, ", "))
 }
 
 func isLoopback(name string) bool {
-	if name == "localhost" {
+	if strings.EqualFold(name, "localhost") {
 		return true
 	}
 	ip := net.ParseIP(name)

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+
+package apponly_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/apponly/apponly"
+)
+
+func TestStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.SetTokenLifetime(time.Hour)
+		c := s.with(t, apponly.Certificate(chainOf(s), s.Certificate().Key, nil))
+		if st := c.Status(); len(st) != 0 {
+			t.Errorf("before the first token: %+v", st)
+		}
+		tok := mustToken(t, c, s.API().Scope())
+		began := time.Now()
+		check := func(when string, state apponly.TokenState, failures int) apponly.TokenStatus {
+			t.Helper()
+			st := c.Status()
+			if len(st) != 1 {
+				t.Fatalf("%s: %d tokens, want 1", when, len(st))
+			}
+			if st[0].State != state || st[0].Failures != failures || (st[0].LastError != nil) != (failures > 0) {
+				t.Errorf("%s: %+v, want %s with %d failures", when, st[0], state, failures)
+			}
+			return st[0]
+		}
+		st := check("fresh", apponly.TokenFresh, 0)
+		if st.Scope != s.API().Scope() || st.TenantID != s.Tenant().ID() || !st.ExpiresOn.Equal(tok.ExpiresOn()) ||
+			!st.NextTry.Equal(tok.RefreshOn()) || !st.LastSuccess.Equal(began) ||
+			!st.CredentialExpiresOn.Equal(s.Certificate().Leaf.NotAfter) {
+			t.Errorf("fresh: %+v", st)
+		}
+
+		s.setFault(status(503, ""))
+		time.Sleep(time.Until(tok.RefreshOn()))
+		check("stale", apponly.TokenStale, 0)
+		mustToken(t, c, s.API().Scope())
+		synctest.Wait()
+		st = check("a refresh failed", apponly.TokenStale, 1)
+		if d := time.Until(st.NextTry); d <= 0 || d > time.Second {
+			t.Errorf("the next try is in %v, want within a second", d)
+		}
+		if !errors.Is(st.LastError, apponly.ErrService) {
+			t.Errorf("last error = %v", st.LastError)
+		}
+		time.Sleep(time.Until(tok.ExpiresOn()))
+		check("expired", apponly.TokenExpired, 1)
+		s.setFault(nil)
+		mustToken(t, c, s.API().Scope())
+		check("well again", apponly.TokenFresh, 0)
+
+		other := s.with(t, apponly.Secret("not-the-secret"))
+		_, err := other.Token(t.Context(), s.API().Scope())
+		if st := other.Status(); len(st) != 1 || st[0].State != apponly.TokenMissing || st[0].Failures != 1 ||
+			!errors.Is(err, apponly.ErrSecretInvalid) || !errors.Is(st[0].LastError, apponly.ErrSecretInvalid) {
+			t.Errorf("refused: %+v", st)
+		}
+	})
+}
+
+func TestWarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.setDelay(50 * time.Millisecond)
+		second := s.Tenant().NewResource("https://second.example")
+		c := s.client(t)
+		began := time.Now()
+		if err := c.Warm(t.Context(), s.API().Scope(), second.Scope()); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d != 50*time.Millisecond || s.requests() != 2 {
+			t.Errorf("warmed in %v with %d requests, want 50 ms and 2", d, s.requests())
+		}
+		err := c.Warm(t.Context(), s.API().Scope(), "https://nowhere.example/.default", "no-scope")
+		wantKind(t, err, apponly.ErrResourceNotFound, "https://nowhere.example")
+		wantKind(t, err, apponly.ErrScopeInvalid, "no-scope")
+
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		if err := s.client(t).Warm(ctx, s.API().Scope()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("out of time: %v", err)
+		}
+		time.Sleep(time.Second) // the flight goes on without its caller
+	})
+}
+
+func TestKeepWarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.SetTokenLifetime(time.Hour)
+		c := s.client(t)
+		scope := s.API().Scope()
+		if err := c.KeepWarm(t.Context(), "no-scope"); !errors.Is(err, apponly.ErrScopeInvalid) {
+			t.Errorf("KeepWarm of no scope: %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- c.KeepWarm(ctx, scope) }()
+		synctest.Wait()
+		for range 24 {
+			time.Sleep(time.Hour)
+			before := s.requests()
+			mustToken(t, c, scope)
+			if s.requests() != before {
+				t.Error("a call after a quiet hour had to ask")
+			}
+		}
+		if n := s.requests(); n < 30 || n > 44 {
+			t.Errorf("%d requests in a day, want about 37", n)
+		}
+
+		// An outage longer than the token's life ends, and nobody had to call.
+		s.setFault(status(503, ""))
+		time.Sleep(3 * time.Hour)
+		s.setFault(nil)
+		time.Sleep(time.Minute)
+		before := s.requests()
+		mustToken(t, c, scope)
+		if s.requests() != before {
+			t.Error("after an outage a call had to ask")
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("KeepWarm returned %v", err)
+		}
+	})
+}
+
+func TestEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.SetTokenLifetime(time.Hour)
+		var mu sync.Mutex
+		var events []apponly.Event
+		var text bytes.Buffer
+		opts := s.options()
+		opts.OnEvent = func(ev apponly.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			events = append(events, ev)
+		}
+		opts.Logger = slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scope := s.API().Scope()
+		tok := mustToken(t, c, scope)
+		mustToken(t, c, scope) // from memory: no event
+		time.Sleep(time.Until(tok.RefreshOn()))
+		mustToken(t, c, scope)
+		synctest.Wait()
+		tok = mustToken(t, c, scope)
+		for _, req := range []apponly.TokenRequest{
+			{Scope: scope, Rejected: tok}, {Scope: scope, Force: true}, {Scope: scope, Claims: `{"access_token":{}}`},
+		} {
+			time.Sleep(10 * time.Second)
+			if req.Rejected.IsZero() {
+				tok = mustToken(t, c, scope)
+			}
+			if _, err := c.TokenFor(t.Context(), req); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.setFault(status(400, `{"error":"invalid_resource"}`))
+		time.Sleep(2 * time.Hour)
+		c.Token(t.Context(), scope)
+
+		want := []apponly.Reason{apponly.ReasonMiss, apponly.ReasonStale, apponly.ReasonRejected, apponly.ReasonForced, apponly.ReasonClaims, apponly.ReasonExpired}
+		mu.Lock()
+		defer mu.Unlock()
+		if len(events) != len(want) {
+			t.Fatalf("%d events, want %d: %+v", len(events), len(want), events)
+		}
+		for i, ev := range events {
+			if ev.Reason != want[i] || ev.Scope != scope || ev.TenantID != c.TenantID() || ev.ClientID != c.ClientID() {
+				t.Errorf("event %d: %+v, want reason %s", i, ev, want[i])
+			}
+			if last := i == len(events)-1; last != (ev.Err != nil) || last == !ev.ExpiresOn.IsZero() {
+				t.Errorf("event %d: error %v, expires %v", i, ev.Err, ev.ExpiresOn)
+			}
+		}
+		if n := strings.Count(text.String(), "\n"); n != len(want) || !strings.Contains(text.String(), "level=WARN") {
+			t.Errorf("%d log lines, want %d:\n%s", n, len(want), &text)
+		}
+	})
+}
+
+// An observer that fails is its own problem.
+func TestObserversThatFail(t *testing.T) {
+	for name, observer := range map[string]func(apponly.Event){
+		"panics": func(apponly.Event) { panic("observer") },
+		"ends":   func(apponly.Event) { runtime.Goexit() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSTS(t)
+				opts := s.options()
+				opts.OnEvent = observer
+				c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustToken(t, c, s.API().Scope())
+			})
+		})
+	}
+	t.Run("hangs", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSTS(t)
+			release := make(chan struct{})
+			var calls atomic.Int32 // the observer hangs in a goroutine of its own
+			opts := s.options()
+			opts.OnEvent = func(apponly.Event) { calls.Add(1); <-release }
+			c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			mustToken(t, c, s.API().Scope())
+			if d := time.Since(began); d > 1200*time.Millisecond {
+				t.Errorf("the caller waited %v for an observer", d)
+			}
+			began = time.Now()
+			if _, err := c.TokenFor(t.Context(), apponly.TokenRequest{Scope: s.API().Scope(), Force: true}); err != nil {
+				t.Fatal(err)
+			}
+			if d := time.Since(began); d != 0 || calls.Load() != 1 {
+				t.Errorf("while it hangs: waited %v, %d calls", d, calls.Load())
+			}
+			close(release)
+			synctest.Wait()
+			time.Sleep(time.Minute)
+			if _, err := c.TokenFor(t.Context(), apponly.TokenRequest{Scope: s.API().Scope(), Force: true}); err != nil || calls.Load() != 2 {
+				t.Errorf("after it has returned: %v, %d calls", err, calls.Load())
+			}
+		})
+	})
+}
+
+func chainOf(s *sts) []*x509.Certificate { return []*x509.Certificate{s.Certificate().Leaf} }
