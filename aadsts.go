@@ -143,12 +143,20 @@ func strangeAnswer(status int, header http.Header) string {
 	switch {
 	case status >= 300 && status < 400:
 		return "the answer is a redirect, which is not followed: a proxy or captive portal may stand in between"
-	case strings.HasPrefix(header.Get("Content-Type"), "text/html"):
+	case isWebPage(header):
 		return "the answer is a web page: a proxy or captive portal may stand in between"
 	default:
 		return "the answer is not one of the token endpoint"
 	}
 }
+
+func isWebPage(header http.Header) bool {
+	return strings.HasPrefix(strings.ToLower(header.Get("Content-Type")), "text/html")
+}
+
+// maxMember bounds what is kept of one member of an answer: errors are
+// remembered.
+const maxMember = 8 << 10
 
 func parseEntraError(body []byte) entraError {
 	var m map[string]json.RawMessage
@@ -160,7 +168,7 @@ func parseEntraError(body []byte) entraError {
 		if json.Unmarshal(m[name], &s) != nil {
 			return ""
 		}
-		return s
+		return s[:min(len(s), maxMember)]
 	}
 	b := entraError{
 		oauthError:    str("error"),
@@ -182,13 +190,16 @@ func parseEntraError(body []byte) entraError {
 	return b
 }
 
+// minCode is below every AADSTS number: no smaller one is taken for one.
+const minCode = 10_000
+
 // wholeNumbers returns the decimal numbers in raw, whatever stands around them:
 // [700016], ["700016"] and "[700016]" have all been seen. They are compared
 // whole, because AADSTS700021 is a prefix of AADSTS7000215.
 func wholeNumbers(raw []byte) []int {
 	var numbers []int
 	for _, f := range strings.FieldsFunc(string(raw), func(r rune) bool { return r < '0' || r > '9' }) {
-		if n, err := strconv.Atoi(f); err == nil && len(numbers) < 8 {
+		if n, err := strconv.Atoi(f); err == nil && n >= minCode && len(numbers) < 8 {
 			numbers = append(numbers, n)
 		}
 	}

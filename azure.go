@@ -55,7 +55,8 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 		cache:         o.cache(),
 		source:        &azureSource{cred: cred},
 		flightTimeout: azureFlightTimeout,
-		logger:        o.logger(),
+		logger:        o.Logger,
+		onEvent:       o.OnEvent,
 	}
 	cfg.root = &Client{cfg: cfg}
 	return cfg.root, nil

@@ -224,7 +224,9 @@ func errNotRSA(kind string) error {
 
 // A pair is a certificate with its key, and the chain above it.
 type pair struct {
-	key   crypto.Signer
+	// key is a closure, as every secret is: dumpers print a private key's
+	// unexported fields at any depth.
+	key   func() crypto.Signer
 	chain []*x509.Certificate // leaf first, root left out
 }
 
@@ -234,8 +236,15 @@ func newPair(chain []*x509.Certificate, key crypto.Signer) (*pair, error) {
 	if key == nil {
 		return nil, errors.New("no private key")
 	}
-	switch pub := key.Public().(type) {
+	public, err := publicKey(key)
+	if err != nil {
+		return nil, err
+	}
+	switch pub := public.(type) {
 	case *rsa.PublicKey:
+		if pub == nil || pub.N == nil {
+			return nil, errors.New("the public key is nil")
+		}
 		if pub.N.BitLen() < 2048 {
 			return nil, errors.New("the RSA key is shorter than 2048 bits")
 		}
@@ -246,7 +255,7 @@ func newPair(chain []*x509.Certificate, key crypto.Signer) (*pair, error) {
 	default:
 		return nil, errNotRSA(fmt.Sprintf("a %T", pub))
 	}
-	pub := key.Public().(*rsa.PublicKey)
+	pub := public.(*rsa.PublicKey)
 	var leaf *x509.Certificate
 	for _, cert := range chain {
 		if cert != nil && pub.Equal(cert.PublicKey) && (leaf == nil || cert.NotAfter.After(leaf.NotAfter)) {
@@ -267,7 +276,18 @@ func newPair(chain []*x509.Certificate, key crypto.Signer) (*pair, error) {
 		}
 		ordered = append(ordered, next)
 	}
-	return &pair{key: key, chain: ordered}, nil
+	return &pair{key: func() crypto.Signer { return key }, chain: ordered}, nil
+}
+
+// publicKey asks key, which is not ours and may be a nil pointer in an
+// interface, for its public part.
+func publicKey(key crypto.Signer) (pub crypto.PublicKey, err error) {
+	defer func() {
+		if recover() != nil {
+			pub, err = nil, errors.New("the private key panicked when asked for its public part; is it a nil pointer?")
+		}
+	}()
+	return key.Public(), nil
 }
 
 func issuerOf(cert *x509.Certificate, chain []*x509.Certificate) *x509.Certificate {
@@ -328,16 +348,17 @@ func (p *pair) prove(ctx context.Context, g *gate, req AssertionRequest, x5c boo
 	if now.After(leaf.NotAfter) {
 		refusedAs = ErrCertificateExpired
 	}
-	return proof{value: func() string { return assertion }, assertion: true, refusedAs: refusedAs}, nil
+	return proof{value: func() string { return assertion }, assertion: true, expires: leaf.NotAfter, refusedAs: refusedAs}, nil
 }
 
 func (p *pair) sign(ctx context.Context, g *gate, digest []byte) ([]byte, error) {
 	opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
-	if _, local := p.key.(*rsa.PrivateKey); local {
-		return p.key.Sign(rand.Reader, digest, opts)
+	key := p.key()
+	if _, local := key.(*rsa.PrivateKey); local {
+		return key.Sign(rand.Reader, digest, opts)
 	}
 	// A signer of somebody else's: a smart card, an HSM.
 	return guard(ctx, g, "the key", func(context.Context) ([]byte, error) {
-		return p.key.Sign(rand.Reader, digest, opts)
+		return key.Sign(rand.Reader, digest, opts)
 	})
 }

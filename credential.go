@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -44,6 +45,7 @@ type Credential interface {
 type proof struct {
 	value     func() string // the secret or the assertion
 	assertion bool
+	expires   time.Time // when the material ends, zero if unknown
 	// refusedAs is what "invalid_client" without a number Entra is known to use
 	// means for this proof.
 	refusedAs Kind

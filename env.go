@@ -3,18 +3,12 @@
 package apponly
 
 import (
-	"crypto/sha256"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/apponly/apponly/cloud"
 )
 
@@ -123,9 +117,12 @@ func (e EnvExplanation) String() string {
 func ExplainEnv(opts *Options) EnvExplanation {
 	p := planEnv(opts)
 	e := EnvExplanation{Credential: p.kind, Reason: p.reason, Err: p.err}
+	if e.Err == nil {
+		_, e.Err = p.build() // for what else New finds wrong
+	}
 	for _, name := range envAll {
 		switch {
-		case os.Getenv(name) == "":
+		case !isSet(name):
 		case p.used[name]:
 			e.Used = append(e.Used, name)
 		default:
@@ -184,10 +181,19 @@ func planEnv(opts *Options) *envPlan {
 	}
 	tenant := p.require(envTenant, "its service account's tenant, or the webhook's default, is injected")
 	client := p.require(envClient, "its service account has the annotation azure.workload.identity/client-id")
+	if _, err := checkTenant(tenant); tenant != "" && err != nil {
+		p.err = errors.Join(p.err, within(envTenant, err))
+	}
+	if _, err := checkClientID(client); client != "" && err != nil {
+		p.err = errors.Join(p.err, within(envClient, err))
+	}
 	p.cloud()
 	if len(p.opts.AllowedTenants) == 0 && isSet(envTenants) {
 		for t := range strings.SplitSeq(p.get(envTenants), ";") {
 			if t = strings.TrimSpace(t); t != "" {
+				if _, err := checkTenant(t); t != "*" && err != nil {
+					p.err = errors.Join(p.err, within(envTenants, err))
+				}
 				p.opts.AllowedTenants = append(p.opts.AllowedTenants, t)
 			}
 		}
@@ -318,107 +324,4 @@ func (p *envPlan) credential() Credential {
 		return Federated(AssertionFile(file(envFederated)))
 	}
 	return nil
-}
-
-// identities keeps one credential per managed identity, because clients built
-// from the same one share their tokens.
-var identities struct {
-	sync.Mutex
-	m map[string]azcore.TokenCredential
-}
-
-func managedIdentity(clientID string) (azcore.TokenCredential, error) {
-	identities.Lock()
-	defer identities.Unlock()
-	if cred, ok := identities.m[clientID]; ok {
-		return cred, nil
-	}
-	var o azidentity.ManagedIdentityCredentialOptions
-	if clientID != "" {
-		o.ID = azidentity.ClientID(clientID)
-	}
-	if os.Getenv("IDENTITY_SERVER_THUMBPRINT") == "" { // Service Fabric brings its own
-		direct := newTokenTransport(nil)
-		direct.Proxy = nil // the endpoint is on this machine; a proxy's answer would be for the proxy
-		o.Transport = &http.Client{Transport: direct}
-	}
-	cred, err := azidentity.NewManagedIdentityCredential(&o)
-	if err != nil {
-		return nil, faultf(ErrCredentialUnavailable, "apponly: managed identity cannot be used with this configuration")
-	}
-	if identities.m == nil {
-		identities.m = map[string]azcore.TokenCredential{}
-	}
-	identities.m[clientID] = cred
-	return cred, nil
-}
-
-// caClients keeps one HTTP client per file of roots, because the HTTP client is
-// part of what clients share tokens by.
-var caClients sync.Map // path → *http.Client
-
-func caClient(path string) *http.Client {
-	c, _ := caClients.LoadOrStore(path, &http.Client{Transport: &caTransport{path: path}})
-	return c.(*http.Client)
-}
-
-// A caTransport trusts the roots in a file, which it reads for each token
-// request, once an hour or so: a rotated bundle counts without a restart.
-type caTransport struct {
-	path string
-
-	mu      sync.Mutex // guards what follows; not held while a file is read or a request is under way
-	sum     [sha256.Size]byte
-	current *tokenTransport
-}
-
-func (t *caTransport) own() {}
-
-// CloseIdleConnections closes the connections that carry no request.
-func (t *caTransport) CloseIdleConnections() {
-	t.mu.Lock()
-	rt := t.current
-	t.mu.Unlock()
-	if rt != nil {
-		rt.CloseIdleConnections()
-	}
-}
-
-// RoundTrip sends req over TLS that trusts the file's roots and no others.
-func (t *caTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	rt, err := t.transport()
-	if err != nil {
-		return nil, err
-	}
-	return rt.RoundTrip(req)
-}
-
-func (t *caTransport) transport() (*tokenTransport, error) {
-	b, err := readFile(t.path)
-	sum := sha256.Sum256(b)
-	t.mu.Lock()
-	old := t.current
-	same := old != nil && (err != nil || sum == t.sum) // a file that is gone for a moment keeps the old roots
-	t.mu.Unlock()
-	if same {
-		return old, nil
-	}
-	if err != nil {
-		return nil, faultf(ErrConfiguration, "%s: %w", envCAFile, err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(b) {
-		if old != nil {
-			return old, nil
-		}
-		return nil, faultf(ErrConfiguration, "%s: %s has no certificate in PEM", envCAFile, t.path)
-	}
-	rt := newTokenTransport(roots)
-	t.mu.Lock()
-	t.sum, t.current = sum, &rt
-	t.mu.Unlock()
-	if old != nil {
-		old.CloseIdleConnections()
-	}
-	return &rt, nil
 }

@@ -73,5 +73,7 @@ func (s *entraSource) exchange(ctx context.Context, req fetchRequest, p proof) (
 		// or quote the whole answer, and with it the token.
 		return grant{}, w.failure(ctx, p)
 	}
-	return w.grant(result.AccessToken), nil
+	g := w.grant(result.AccessToken)
+	g.credentialExpires = p.expires
+	return g, nil
 }

@@ -90,3 +90,21 @@ func (t *TestTable) Len() (live, found int) {
 	}
 	return t.t.live, found
 }
+
+// Schedule is the refresh rule alone, for the simulation of a fleet: how long
+// after a token of a lifetime came the cache looks for its successor, and how
+// long it hands it out. first is for the first token of a key, recovered for the
+// first after a failure.
+func Schedule(lifetime time.Duration, first, recovered bool) (refresh, usable time.Duration) {
+	t := grant{lifetime: lifetime}.schedule(first || recovered, 0)
+	return time.Duration(t.refresh.mono), time.Duration(t.usable.mono)
+}
+
+// Pause is the pace at which a cache asks an STS that is down, after the nth
+// failure in a row: behind a token that is good, or without one.
+func Pause(valid bool, n int) time.Duration {
+	if valid {
+		return backoff(behindFirst, behindLimit, n)
+	}
+	return backoff(unaskedFirst, unaskedLimit, n)
+}

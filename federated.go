@@ -119,7 +119,7 @@ func (f *federated) prove(ctx context.Context, req AssertionRequest) (proof, err
 	if err != nil {
 		return proof{}, err
 	}
-	return proof{value: func() string { return assertion }, assertion: true, refusedAs: ErrAssertionInvalid}, nil
+	return proof{value: func() string { return assertion }, assertion: true, expires: exp, refusedAs: ErrAssertionInvalid}, nil
 }
 
 func (f *federated) read(ctx context.Context, req AssertionRequest) (string, error) {

@@ -293,7 +293,7 @@ func (c *Cache) fail(e *entry, f flight, err *Error, stamp string) *Error {
 		pause = asked + backoff(time.Second, asked/10+1, 20)
 	case valid:
 		pause = backoff(behindFirst, behindLimit, failures)
-	case err.Kind.Group() == ErrTransient:
+	case kinds[err.Kind].does.soon:
 		pause = backoff(unaskedFirst, unaskedLimit, failures)
 	default:
 		pause = backoff(refusedFirst, refusedLimit, failures)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // A gate knows the calls of one callback that were abandoned and have not
@@ -23,13 +24,16 @@ var (
 	errTimeout  = errors.New("did not return in time")
 )
 
+// grace is how long a callback has to return after ctx has ended.
+const grace = 100 * time.Millisecond
+
 // guard runs fn, which is not ours, in a goroutine of its own and returns when
-// it has or when ctx ends, whichever is first. A panic and a Goexit become
+// it has, or soon after ctx has ended. A panic and a Goexit become
 // errors. what names the callback in them.
 func guard[T any](ctx context.Context, g *gate, what string, fn func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if g != nil && g.stuck.Load() > 0 {
-		return zero, &guardError{what, errStuck, nil}
+		return zero, &guardError{what: what, err: errStuck}
 	}
 	type result struct {
 		value T
@@ -39,10 +43,10 @@ func guard[T any](ctx context.Context, g *gate, what string, fn func(context.Con
 	var state atomic.Int32
 	done := make(chan result, 1)
 	go func() {
-		r := result{err: &guardError{what, errGoexit, nil}} // unless fn returns
+		r := result{err: &guardError{what: what, err: errGoexit}} // unless fn returns
 		defer func() {
 			if recover() != nil {
-				r = result{err: &guardError{what, errPanicked, nil}}
+				r = result{err: &guardError{what: what, err: errPanicked}}
 			}
 			if !state.CompareAndSwap(running, returned) && g != nil {
 				g.stuck.Add(-1)
@@ -58,6 +62,18 @@ func guard[T any](ctx context.Context, g *gate, what string, fn func(context.Con
 	case r := <-done:
 		return r.value, r.err
 	case <-ctx.Done():
+		// What fn makes of the end of ctx says more than that it ended, and
+		// which of the two a caller sees must not be chance. A trip to the
+		// network has a callback inside that is waited for in the same way.
+		wait := grace
+		if g == nil {
+			wait = 2 * grace
+		}
+		select {
+		case r := <-done:
+			return r.value, r.err
+		case <-time.After(wait):
+		}
 		if !state.CompareAndSwap(running, abandoned) {
 			r := <-done // it has just returned
 			return r.value, r.err
@@ -65,17 +81,20 @@ func guard[T any](ctx context.Context, g *gate, what string, fn func(context.Con
 		if g != nil {
 			g.stuck.Add(1)
 		}
-		return zero, &guardError{what, errTimeout, context.Cause(ctx)}
+		return zero, &guardError{what: what, err: errTimeout, ctxErr: ctx.Err(), cause: context.Cause(ctx)}
 	}
 }
 
 type guardError struct {
-	what  string
-	err   error
-	cause error // why ctx ended, if it did
+	what string
+	err  error
+	// If ctx ended: ctx.Err() and context.Cause(ctx).
+	ctxErr, cause error
 }
 
-func (e *guardError) Error() string   { return e.what + " " + e.err.Error() }
-func (e *guardError) Unwrap() []error { return slices.DeleteFunc([]error{e.err, e.cause}, isNil) }
+func (e *guardError) Error() string { return e.what + " " + e.err.Error() }
+func (e *guardError) Unwrap() []error {
+	return slices.DeleteFunc([]error{e.err, e.ctxErr, e.cause}, isNil)
+}
 
 func isNil(err error) bool { return err == nil }

@@ -108,69 +108,83 @@ type kindInfo struct {
 	group  Kind
 	text   string // what Error prints
 	remedy string
+	does   reaction
 }
+
+// A reaction is what the library does on its own about a kind. This table
+// decides alone: nothing acts on AADSTS numbers, which may change.
+type reaction struct {
+	// retry: the same request is sent again within the flight, while callers
+	// wait.
+	retry bool
+	// soon: asked again after seconds rather than minutes, because it can pass
+	// at any moment.
+	soon bool
+}
+
+var passing = reaction{retry: true, soon: true}
 
 var kinds = map[Kind]kindInfo{
 	ErrUnreachable: {ErrTransient, "entra did not answer",
-		"Check DNS, proxy, firewall and TLS inspection between this process and the authority host. Nothing about the app needs to change."},
+		"Check DNS, proxy, firewall and TLS inspection between this process and the authority host. Nothing about the app needs to change.", passing},
 	ErrCredentialUnavailable: {ErrCredential, "credential could not be produced",
-		"Fix the source of the secret, certificate or assertion named in the error: a missing or unreadable file, an unset variable, a failing callback. Entra was not asked."},
+		"Fix the source of the secret, certificate or assertion named in the error: a missing or unreadable file, an unset variable, a failing callback. Entra was not asked.", reaction{}},
 	ErrTenantNotAllowed: {ErrConfiguration, "tenant is not allowed for this client",
-		"Add the tenant to Options.AllowedTenants (in the environment: AZURE_ADDITIONALLY_ALLOWED_TENANTS) if this app is meant to work there."},
+		"Add the tenant to Options.AllowedTenants (in the environment: AZURE_ADDITIONALLY_ALLOWED_TENANTS) if this app is meant to work there.", reaction{}},
 	ErrService: {ErrTransient, "entra could not answer properly",
-		"Nothing to change in the app. If it lasts, check the service status and give support the correlation and trace IDs."},
+		"Nothing to change in the app. If it lasts, check the service status and give support the correlation and trace IDs.", passing},
 	ErrThrottled: {ErrTransient, "too many token requests",
-		"Let the process keep one cache and share it; look for code that forces refreshes or runs many replicas that start together."},
+		"Let the process keep one cache and share it; look for code that forces refreshes or runs many replicas that start together.", passing},
 	ErrIssuerUnreachable: {ErrTransient, "entra could not reach the assertion's issuer",
-		"Make the issuer's OpenID configuration and keys reachable from the public internet, with a valid certificate and no address filter."},
+		"Make the issuer's OpenID configuration and keys reachable from the public internet, with a valid certificate and no address filter.", reaction{soon: true}},
 	ErrSecretExpired: {ErrCredential, "client secret has expired",
-		"Create a new secret on the app registration, deploy it, then remove the old one. A certificate or workload identity federation expires less surprisingly."},
+		"Create a new secret on the app registration, deploy it, then remove the old one. A certificate or workload identity federation expires less surprisingly.", reaction{}},
 	ErrSecretInvalid: {ErrCredential, "client secret is not one of the app's",
-		"Deploy the secret's value, not its ID; look for a trailing newline or an encoding; check that client ID and tenant belong together."},
+		"Deploy the secret's value, not its ID; look for a trailing newline or an encoding; check that client ID and tenant belong together.", reaction{}},
 	ErrCredentialMissing: {ErrCredential, "request carried no credential",
-		"Set the credential; look for an unset variable or a secret file that is not mounted."},
+		"Set the credential; look for an unset variable or a secret file that is not mounted.", reaction{}},
 	ErrCertificateInvalid: {ErrCredential, "certificate is not accepted for this app",
-		"Upload the public part of this certificate to the app registration, and check that key and certificate are a pair and the cloud is the right one."},
+		"Upload the public part of this certificate to the app registration, and check that key and certificate are a pair and the cloud is the right one.", reaction{}},
 	ErrCertificateExpired: {ErrCredential, "certificate is outside its validity",
-		"Issue and register a new certificate, then deploy it. If it was revoked, treat the key as compromised."},
+		"Issue and register a new certificate, then deploy it. If it was revoked, treat the key as compromised.", reaction{}},
 	ErrAssertionExpired: {ErrCredential, "client assertion is outside its time range",
-		"Synchronise the clock of this host, and let whatever writes the assertion renew it before it ends."},
+		"Synchronise the clock of this host, and let whatever writes the assertion renew it before it ends.", reaction{}},
 	ErrAssertionInvalid: {ErrCredential, "client assertion is not acceptable",
-		"Check that the assertion is a signed JWT made for this tenant and cloud: audience, issuer, subject and algorithm."},
+		"Check that the assertion is a signed JWT made for this tenant and cloud: audience, issuer, subject and algorithm.", reaction{}},
 	ErrFederationMismatch: {ErrCredential, "no federated credential matches the assertion",
-		"Compare issuer (trailing slash), subject (letter case) and audience with the federated credential on the app, byte by byte. A new one needs minutes to spread."},
+		"Compare issuer (trailing slash), subject (letter case) and audience with the federated credential on the app, byte by byte. A new one needs minutes to spread.", reaction{}},
 	ErrFederationBlocked: {ErrCredential, "this federation is not allowed",
-		"Ask the tenant's administrators to allow the issuer, or use a managed identity or certificate."},
+		"Ask the tenant's administrators to allow the issuer, or use a managed identity or certificate.", reaction{}},
 	ErrAppNotFound: {ErrConfiguration, "app is not in the tenant",
-		"Check client ID, tenant and cloud. A multi-tenant app needs an administrator of that tenant to consent first."},
+		"Check client ID, tenant and cloud. A multi-tenant app needs an administrator of that tenant to consent first.", reaction{}},
 	ErrAppDisabled: {ErrPolicy, "app is disabled",
-		"Enable sign-in on the enterprise application; if Microsoft disabled it, follow the notice on the registration."},
+		"Enable sign-in on the enterprise application; if Microsoft disabled it, follow the notice on the registration.", reaction{}},
 	ErrAppMisconfigured: {ErrConfiguration, "app registration contradicts the request",
-		"Correct the supported account types, platform or claims mapping on the registration."},
+		"Correct the supported account types, platform or claims mapping on the registration.", reaction{}},
 	ErrTenantNotFound: {ErrConfiguration, "tenant is not known in this cloud",
-		"Check the tenant ID or domain for typing errors and unset variables, and that the authority host is of the right cloud."},
+		"Check the tenant ID or domain for typing errors and unset variables, and that the authority host is of the right cloud.", reaction{}},
 	ErrTenantBlocked: {ErrPolicy, "tenant is blocked",
-		"Ask whether the tenant still exists; check tenant restrictions on the proxy and the cross-tenant access settings."},
+		"Ask whether the tenant still exists; check tenant restrictions on the proxy and the cross-tenant access settings.", reaction{}},
 	ErrAuthorityInvalid: {ErrConfiguration, "wrong authority",
-		"Name one tenant and the host of its cloud; an app cannot cross clouds."},
+		"Name one tenant and the host of its cloud; an app cannot cross clouds.", reaction{}},
 	ErrResourceNotFound: {ErrConfiguration, "resource does not exist in the tenant",
-		"Check the resource in front of /.default; have the API's service principal created or re-enabled in that tenant."},
+		"Check the resource in front of /.default; have the API's service principal created or re-enabled in that tenant.", reaction{}},
 	ErrScopeInvalid: {ErrConfiguration, "scope is not acceptable",
-		"Ask for one resource followed by /.default, and put the wanted app roles on the app instead."},
+		"Ask for one resource followed by /.default, and put the wanted app roles on the app instead.", reaction{}},
 	ErrConsentRequired: {ErrPolicy, "permission is not granted",
-		"Let an administrator of the tenant grant consent for the application permission."},
+		"Let an administrator of the tenant grant consent for the application permission.", reaction{}},
 	ErrRoleMissing: {ErrPolicy, "app has no role on the resource",
-		"Assign one of the API's app roles to the app's service principal: the API demands an assignment."},
+		"Assign one of the API's app roles to the app's service principal: the API demands an assignment.", reaction{}},
 	ErrGrantNotAllowed: {ErrConfiguration, "app may not use client credentials",
-		"Use the flow meant for that kind of identity, or another app registration."},
+		"Use the flow meant for that kind of identity, or another app registration.", reaction{}},
 	ErrConditionalAccess: {ErrPolicy, "blocked by conditional access",
-		"Look up the service principal's sign-in log by correlation ID; add the egress addresses to the named location or exempt the service principal."},
+		"Look up the service principal's sign-in log by correlation ID; add the egress addresses to the named location or exempt the service principal.", reaction{}},
 	ErrClaimsChallenge: {ErrPolicy, "resource demands other claims",
-		"Usually none: the transport answers the challenge. If it lasts, a policy has revoked the service principal."},
+		"Usually none: the transport answers the challenge. If it lasts, a policy has revoked the service principal.", reaction{}},
 	ErrRequestMalformed: {ErrConfiguration, "request was malformed",
-		"Check client ID, tenant and scope for stray characters; report the correlation ID with the configuration if they are clean."},
+		"Check client ID, tenant and scope for stray characters; report the correlation ID with the configuration if they are clean.", reaction{}},
 	ErrOther: {ErrOther, "refused",
-		"Give support the AADSTS number, correlation ID, trace ID and time."},
+		"Give support the AADSTS number, correlation ID, trace ID and time.", reaction{}},
 }
 
 // Error returns the kind's own short text, for use with errors.Is and %w.

@@ -64,16 +64,16 @@ func unreachable(err error) *Error {
 	switch {
 	case errors.As(err, &local):
 		e.reason, e.cause = local.Error(), local
-	case errors.As(err, &guarded):
-		e.reason, e.cause = guarded.Error(), guarded
 	case errors.Is(err, errAttempt), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, errFlightTimeout):
 		e.reason, e.cause = "no answer in time", context.DeadlineExceeded
+	case errors.As(err, &guarded):
+		e.reason, e.cause = guarded.Error(), guarded
 	case errors.Is(err, context.Canceled):
 		e.reason, e.cause = "canceled", context.Canceled
 	case errors.As(err, &dns) && dns.IsNotFound:
-		e.reason, e.cause = "host name not found", dns
+		e.reason, e.cause = "host name not found", &net.DNSError{Err: "no such host", Name: dns.Name, IsNotFound: true}
 	case errors.As(err, &dns):
-		e.reason, e.cause = "host name lookup failed", dns
+		e.reason, e.cause = "host name lookup failed", &net.DNSError{Err: "lookup failed", Name: dns.Name, IsTimeout: dns.IsTimeout, IsTemporary: dns.IsTemporary}
 	case isCertificateError(err):
 		e.reason, e.cause = "TLS: the server's certificate was not accepted: "+certificateReason(err), certificateCause(err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
@@ -82,7 +82,7 @@ func unreachable(err error) *Error {
 		if errno, ok := errors.AsType[syscall.Errno](err); ok {
 			e.reason, e.cause = errno.Error(), errno
 		} else if op, ok := errors.AsType[*net.OpError](err); ok {
-			e.reason, e.cause = op.Op+" failed", op
+			e.reason, e.cause = opReason(op), &net.OpError{Op: op.Op, Net: op.Net, Addr: op.Addr, Err: errTransport}
 		} else if alert, ok := errors.AsType[tls.AlertError](err); ok {
 			e.reason, e.cause = alert.Error(), alert
 		} else {
@@ -93,6 +93,19 @@ func unreachable(err error) *Error {
 		}
 	}
 	return e
+}
+
+// errTransport stands for a cause whose text could be anybody's.
+var errTransport = errors.New("transport failed")
+
+func opReason(op *net.OpError) string {
+	switch op.Op {
+	case "dial", "read", "write":
+		return op.Op + " failed"
+	case "proxyconnect":
+		return "the proxy did not let the connection through"
+	}
+	return "connection failed"
 }
 
 // unavailable makes the error of a credential that could not be produced.
@@ -108,6 +121,9 @@ func unavailable(err error) *Error {
 func worthRetry(err error) bool {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		return false
+	}
+	if _, ok := errors.AsType[*localError](err); ok {
+		return false // of this machine: it will not pass within the flight
 	}
 	return !isCertificateError(err) && !errors.Is(err, errTooLarge) && !errors.Is(err, errStray)
 }
@@ -128,7 +144,7 @@ func certificateCause(err error) error {
 		return e
 	}
 	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return e
+		return tls.RecordHeaderError{Msg: e.Msg, RecordHeader: e.RecordHeader} // without the connection
 	}
 	return nil
 }

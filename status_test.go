@@ -171,9 +171,6 @@ func TestEvents(t *testing.T) {
 			{Scope: scope, Rejected: tok}, {Scope: scope, Force: true}, {Scope: scope, Claims: `{"access_token":{}}`},
 		} {
 			time.Sleep(10 * time.Second)
-			if req.Rejected.IsZero() {
-				tok = mustToken(t, c, scope)
-			}
 			if _, err := c.TokenFor(t.Context(), req); err != nil {
 				t.Fatal(err)
 			}

@@ -13,7 +13,6 @@ import (
 	"math/rand/v2"
 	"mime"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -306,19 +305,20 @@ func (w *wire) failure(ctx context.Context, p proof) *Error {
 		e = unreachable(err)
 	case w.status == http.StatusOK && parseEntraError(w.body).oauthError == "":
 		e = &Error{Kind: ErrService, HTTPStatus: w.status, reason: "the answer is not a token"}
+		if errors.Is(w.err, errTooLarge) {
+			e.reason = "the " + errTooLarge.Error()
+		} else if isWebPage(w.header) {
+			e.reason = strangeAnswer(w.status, w.header)
+		}
 	default:
 		e = classify(w.status, w.header, w.body, p.refusedAs)
 	}
 	if e.CorrelationID == "" {
 		e.CorrelationID = w.requestID
 	}
-	// An echo, by whoever stands in Entra's place, is the one way in which what
-	// was sent could come back in an error.
-	if sent := p.value(); len(sent) > 5 {
-		r := strings.NewReplacer(sent, redacted, url.QueryEscape(sent), redacted)
-		for _, s := range []*string{&e.OAuthError, &e.Suberror, &e.Description, &e.Claims, &e.TraceID, &e.CorrelationID} {
-			*s = r.Replace(*s)
-		}
+	sent, got := p.value(), tokenIn(w.body)
+	for _, s := range []*string{&e.OAuthError, &e.Suberror, &e.Description, &e.Claims, &e.TraceID, &e.CorrelationID} {
+		*s = withhold(*s, sent, got)
 	}
 	return e
 }

@@ -84,13 +84,16 @@ func FromAuthority(host string) (Cloud, error) {
 	h := strings.TrimSuffix(strings.ToLower(host), "/")
 	if scheme, rest, ok := strings.Cut(h, "://"); ok {
 		if scheme != "https" {
-			return Cloud{}, fmt.Errorf("cloud: authority host %q: scheme must be https", host)
+			return Cloud{}, fmt.Errorf("cloud: authority host: scheme is %q, must be https", scheme)
 		}
 		h = rest
 	}
 	h = strings.TrimSuffix(h, ":443")
 	if c, ok := known[h]; ok {
 		return c, nil
+	}
+	if strings.Contains(h, "@") {
+		return Cloud{}, errors.New("cloud: authority host has user information") // not quoted: it may be a password
 	}
 	return Cloud{}, fmt.Errorf("cloud: authority host %q is not a known Entra cloud", host)
 }
