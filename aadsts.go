@@ -5,6 +5,8 @@ package apponly
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -45,6 +47,27 @@ func exportedKind(k Kind) Kind {
 	return ErrOther
 }
 
+// An Explanation is what is known of an AADSTS number.
+type Explanation struct {
+	Code   int
+	Symbol string // Microsoft's name for it, "" if unknown
+	Kind   Kind
+	Remedy string // Kind.Remedy
+	// AppOnly says whether a caller of the client credentials grant can meet
+	// it: "yes", "maybe" or "no".
+	AppOnly string
+}
+
+// Explain returns what is known of an AADSTS number, for tools. The numbers are
+// no contract: act on the [Kind] of an [Error].
+func Explain(code int) (Explanation, bool) {
+	c, ok := aadstsCodes()[code]
+	if !ok {
+		return Explanation{}, false
+	}
+	return Explanation{Code: code, Symbol: c.symbol, Kind: c.kind, Remedy: c.kind.Remedy(), AppOnly: c.applies}, true
+}
+
 // oauthKinds decides by the error member when no known number does. RFC 6749
 // section 5.2 and Entra's own additions.
 var oauthKinds = map[string]Kind{
@@ -59,32 +82,23 @@ var oauthKinds = map[string]Kind{
 	"invalid_request":         ErrRequestMalformed,
 }
 
-// entraError is the body of an error answer, read as leniently as answers are
-// sloppy: members missing, numbers as strings, anything from a proxy.
-type entraError struct {
-	oauthError, suberror, description, claims string
-	traceID, correlationID                    string
-	timestamp                                 time.Time
-	codes                                     []int
-}
-
 // classify makes an Error of an answer that brought no token. proofKind is what
 // an "invalid_client" without a known number means for the credential that was
 // sent.
 func classify(status int, header http.Header, body []byte, proofKind Kind) *Error {
-	b := parseEntraError(body)
+	b, codes := parseEntraError(body)
 	e := &Error{
-		OAuthError:    b.oauthError,
-		Suberror:      b.suberror,
-		Description:   b.description,
-		Claims:        b.claims,
+		OAuthError:    b.OAuthError,
+		Suberror:      b.Suberror,
+		Description:   b.Description,
+		Claims:        b.Claims,
 		HTTPStatus:    status,
-		TraceID:       b.traceID,
-		CorrelationID: b.correlationID,
-		Timestamp:     b.timestamp,
+		TraceID:       b.TraceID,
+		CorrelationID: b.CorrelationID,
 	}
+	e.Timestamp, _ = time.Parse("2006-01-02 15:04:05Z", b.Timestamp)
 	var known bool
-	e.Code, e.Kind, known = decide(b, proofKind)
+	e.Code, e.Kind, known = b.decide(codes, proofKind)
 
 	switch {
 	case status == http.StatusTooManyRequests:
@@ -94,7 +108,7 @@ func classify(status int, header http.Header, body []byte, proofKind Kind) *Erro
 		if !known {
 			e.Kind = ErrService
 		}
-	case b.oauthError == "" && len(b.codes) == 0:
+	case b.OAuthError == "" && len(codes) == 0:
 		e.Kind = ErrService
 		e.reason = strangeAnswer(status, header)
 	}
@@ -106,32 +120,32 @@ func classify(status int, header http.Header, body []byte, proofKind Kind) *Erro
 
 // decide picks the number and the kind: the last known number of error_codes
 // (old answers nest, the inner one last), else what the error member says.
-func decide(b entraError, proofKind Kind) (code int, kind Kind, known bool) {
-	for i := len(b.codes) - 1; i >= 0; i-- {
-		if c, ok := aadstsCodes()[b.codes[i]]; ok {
+func (b *entraError) decide(codes []int, proofKind Kind) (code int, kind Kind, known bool) {
+	for i := len(codes) - 1; i >= 0; i-- {
+		if c, ok := aadstsCodes()[codes[i]]; ok {
 			kind = c.kind
-			if b.codes[i] == 700023 && b.oauthError == "invalid_scope" {
+			if codes[i] == 700023 && b.OAuthError == "invalid_scope" {
 				kind = ErrScopeInvalid // this number has two meanings
 			}
-			return b.codes[i], kind, true
+			return codes[i], kind, true
 		}
 	}
-	if len(b.codes) > 0 {
-		code = b.codes[len(b.codes)-1]
+	if len(codes) > 0 {
+		code = codes[len(codes)-1]
 	}
-	switch b.oauthError {
+	switch b.OAuthError {
 	case "invalid_client":
 		return code, proofKind, false
 	case "invalid_grant", "interaction_required", "consent_required":
 		switch {
-		case b.suberror == "message_only", strings.Contains(b.claims, "capolids"), strings.Contains(b.claims, "polids"):
+		case b.Suberror == "message_only", strings.Contains(b.Claims, "capolids"), strings.Contains(b.Claims, "polids"):
 			return code, ErrConditionalAccess, false
-		case b.suberror == "consent_required":
+		case b.Suberror == "consent_required":
 			return code, ErrConsentRequired, false
 		}
 		return code, ErrOther, false
 	}
-	if k, ok := oauthKinds[b.oauthError]; ok {
+	if k, ok := oauthKinds[b.OAuthError]; ok {
 		return code, k, false
 	}
 	return code, ErrOther, false
@@ -158,36 +172,50 @@ func isWebPage(header http.Header) bool {
 // remembered.
 const maxMember = 8 << 10
 
-func parseEntraError(body []byte) entraError {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(body, &m) != nil {
-		return entraError{}
-	}
-	str := func(name string) string {
-		var s string
-		if json.Unmarshal(m[name], &s) != nil {
-			return ""
+// entraError is the body of an error answer.
+type entraError struct {
+	OAuthError    string          `json:"error"`
+	Suberror      string          `json:"suberror"`
+	Description   string          `json:"error_description"`
+	Claims        string          `json:"claims"`
+	TraceID       string          `json:"trace_id"`
+	CorrelationID string          `json:"correlation_id"`
+	Timestamp     string          `json:"timestamp"`
+	Codes         json.RawMessage `json:"error_codes"` // see wholeNumbers
+}
+
+// parseEntraError reads a body as leniently as bodies are sloppy: members
+// missing, numbers as strings, anything from a proxy. What cannot be read is
+// left out.
+func parseEntraError(body []byte) (b entraError, codes []int) {
+	if err := json.Unmarshal(body, &b); err != nil {
+		// A member of another type is skipped and the rest is there; anything
+		// else is no JSON, and nothing of it is believed.
+		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); !ok {
+			return entraError{}, nil
 		}
-		return s[:min(len(s), maxMember)]
 	}
-	b := entraError{
-		oauthError:    str("error"),
-		suberror:      str("suberror"),
-		claims:        str("claims"),
-		traceID:       str("trace_id"),
-		correlationID: str("correlation_id"),
-		codes:         wholeNumbers(m["error_codes"]),
-	}
-	b.timestamp, _ = time.Parse("2006-01-02 15:04:05Z", str("timestamp"))
-	b.description = str("error_description")
-	if rest, ok := strings.CutPrefix(b.description, "AADSTS"); ok && len(b.codes) == 0 {
-		b.codes = wholeNumbers([]byte(rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]))
+	codes = wholeNumbers(b.Codes)
+	if rest, ok := strings.CutPrefix(b.Description, "AADSTS"); ok && len(codes) == 0 {
+		codes = wholeNumbers(rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))])
 	}
 	// The trailing IDs have fields of their own.
-	if i := strings.Index(b.description, "Trace ID:"); i >= 0 {
-		b.description = strings.TrimSpace(b.description[:i])
+	if i := strings.Index(b.Description, "Trace ID:"); i >= 0 {
+		b.Description = strings.TrimSpace(b.Description[:i])
 	}
-	return b
+	for _, s := range []*string{&b.OAuthError, &b.Suberror, &b.Description, &b.Claims, &b.TraceID, &b.CorrelationID} {
+		if len(*s) > maxMember {
+			*s = strings.Clone((*s)[:maxMember])
+		}
+	}
+	return b, codes
+}
+
+// isEntraError reports whether a body says that it is an error, whatever its
+// status.
+func isEntraError(body []byte) bool {
+	b, codes := parseEntraError(body)
+	return b.OAuthError != "" || len(codes) > 0
 }
 
 // minCode is below every AADSTS number: no smaller one is taken for one.
@@ -196,10 +224,17 @@ const minCode = 10_000
 // wholeNumbers returns the decimal numbers in raw, whatever stands around them:
 // [700016], ["700016"] and "[700016]" have all been seen. They are compared
 // whole, because AADSTS700021 is a prefix of AADSTS7000215.
-func wholeNumbers(raw []byte) []int {
+func wholeNumbers[S ~string | ~[]byte](raw S) []int {
+	const most = 8
 	var numbers []int
-	for _, f := range strings.FieldsFunc(string(raw), func(r rune) bool { return r < '0' || r > '9' }) {
-		if n, err := strconv.Atoi(f); err == nil && n >= minCode && len(numbers) < 8 {
+	for i := 0; i < len(raw) && len(numbers) < most; i++ {
+		n := 0
+		for ; i < len(raw) && '0' <= raw[i] && raw[i] <= '9'; i++ {
+			if n = 10*n + int(raw[i]-'0'); n > math.MaxInt32 {
+				n = math.MaxInt32 // no number of Entra's, and no overflow
+			}
+		}
+		if minCode <= n && n < math.MaxInt32 {
 			numbers = append(numbers, n)
 		}
 	}

@@ -386,6 +386,22 @@ func TestRetryAfterIsRemembered(t *testing.T) {
 	})
 }
 
+// A server that says "at once" for ever gets no more requests than one that
+// says nothing.
+func TestRetryAfterZeroIsNoLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		c := s.client(t)
+		s.setFault(status(503, "", "Retry-After", "0"))
+		c.Token(t.Context(), s.API().Scope())
+		before := s.requests()
+		load(t, 10, time.Minute, func() { c.Token(t.Context(), s.API().Scope()) })
+		if n := s.requests() - before; n > 11 {
+			t.Errorf("%d requests in a minute, want at most 11", n)
+		}
+	})
+}
+
 func TestForce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)

@@ -77,6 +77,7 @@ func (e *Error) Error() string {
 	if e.reason != "" {
 		b.WriteString(": " + clean(e.reason, 200))
 	}
+	b.WriteString("; see TROUBLESHOOTING.md#" + string(e.Kind))
 	return b.String()
 }
 

@@ -243,7 +243,11 @@ func TestRetryWithinFlight(t *testing.T) {
 		}, ok(2, 7*time.Second, 7*time.Second)},
 		{"Retry-After in the past", 1, func(r *http.Request) (*http.Response, error) {
 			return status(503, "", "Retry-After", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))(r)
-		}, ok(2, 0, 0)},
+		}, ok(2, 0, time.Second)}, // our own wait is the least
+		{"Retry-After 0", 1, status(503, "", "Retry-After", "0"), ok(2, 0, time.Second)},
+		{"transient by its number", 1, status(400, `{"error":"invalid_request","error_codes":[90033]}`), ok(2, 0, time.Second)},
+		{"refused by its number", forever, status(503, `{"error":"invalid_client","error_codes":[7000222]}`),
+			result{kind: apponly.ErrSecretExpired, requests: 1, status: 503}},
 		{"Retry-After that is nothing", 1, status(503, "", "Retry-After", "soon"), ok(2, 0, time.Second)},
 		// Waiting it out would outlast the flight: the refusal is the answer.
 		{"Retry-After 120", forever, status(429, "Too Many Requests", "Retry-After", "120"),

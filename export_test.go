@@ -4,6 +4,9 @@ package apponly
 
 import (
 	"context"
+	"maps"
+	"net/http"
+	"slices"
 	"time"
 	"unsafe"
 )
@@ -108,3 +111,11 @@ func Pause(valid bool, n int) time.Duration {
 	}
 	return backoff(unaskedFirst, unaskedLimit, n)
 }
+
+// Classify makes an error of an answer to a request that was sent with a secret.
+func Classify(status int, header http.Header, body []byte) *Error {
+	return classify(status, header, body, ErrSecretInvalid)
+}
+
+// AllKinds are the kinds an Error can have.
+func AllKinds() []Kind { return slices.Sorted(maps.Keys(kinds)) }

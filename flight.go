@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -286,17 +287,18 @@ func (c *Cache) fail(e *entry, f flight, err *Error, stamp string) *Error {
 	failures := w.failures + 1
 
 	var pause time.Duration
-	told := !err.RetryAt.IsZero()
 	switch {
-	case told:
-		asked := min(max(err.RetryAt.Sub(time.Unix(0, n.wall)), 0), maxRetryAfter)
-		pause = asked + backoff(time.Second, asked/10+1, 20)
 	case valid:
 		pause = backoff(behindFirst, behindLimit, failures)
 	case kinds[err.Kind].does.soon:
 		pause = backoff(unaskedFirst, unaskedLimit, failures)
 	default:
 		pause = backoff(refusedFirst, refusedLimit, failures)
+	}
+	asked := min(err.RetryAt.Sub(time.Unix(0, n.wall)), maxRetryAfter)
+	told := asked > pause // the server may ask for more patience, not for less
+	if told {
+		pause = asked + rand.N(asked/10+1)
 	}
 	next := n.add(pause)
 	if valid && !told {

@@ -216,17 +216,21 @@ func (w *wire) checkRetry(ctx context.Context, resp *http.Response, err error) (
 	if ctx.Err() != nil {
 		return false, nil
 	}
-	if err != nil {
+	w.wait = w.nextWait()
+	switch {
+	case err != nil:
 		if !worthRetry(err) {
 			return false, nil
 		}
-	} else if s := resp.StatusCode; s != http.StatusRequestTimeout && s != http.StatusTooManyRequests && s < 500 {
+	case resp.StatusCode == http.StatusOK:
 		return false, nil
-	}
-	w.wait = w.nextWait()
-	if resp != nil {
+	default:
+		e := classify(resp.StatusCode, resp.Header, w.body, ErrOther)
+		if !kinds[e.Kind].does.retry || e.reason != "" { // a reason: not Entra answered
+			return false, nil
+		}
 		if told, ok := retryAfter(resp.Header, time.Now()); ok {
-			w.wait = told
+			w.wait = max(told, w.wait)
 		}
 	}
 	deadline, ok := ctx.Deadline()
@@ -303,7 +307,7 @@ func (w *wire) failure(ctx context.Context, p proof) *Error {
 			err = context.Cause(ctx)
 		}
 		e = unreachable(err)
-	case w.status == http.StatusOK && parseEntraError(w.body).oauthError == "":
+	case w.status == http.StatusOK && !isEntraError(w.body):
 		e = &Error{Kind: ErrService, HTTPStatus: w.status, reason: "the answer is not a token"}
 		if errors.Is(w.err, errTooLarge) {
 			e.reason = "the " + errTooLarge.Error()
