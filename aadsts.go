@@ -228,14 +228,14 @@ func wholeNumbers[S ~string | ~[]byte](raw S) []int {
 	const most = 8
 	var numbers []int
 	for i := 0; i < len(raw) && len(numbers) < most; i++ {
-		n := 0
+		var n int64 // an int may have 32 bits
 		for ; i < len(raw) && '0' <= raw[i] && raw[i] <= '9'; i++ {
-			if n = 10*n + int(raw[i]-'0'); n > math.MaxInt32 {
+			if n = 10*n + int64(raw[i]-'0'); n > math.MaxInt32 {
 				n = math.MaxInt32 // no number of Entra's, and no overflow
 			}
 		}
 		if minCode <= n && n < math.MaxInt32 {
-			numbers = append(numbers, n)
+			numbers = append(numbers, int(n))
 		}
 	}
 	return numbers

@@ -83,15 +83,15 @@ func (s *azureSource) fetch(ctx context.Context, req fetchRequest) (grant, error
 	if err != nil {
 		return grant{}, azureFailure(err)
 	}
-	lifetime := time.Unix(0, asked.wall)
-	left := t.ExpiresOn.Sub(lifetime)
+	began := time.Unix(0, asked.wall)
+	left := t.ExpiresOn.Sub(began)
 	if !isTokenText(t.Token) || left <= 0 {
 		return grant{}, &Error{Kind: ErrCredentialUnavailable, reason: "the TokenCredential returned no token that is still good"}
 	}
 	bearer := bearerPrefix + t.Token
 	g := grant{bearer: func() string { return bearer }, received: asked, lifetime: min(left, maxLifetime)}
 	if !t.RefreshOn.IsZero() {
-		g.refreshIn = t.RefreshOn.Sub(lifetime)
+		g.refreshIn = t.RefreshOn.Sub(began)
 	}
 	return g, nil
 }
@@ -126,7 +126,8 @@ func azureFailure(err error) *Error {
 
 // TokenCredential returns c as a credential for any Azure SDK client. It serves
 // tokens from c's cache; refresh and retry are the cache's. It takes one scope
-// per call, a tenant within [Options.AllowedTenants], and claims challenges;
+// per call, a tenant within [Options.AllowedTenants] (which a client from
+// [FromTokenCredential] ignores), and claims challenges;
 // the client capability "cp1" is declared if [Options.CAE] is set, not by the
 // SDK client's wish alone.
 func (c *Client) TokenCredential() azcore.TokenCredential { return tokenCredential{c} }
@@ -138,7 +139,8 @@ func (t tokenCredential) GetToken(ctx context.Context, o policy.TokenRequestOpti
 		return azcore.AccessToken{}, faultf(ErrScopeInvalid, "apponly: want exactly one scope, got %q", strings.Join(o.Scopes, " "))
 	}
 	c := t.c
-	if o.TenantID != "" {
+	_, azure := c.cfg.source.(*azureSource) // knows its own tenant; Key Vault clients name one each time
+	if o.TenantID != "" && !azure {
 		var err error
 		if c, err = c.Tenant(o.TenantID); err != nil {
 			return azcore.AccessToken{}, err

@@ -271,3 +271,25 @@ func TestTokenCredential(t *testing.T) {
 		t.Errorf("%d requests, want 2", n)
 	}
 }
+
+// Key Vault and Storage clients name the tenant of each challenge; a managed
+// identity has only one, and azidentity ignores the name as well.
+func TestTokenCredentialOfAnIdentityIgnoresTheTenant(t *testing.T) {
+	cred := &fixedCredential{}
+	c, err := apponly.FromTokenCredential(cred, &apponly.Options{Cache: apponly.NewCache(nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := c.TokenCredential().GetToken(t.Context(), policy.TokenRequestOptions{
+		Scopes: []string{"https://vault.azure.net/.default"}, TenantID: "11111111-2222-3333-4444-555555555555", EnableCAE: true,
+	})
+	if err != nil || tok.Token != "abc" {
+		t.Errorf("GetToken = %v, %v", tok.Token, err)
+	}
+}
+
+type fixedCredential struct{ _ int }
+
+func (*fixedCredential) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{Token: "abc", ExpiresOn: time.Now().Add(time.Hour)}, nil
+}

@@ -3,6 +3,7 @@
 package apponly
 
 import (
+	"cmp"
 	"hash/maphash"
 	"math/rand/v2"
 	"net/http"
@@ -36,7 +37,7 @@ func (o *CacheOptions) maxEntries() int {
 //
 // It is safe for concurrent use, owns no goroutine and needs no Close.
 type Cache struct {
-	max     int
+	max     int           // 0: the default
 	inserts atomic.Uint32 // counts insertions; what use marks are made of
 	entries table[entryKey, entry, *entry]
 
@@ -57,8 +58,11 @@ type Cache struct {
 // NewCache returns a cache of its own, for who must not share [DefaultCache]
 // with the rest of the process or needs another bound.
 func NewCache(opts *CacheOptions) *Cache {
-	return &Cache{max: opts.maxEntries(), spaces: map[spaceKey]*space{}}
+	return &Cache{max: opts.maxEntries()}
 }
+
+// limit is how many entries there may be.
+func (c *Cache) limit() int { return cmp.Or(c.max, defaultMaxEntries) }
 
 var defaultCache = sync.OnceValue(func() *Cache { return NewCache(nil) })
 
@@ -69,7 +73,7 @@ func DefaultCache() *Cache { return defaultCache() }
 // CacheStats is a snapshot of a [Cache].
 type CacheStats struct {
 	Entries   int    // keys held, with a token or a remembered refusal
-	Exchanges uint64 // trips to the network so far
+	Exchanges uint64 // token requests begun so far, also those that could not be sent
 	Evictions uint64 // entries that left for want of room or because they expired
 }
 
@@ -141,10 +145,9 @@ type entry struct {
 	mark  atomic.Uint32 // Cache.inserts when last used
 
 	// Cache.mu guards the rest.
-	pos    int32  // in Cache.good or Cache.bare; -1 when it has left
-	held   bool   // in good rather than bare
-	landed uint32 // flights so far
-	work   *work  // nil when idle
+	pos  int32 // in Cache.good or Cache.bare; -1 when it has left
+	held bool  // in good rather than bare
+	work *work // nil when idle
 }
 
 type place struct {
@@ -206,6 +209,9 @@ func (c *Cache) obtain(key spaceKey, tenant, scope string) *entry {
 	} else if len(sp.scopes) < maxInternedScopes {
 		sp.scopes[scope] = scope
 	}
+	if c.spaces == nil { // the zero Cache is an empty one
+		c.spaces = map[spaceKey]*space{}
+	}
 	c.spaces[key] = sp // makeRoom may have dropped it with its last entry
 	sp.entries++
 	e := &entry{scope: scope, at: &place{sp, tenant}}
@@ -228,7 +234,7 @@ func (c *Cache) makeRoom() {
 			c.evict(e)
 		}
 	}
-	for len(c.good)+len(c.bare) >= c.max {
+	for len(c.good)+len(c.bare) >= c.limit() {
 		// Entries without a token go first, so that a thousand tenants nobody
 		// knows push out none that works.
 		e := c.bare.victim(n)

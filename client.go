@@ -47,7 +47,8 @@ type config struct {
 	flightTimeout time.Duration
 	logger        *slog.Logger // nil: none
 	onEvent       func(Event)  // nil: none
-	observers     gate
+	observers     gate         // of logger and onEvent
+	looks         gate         // of looks at the credential's files
 
 	// viewsMu guards writes to views.
 	viewsMu sync.Mutex
@@ -57,7 +58,9 @@ type config struct {
 // Options are the settings of a [Client] that have a default. nil is fine, and
 // so is any zero field.
 type Options struct {
-	// Cloud is the Entra cloud, [cloud.Public] by default.
+	// Cloud is the Entra cloud, [cloud.Public] by default. For [FromEnv]
+	// cloud.Public is no setting that wins over AZURE_AUTHORITY_HOST: it is the
+	// zero value, which says nothing.
 	Cloud cloud.Cloud
 
 	// AllowedTenants are the tenants, by GUID or domain name, that
@@ -77,9 +80,9 @@ type Options struct {
 
 	// CAE declares the client capability "cp1" for every token of this client:
 	// Entra may then revoke a token early and the API answer with a claims
-	// challenge, in return for tokens that last about a day. [Transport] and
-	// [Client.TokenCredential] answer challenges; who calls [Client.Token] must
-	// hand them to [Client.TokenFor]. See
+	// challenge, in return for tokens that last about a day. Azure SDK clients
+	// with [Client.TokenCredential] answer challenges; everybody else must hand
+	// them to [Client.TokenFor], or is without a token for that day. See
 	// https://learn.microsoft.com/entra/identity-platform/claims-challenge.
 	CAE bool
 
@@ -253,7 +256,7 @@ func (cfg *config) view(tenant string) *Client {
 	if v := cfg.views.get(hash, tenant); v != nil {
 		return v
 	}
-	if cfg.views.live >= cfg.cache.max {
+	if cfg.views.live >= cfg.cache.limit() {
 		old, _ := cfg.views.random()
 		cfg.views.remove(maphashString(old.tenant), old)
 	}
@@ -294,7 +297,7 @@ func checkTenant(id string) (string, error) {
 		return "", faultf(ErrTenantNotFound, "apponly: tenant ID is empty")
 	case strings.ContainsFunc(id, func(r rune) bool { return r > '~' }):
 		// Not by its lower case: that of the Kelvin sign is an ASCII k.
-		return "", faultf(ErrTenantNotFound, "apponly: tenant ID %q is not ASCII: give an international domain name in its xn-- form", clean(id, 100))
+		return "", faultf(ErrTenantNotFound, "apponly: tenant ID %s is not ASCII: give an international domain name in its xn-- form", shown(id))
 	case isGUID(tenant), isDomain(tenant):
 		return tenant, nil
 	case tenant == "common", tenant == "organizations", tenant == "consumers":
@@ -302,7 +305,7 @@ func checkTenant(id string) (string, error) {
 	case tenant == "adfs", tenant == "dstsv2":
 		return "", faultf(ErrAuthorityInvalid, "apponly: tenant ID %q is another kind of authority, which is not supported", id)
 	default:
-		return "", faultf(ErrTenantNotFound, "apponly: tenant ID %q is neither a GUID nor a domain name", clean(id, 100))
+		return "", faultf(ErrTenantNotFound, "apponly: tenant ID %s is neither a GUID nor a domain name", shown(id))
 	}
 }
 
@@ -313,13 +316,18 @@ func checkClientID(id string) (string, error) {
 	case isGUID(lower):
 		return lower, nil
 	}
-	// Secret and client ID get swapped: what does not look like a mistyped GUID
-	// is not shown.
-	shown := fmt.Sprintf("of %d bytes", len(id))
-	if strings.Trim(id, "0123456789abcdefABCDEF-{} ") == "" {
-		shown = strconv.Quote(clean(id, 60))
+	return "", faultf(ErrAppNotFound, "apponly: client ID %s is not a GUID: want the application (client) ID of the app registration", shown(id))
+}
+
+// shown returns an identifier that is none, for an error: a mistyped GUID, or a
+// word as short as no secret. Variables get swapped, and a secret in the place
+// of an ID must not be printed.
+func shown(id string) string {
+	word := len(id) <= 14 && strings.Trim(strings.ToLower(id), "abcdefghijklmnopqrstuvwxyz0123456789-_./* ") == ""
+	if word || strings.Trim(id, "0123456789abcdefABCDEF-{} ") == "" {
+		return strconv.Quote(clean(id, 60))
 	}
-	return "", faultf(ErrAppNotFound, "apponly: client ID %s is not a GUID: want the application (client) ID of the app registration", shown)
+	return fmt.Sprintf("of %d bytes", len(id))
 }
 
 func checkAllowed(tenants []string) ([]string, error) {

@@ -62,10 +62,10 @@ func TestNewRefuses(t *testing.T) {
 		{"space", " " + someTenant, someClient, secret, nil, apponly.ErrTenantNotFound, "neither"},
 		{"line break", someTenant + "\n", someClient, secret, nil, apponly.ErrTenantNotFound, "neither"},
 		{"braces", "{" + someTenant + "}", someClient, secret, nil, apponly.ErrTenantNotFound, "neither"},
-		{"long", strings.Repeat("a", 300) + ".com", someClient, secret, nil, apponly.ErrTenantNotFound, "…"},
+		{"long", strings.Repeat("a", 300) + ".com", someClient, secret, nil, apponly.ErrTenantNotFound, "of 304 bytes"},
 
 		{"no client", someTenant, "", secret, nil, apponly.ErrAppNotFound, "client ID is empty"},
-		{"client name", someTenant, "my-app", secret, nil, apponly.ErrAppNotFound, "client ID of 6 bytes is not a GUID"},
+		{"client name", someTenant, "my-app", secret, nil, apponly.ErrAppNotFound, `client ID "my-app" is not a GUID`},
 		{"client braces", someTenant, "{" + someClient + "}", secret, nil, apponly.ErrAppNotFound, `"{5e7f`},
 		{"client short", someTenant, someClient[1:], secret, nil, apponly.ErrAppNotFound, "is not a GUID"},
 

@@ -31,6 +31,10 @@
 //
 //	if errors.Is(err, apponly.ErrSecretExpired) { … }
 //
+// What is wrong with the arguments of a constructor, of [Client.Tenant] or of a
+// request to a [Transport] is an error that has a kind, too, for errors.Is; it
+// is not an *Error, because no token request was due.
+//
 // Neither errors nor anything else here prints a secret, an assertion or a
 // token.
 package apponly

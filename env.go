@@ -5,6 +5,7 @@ package apponly
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -76,7 +77,7 @@ func FromEnv(opts *Options) (*Client, error) {
 }
 
 // An EnvExplanation says what [FromEnv] does in the present environment and
-// why. It names variables and never holds a value.
+// why. It names variables; of values it holds at most a mistyped ID.
 type EnvExplanation struct {
 	// Credential is the kind chosen: "secret", "certificate", "federated",
 	// "managed-identity", or "" if none was.
@@ -131,8 +132,12 @@ func ExplainEnv(opts *Options) EnvExplanation {
 	}
 	for _, name := range []string{envSecretFile, envCertificate, envFederated, envCAFile} {
 		if p.used[name] {
-			if _, err := os.Stat(os.Getenv(name)); err != nil {
-				e.Err = errors.Join(e.Err, faultf(ErrCredentialUnavailable, "apponly: %s: %w", name, plainPathError(os.Getenv(name), err)))
+			_, err := os.Stat(strings.TrimSpace(os.Getenv(name)))
+			if pe, ok := errors.AsType[*fs.PathError](err); ok {
+				err = pe.Err // without the path, which may be a secret in the wrong variable
+			}
+			if err != nil {
+				e.Err = errors.Join(e.Err, faultf(ErrCredentialUnavailable, "apponly: %s: the file it names: %w", name, err))
 			}
 		}
 	}
@@ -170,6 +175,11 @@ func planEnv(opts *Options) *envPlan {
 	p.choose()
 	if p.kind == kindManaged {
 		id := p.get(envClient)
+		if id != "" {
+			if _, err := checkClientID(id); err != nil {
+				p.err = errors.Join(p.err, err)
+			}
+		}
 		p.build = func() (*Client, error) {
 			cred, err := managedIdentity(id)
 			if err != nil {

@@ -161,7 +161,10 @@ func TestFromEnv(t *testing.T) {
 				t.Errorf("FromEnv: %v", err)
 			}
 			e := apponly.ExplainEnv(nil)
-			wantKind(t, e.Err, apponly.ErrCredentialUnavailable, name, gone)
+			wantKind(t, e.Err, apponly.ErrCredentialUnavailable, name)
+			if strings.Contains(e.String(), gone) {
+				t.Errorf("an explanation holds no values: %s", e)
+			}
 			if !errors.Is(e.Err, os.ErrNotExist) {
 				t.Errorf("error = %v, is not os.ErrNotExist", e.Err)
 			}

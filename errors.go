@@ -77,9 +77,11 @@ func (e *Error) Error() string {
 	if e.reason != "" {
 		b.WriteString(": " + clean(e.reason, 200))
 	}
-	b.WriteString("; see TROUBLESHOOTING.md#" + string(e.Kind))
+	b.WriteString("; see " + troubleshooting + string(e.Kind))
 	return b.String()
 }
+
+const troubleshooting = "github.com/apponly/apponly/blob/main/TROUBLESHOOTING.md#"
 
 // Unwrap returns the context, network or local error beneath, nil if Entra
 // refused.
@@ -235,5 +237,5 @@ func (e *contextError) Unwrap() []error {
 }
 
 // Timeout makes a deadline that passed while waiting for a token a timeout to
-// url.Error and net.Error, which ask the error itself and not what it wraps.
+// url.Error, which asks the error itself and not what it wraps.
 func (e *contextError) Timeout() bool { return errors.Is(e.err, context.DeadlineExceeded) }

@@ -57,15 +57,9 @@ func Reached(at, now Instant) (exact, packed bool) { return at.reached(now), at.
 // TokenAt makes a token of a lifetime received at an instant and reports its
 // state at another.
 func TokenAt(received, now Instant, lifetime time.Duration) (refresh, usable bool) {
-	t := grant{bearer: func() string { return "Bearer x" }, received: received, lifetime: lifetime}.schedule(false, 0)
+	t := grant{bearer: func() string { return "Bearer x" }, received: received, lifetime: lifetime}.schedule(spreadUsual, 0)
 	return t.refresh.reached(now), !t.usable.reached(now)
 }
-
-// RefreshAfter is the refresh rule alone, for the simulation of a fleet.
-func RefreshAfter(base time.Duration, wide bool) time.Duration { return refreshAfter(base, wide) }
-
-// Backoff is the pacing rule alone.
-func Backoff(first, limit time.Duration, n int) time.Duration { return backoff(first, limit, n) }
 
 // A TestTable is a table of strings for its own tests.
 type TestTable struct {
@@ -99,7 +93,14 @@ func (t *TestTable) Len() (live, found int) {
 // long it hands it out. first is for the first token of a key, recovered for the
 // first after a failure.
 func Schedule(lifetime time.Duration, first, recovered bool) (refresh, usable time.Duration) {
-	t := grant{lifetime: lifetime}.schedule(first || recovered, 0)
+	s := spreadUsual
+	switch {
+	case first:
+		s = spreadFirst
+	case recovered:
+		s = spreadRecovered
+	}
+	t := grant{lifetime: lifetime}.schedule(s, 0)
 	return time.Duration(t.refresh.mono), time.Duration(t.usable.mono)
 }
 

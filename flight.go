@@ -32,19 +32,26 @@ type fetchRequest struct {
 // work is what an entry needs while it is not just serving a token: what is
 // under way and what is remembered of failures. Cache.mu guards it.
 type work struct {
-	ordinary, past bool // flights under way, by kind
+	// Flights under way, by kind: set when one is launched, cleared when it
+	// lands, both together with x/sync's own book.
+	ordinary, past bool
+	claims         bool // the past one carries claims
 
 	failures int    // in a row
+	failedAt int64  // when the last one was, by the monotonic clock
 	err      *Error // the last one, as callers get it from memory
-	tryAt    int64  // nothing is asked before, by the monotonic clock
+	tryAt    int64  // nothing is asked before
 	stamp    string // state of the credential's files when it failed
 	statAt   int64  // when they may be looked at again
 
 	// What asks past the cache (claims, rejected, force) has a pace of its own.
-	pastAt   int64
-	pastGap  time.Duration
+	pastAt   int64         // when it was last asked
+	pastGap  time.Duration // until a rejection may ask again
+	pastTry  int64         // nothing is asked past the cache before; a server's word
 	pastErr  *Error
 	pastSent *tokenData // the last token it brought
+
+	trip gate // of flights that were abandoned
 }
 
 // How long a failure keeps others from asking again; see backoff.
@@ -57,6 +64,9 @@ const (
 	unaskedFirst, unaskedLimit = time.Second, 15 * time.Second
 	// Between trips past the cache.
 	pastFirst, pastLimit = 10 * time.Second, 5 * time.Minute
+	// For so long after a failure a flight makes one try even if callers wait:
+	// the pace is then kept from outside the flight.
+	failing = time.Minute
 	// How often the files of a refused credential are looked at.
 	statEvery = time.Second
 )
@@ -65,14 +75,14 @@ const (
 type flight struct {
 	reason  Reason
 	claims  string
-	past    bool   // asks past the cache
-	waiting bool   // for callers, not behind a valid token
-	landed  uint32 // entry.landed when the caller looked
+	past    bool // asks past the cache
+	waiting bool // for callers, not behind a valid token
 }
 
 // get returns the token for an ordinary request that the hit path could not
 // answer. why is what a flight is for if not for the state of the token.
 func (c *Cache) get(ctx context.Context, cl *Client, scope string, why Reason) (Token, error) {
+	ctxErr := ctx.Err() // before mu is taken: a context is not ours
 	e, err := c.look(cl, scope)
 	if err != nil {
 		return Token{}, err
@@ -81,16 +91,12 @@ func (c *Cache) get(ctx context.Context, cl *Client, scope string, why Reason) (
 	n := now()
 	t := e.token.Load()
 	if t != nil && !t.usable.reached(n) { // fresh or stale
-		stale := t.refresh.reached(n) && (w == nil || !w.ordinary && n.mono >= w.tryAt)
-		if stale {
-			e.depart(false)
-			// Callers need not look again before this flight must have landed.
+		if t.refresh.reached(n) && (w == nil || !w.ordinary && n.mono >= w.tryAt) {
+			c.launch(ctx, cl, e, flight{reason: cmp.Or(why, ReasonStale)}) // its landing shows in the entry
+			// Callers need not look again before it must have landed.
 			e.due.Store(uint64(n.add(cl.cfg.flightTimeout).earlier(t.usable).pack()))
 		}
 		c.mu.Unlock()
-		if stale {
-			c.fly(ctx, cl, e, flight{reason: cmp.Or(why, ReasonStale)}) // its landing shows in the entry
-		}
 		return Token{t}, nil
 	}
 	if w != nil && w.err != nil && !w.ordinary && n.mono < w.tryAt {
@@ -100,25 +106,40 @@ func (c *Cache) get(ctx context.Context, cl *Client, scope string, why Reason) (
 			w.statAt = n.mono + int64(statEvery)
 		}
 		c.mu.Unlock()
-		if !look || cl.cfg.source.stamp() == stamp {
+		if !look || cl.cfg.stamp(ctx, stamp) == stamp {
 			return Token{}, refused
 		}
 		// Somebody has changed the credential's files: what was refused before
 		// need not be refused again.
-		c.mu.Lock()
-		w.tryAt = 0
+		if e, err = c.look(cl, scope); err != nil {
+			return Token{}, err
+		}
+		if w = e.work; w != nil {
+			w.tryAt = 0
+		}
 	}
-	if ctx.Err() != nil { // who has left does not send anybody
+	if ctxErr != nil { // who has left does not send anybody
 		c.mu.Unlock()
-		return Token{}, waitError(scope, ctx.Err(), context.Cause(ctx))
+		return Token{}, waitError(scope, ctxErr, context.Cause(ctx))
 	}
-	e.depart(false)
-	f := flight{reason: cmp.Or(why, ReasonMiss), waiting: true, landed: e.landed}
-	c.mu.Unlock()
+	f := flight{reason: cmp.Or(why, ReasonMiss), waiting: true}
 	if t != nil {
 		f.reason = cmp.Or(why, ReasonExpired)
 	}
-	return wait(ctx, scope, c.fly(ctx, cl, e, f))
+	// A token asked for past the cache is as good, unless it is for claims.
+	f.past = w != nil && w.past && !w.claims && !w.ordinary
+	landed := c.launch(ctx, cl, e, f)
+	c.mu.Unlock()
+	return wait(ctx, scope, landed)
+}
+
+// stamp looks at the credential's files, in time; known if it cannot.
+func (cfg *config) stamp(ctx context.Context, known string) string {
+	s, err := guard(ctx, &cfg.looks, "the file system", func(context.Context) (string, error) { return cfg.source.stamp(), nil })
+	if err != nil {
+		return known
+	}
+	return s
 }
 
 // look returns the entry for a client's scope, made if need be, with mu held;
@@ -146,36 +167,49 @@ func (c *Cache) look(cl *Client, scope string) (*entry, error) {
 	return e, nil
 }
 
-// depart notes that a flight is about to begin, which keeps the entry from
-// being evicted. The caller holds mu and calls fly once it has let go of it.
-func (e *entry) depart(past bool) *work {
+// launch begins a flight of e or joins the one of its kind that is under way.
+// The caller holds mu, so that nobody sees one without the other: the flag that
+// keeps the entry, and x/sync's flight.
+func (c *Cache) launch(ctx context.Context, cl *Client, e *entry, f flight) <-chan singleflight.Result {
 	if e.work == nil {
 		e.work = &work{}
 	}
-	if past {
-		e.work.past = true
-	} else {
-		e.work.ordinary = true
+	w := e.work
+	switch {
+	case !f.past:
+		w.ordinary = true
+	case !w.past:
+		w.past, w.claims = true, f.claims != ""
 	}
-	return e.work
-}
-
-// fly begins a flight of e or joins the one of its kind that is under way.
-func (c *Cache) fly(ctx context.Context, cl *Client, e *entry, f flight) <-chan singleflight.Result {
-	key := fmt.Sprintf("%p", e) // unique while the flight holds e
-	if f.past {
-		key += "+"
-	}
-	// The flight keeps the values of who began it, for tracing, but not its
-	// cancellation: others wait for it too.
-	ctx = context.WithoutCancel(ctx)
-	return c.flights.DoChan(key, func() (any, error) {
-		t, err := c.travel(ctx, cl, e, f)
+	f.waiting = f.waiting && (w.failures == 0 || now().mono > w.failedAt+int64(failing))
+	return c.flights.DoChan(e.flightKey(f), func() (any, error) {
+		t, err := c.travel(ctx, cl, e, w, f)
 		if err != nil {
 			return nil, err
 		}
 		return t, nil
 	})
+}
+
+// land notes that a flight is over; who comes now begins another one. The caller
+// holds mu.
+func (c *Cache) land(e *entry, f flight) *work {
+	c.flights.Forget(e.flightKey(f))
+	w := e.work // a flight's work is not taken away
+	if f.past {
+		w.past, w.claims = false, false
+	} else {
+		w.ordinary = false
+	}
+	return w
+}
+
+// flightKey is unique while a flight holds e.
+func (e *entry) flightKey(f flight) string {
+	if f.past {
+		return fmt.Sprintf("%p+", e)
+	}
+	return fmt.Sprintf("%p", e)
 }
 
 // wait returns the flight's result or leaves when ctx ends.
@@ -193,64 +227,38 @@ func wait(ctx context.Context, scope string, landed <-chan singleflight.Result) 
 
 // travel is the flight itself. x/sync ends the process when it panics and never
 // answers when it ends its goroutine, so whatever is not ours runs in guard.
-func (c *Cache) travel(ctx context.Context, cl *Client, e *entry, f flight) (*tokenData, error) {
-	if t, err := c.takeOff(e, &f); t != nil || err != nil {
-		return t, err
-	}
+func (c *Cache) travel(ctx context.Context, cl *Client, e *entry, w *work, f flight) (*tokenData, error) {
 	cfg := cl.cfg
 	begun := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, cfg.flightTimeout, errFlightTimeout)
+	// The flight keeps the values of who began it, for tracing, but not its
+	// cancellation: others wait for it too.
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), cfg.flightTimeout, errFlightTimeout)
 	defer cancel()
-	stamp := cfg.source.stamp()
 	c.exchanges.Add(1)
 	req := fetchRequest{tenantID: cl.tenant, scope: e.scope, claims: f.claims, waiting: f.waiting}
-	g, err := guard(ctx, nil, "token request", func(ctx context.Context) (grant, error) {
-		return cfg.source.fetch(ctx, req)
+	type baggage struct {
+		grant
+		stamp string
+	}
+	b, err := guardFor(ctx, 2*grace, &w.trip, "token request", func(ctx context.Context) (baggage, error) {
+		stamp := cfg.source.stamp() // before the files are read
+		g, err := cfg.source.fetch(ctx, req)
+		return baggage{g, stamp}, err
 	})
-	if err == nil && g.bearer == nil {
+	if err == nil && b.bearer == nil {
 		err = errors.New("the token source returned neither a token nor an error")
 	}
 	ev := Event{Time: begun, TenantID: cl.tenant, ClientID: cfg.clientID, Scope: e.scope, Reason: f.reason, Duration: time.Since(begun)}
 	if err != nil {
-		failure := c.fail(e, f, cl.failure(err, e.scope), stamp)
+		failure := c.fail(e, f, cl.failure(err, e.scope), b.stamp)
 		ev.Err = failure
 		cfg.emit(ctx, ev)
 		return nil, failure
 	}
-	t := c.arrive(e, f, g)
+	t := c.arrive(e, f, b.grant)
 	ev.ExpiresOn = Token{t}.ExpiresOn()
 	cfg.emit(ctx, ev)
 	return t, nil
-}
-
-// takeOff looks once more before anybody is asked: between the caller's look and
-// this flight another one may have landed, which then was what the caller wanted.
-// It returns what that one brought, or nothing.
-func (c *Cache) takeOff(e *entry, f *flight) (*tokenData, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := now()
-	w := e.depart(f.past)
-	landed := e.landed != f.landed
-	ordinary := !f.past && f.reason != ReasonRejected && f.reason != ReasonForced
-	if landed || ordinary {
-		t := e.token.Load()
-		switch {
-		case t != nil && !t.refresh.reached(n):
-			w.clear(f.past)
-			return t, nil
-		case f.past && landed && w.pastErr != nil:
-			w.clear(true)
-			return nil, w.pastErr
-		case !f.past && w.err != nil && n.mono < w.tryAt:
-			w.clear(false)
-			return nil, w.err
-		}
-	}
-	// The pace of failures is kept from outside the flight: retries inside it
-	// are for the first one only.
-	f.waiting = f.waiting && w.failures == 0
-	return nil, nil
 }
 
 var errFlightTimeout = errors.New("no answer within the time limit of one token request")
@@ -259,17 +267,24 @@ var errFlightTimeout = errors.New("no answer within the time limit of one token 
 func (c *Cache) arrive(e *entry, f flight, g grant) *tokenData {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := e.land(f)
+	w := c.land(e, f)
 	if !g.credentialExpires.IsZero() {
 		e.at.space.credentialExpires = g.credentialExpires.UnixNano()
 	}
-	t := g.schedule(e.token.Load() == nil || w.failures > 0, claimsID(f.claims))
+	s := spreadUsual
+	switch {
+	case e.token.Load() == nil:
+		s = spreadFirst
+	case w.failures > 0:
+		s = spreadRecovered
+	}
+	t := g.schedule(s, claimsID(f.claims))
 	c.publish(e, t, t.refresh)
 	w.failures, w.err, w.tryAt = 0, nil, 0
 	switch {
 	case f.past:
 		w.pastSent, w.pastErr = t, nil
-	case !w.past && now().mono >= w.pastAt:
+	case !w.past && now().mono >= w.pastAt+int64(w.pastGap):
 		e.work = nil // an idle entry costs no more than its token
 	}
 	return t
@@ -280,7 +295,7 @@ func (c *Cache) arrive(e *entry, f flight, g grant) *tokenData {
 func (c *Cache) fail(e *entry, f flight, err *Error, stamp string) *Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := e.land(f)
+	w := c.land(e, f)
 	n := now()
 	t := e.token.Load()
 	valid := t != nil && !t.usable.reached(n)
@@ -297,44 +312,30 @@ func (c *Cache) fail(e *entry, f flight, err *Error, stamp string) *Error {
 	}
 	asked := min(err.RetryAt.Sub(time.Unix(0, n.wall)), maxRetryAfter)
 	told := asked > pause // the server may ask for more patience, not for less
-	if told {
-		pause = asked + rand.N(asked/10+1)
+	switch jitter := rand.N(asked.Abs()/10 + 1); {
+	case told && asked == maxRetryAfter: // cut off
+		pause = asked - jitter
+	case told:
+		pause = asked + jitter
 	}
 	next := n.add(pause)
 	if valid && !told {
 		next = next.earlier(t.usable) // then callers wait, who are worth a try
 	}
-	if !told {
-		err.RetryAt = time.Unix(0, next.wall)
-	}
+	err.RetryAt = time.Unix(0, next.wall)
 	if f.past {
-		w.pastGap = min(2*w.pastGap, pastLimit)
-		w.pastAt = max(n.mono+int64(w.pastGap), next.mono)
 		w.pastErr = err.remembered()
-		if valid {
-			return err // the ordinary pace is not this one's
+		if told {
+			w.pastTry = next.mono
+		}
+		if valid || f.claims != "" {
+			return err // the ordinary request need not fail
 		}
 	}
-	w.failures, w.err, w.tryAt = failures, err.remembered(), next.mono
+	w.failures, w.failedAt, w.err, w.tryAt = failures, n.mono, err.remembered(), next.mono
 	w.stamp, w.statAt = stamp, n.mono+int64(statEvery)
 	if valid {
 		e.due.Store(uint64(next.earlier(t.usable).pack()))
 	}
 	return err
-}
-
-// land notes that a flight is over. The caller holds mu.
-func (e *entry) land(f flight) *work {
-	w := e.depart(f.past) // nobody takes work away while a flight is under way
-	w.clear(f.past)
-	e.landed++
-	return w
-}
-
-func (w *work) clear(past bool) {
-	if past {
-		w.past = false
-	} else {
-		w.ordinary = false
-	}
 }

@@ -31,6 +31,11 @@ const grace = 100 * time.Millisecond
 // it has, or soon after ctx has ended. A panic and a Goexit become
 // errors. what names the callback in them.
 func guard[T any](ctx context.Context, g *gate, what string, fn func(context.Context) (T, error)) (T, error) {
+	return guardFor(ctx, grace, g, what, fn)
+}
+
+// guardFor is guard with a grace of its own, longer where fn calls guard.
+func guardFor[T any](ctx context.Context, wait time.Duration, g *gate, what string, fn func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if g != nil && g.stuck.Load() > 0 {
 		return zero, &guardError{what: what, err: errStuck}
@@ -63,12 +68,7 @@ func guard[T any](ctx context.Context, g *gate, what string, fn func(context.Con
 		return r.value, r.err
 	case <-ctx.Done():
 		// What fn makes of the end of ctx says more than that it ended, and
-		// which of the two a caller sees must not be chance. A trip to the
-		// network has a callback inside that is waited for in the same way.
-		wait := grace
-		if g == nil {
-			wait = 2 * grace
-		}
+		// which of the two a caller sees must not be chance.
 		select {
 		case r := <-done:
 			return r.value, r.err

@@ -128,7 +128,7 @@ var kinds = map[Kind]kindInfo{
 	ErrUnreachable: {ErrTransient, "entra did not answer",
 		"Check DNS, proxy, firewall and TLS inspection between this process and the authority host. Nothing about the app needs to change.", passing},
 	ErrCredentialUnavailable: {ErrCredential, "credential could not be produced",
-		"Fix the source of the secret, certificate or assertion named in the error: a missing or unreadable file, an unset variable, a failing callback. Entra was not asked.", reaction{}},
+		"Fix the source of the secret, certificate or assertion named in the error: a missing or unreadable file, an unset variable, a failing callback. Entra was not asked.", reaction{soon: true}},
 	ErrTenantNotAllowed: {ErrConfiguration, "tenant is not allowed for this client",
 		"Add the tenant to Options.AllowedTenants (in the environment: AZURE_ADDITIONALLY_ALLOWED_TENANTS) if this app is meant to work there.", reaction{}},
 	ErrService: {ErrTransient, "entra could not answer properly",

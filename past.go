@@ -11,43 +11,43 @@ import (
 // do. Nothing is dropped on a resource's word: the cached token stays until
 // another one has been brought.
 func (c *Cache) getPast(ctx context.Context, cl *Client, req TokenRequest) (Token, error) {
+	ctxErr := ctx.Err() // before mu is taken: a context is not ours
 	e, err := c.look(cl, req.Scope)
 	if err != nil {
 		return Token{}, err
 	}
 	w := e.work
+	if w == nil {
+		w = &work{}
+	}
 	n := now()
 	t := e.token.Load()
 	if t != nil && t.usable.reached(n) {
 		t = nil
 	}
-	rejected := req.Rejected.p
-	f := flight{past: true, waiting: true, claims: req.Claims, landed: e.landed}
+	f := flight{past: true, waiting: true, claims: req.Claims, reason: ReasonRejected}
+	gap := w.pastGap
 	switch {
 	case req.Force:
-		f.reason = ReasonForced
-	case t != nil && !t.refuted(rejected, claimsID(req.Claims)):
+		f.reason, gap = ReasonForced, pastFirst
+	case t != nil && !t.refuted(req.Rejected.p, claimsID(req.Claims)):
 		c.mu.Unlock()
 		return Token{t}, nil // another token is here by now
 	case req.Claims != "":
 		f.reason = ReasonClaims
-	default:
-		f.reason = ReasonRejected
 	}
 
 	switch {
-	case w != nil && w.past:
+	case w.past:
 		// Joined below.
-	case f.claims == "" && w != nil && w.ordinary:
-		f.past = false // the ordinary flight brings another token, too
-	case f.claims == "" && !req.Force && t == nil:
+	case f.claims == "" && w.ordinary:
+		f.past = false // joined below: it brings another token, too
+	case f.claims == "" && !req.Force && t == nil,
+		f.claims == "" && t == nil && w.pastAt != 0 && n.mono < w.pastAt+int64(gap):
 		c.mu.Unlock()
 		return c.get(ctx, cl, req.Scope, "")
-	case w != nil && n.mono < w.pastAt:
+	case w.pastAt != 0 && n.mono < w.pastAt+int64(gap), n.mono < w.pastTry:
 		remembered := w.pastErr
-		if remembered == nil {
-			remembered = w.err
-		}
 		c.mu.Unlock()
 		if t != nil {
 			return Token{t}, nil
@@ -56,8 +56,11 @@ func (c *Cache) getPast(ctx context.Context, cl *Client, req TokenRequest) (Toke
 			return Token{}, remembered
 		}
 		return c.get(ctx, cl, req.Scope, "")
+	case ctxErr != nil:
+		c.mu.Unlock()
+		return Token{}, waitError(req.Scope, ctxErr, context.Cause(ctx))
 	default:
-		w = e.depart(true)
+		e.work = w
 		// The gap grows while the tokens brought this way are refused in turn:
 		// then it is not the token that is wrong.
 		if t != nil && t == w.pastSent && !req.Force {
@@ -65,10 +68,11 @@ func (c *Cache) getPast(ctx context.Context, cl *Client, req TokenRequest) (Toke
 		} else {
 			w.pastGap = pastFirst
 		}
-		w.pastAt = n.mono + int64(w.pastGap)
+		w.pastAt = n.mono
 	}
+	landed := c.launch(ctx, cl, e, f)
 	c.mu.Unlock()
-	return wait(ctx, req.Scope, c.fly(ctx, cl, e, f))
+	return wait(ctx, req.Scope, landed)
 }
 
 // refuted reports whether a resource has refused t: by naming it, or, where it

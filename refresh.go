@@ -23,14 +23,25 @@ type grant struct {
 	credentialExpires time.Time
 }
 
+// A spread says how widely a refresh time is drawn.
+type spread int
+
+const (
+	// spreadUsual is for a token that followed another in good time.
+	spreadUsual spread = iota
+	// spreadFirst is for the first token of a key: a fleet that was started in
+	// one minute is apart after one refresh instead of asking in step for ever.
+	spreadFirst
+	// spreadRecovered is for the first token after a failure: an outage lines a
+	// fleet up as well. Drawing as widely as for the first token would send a
+	// part of it back at once, on top of those that come back late.
+	spreadRecovered
+)
+
 // schedule draws the token's refresh time, once and for good. Drawing it again
 // at every hit, as some libraries do, makes a busy process always refresh at
 // the early end, which spreads nothing.
-//
-// wide is for the first token of a key and the first after a failure: a fleet
-// that started, or came back from an outage, in the same minute is then apart
-// after one refresh instead of asking in step for ever.
-func (g grant) schedule(wide bool, claims uint64) *tokenData {
+func (g grant) schedule(s spread, claims uint64) *tokenData {
 	usable := g.lifetime - min(expiryMargin, g.lifetime/10)
 	base := g.refreshIn
 	if base <= 0 || base >= g.lifetime {
@@ -40,18 +51,21 @@ func (g grant) schedule(wide bool, claims uint64) *tokenData {
 		bearer:   g.bearer,
 		expires:  g.received.add(g.lifetime),
 		usable:   g.received.add(usable),
-		refresh:  g.received.add(min(refreshAfter(base, wide), usable)),
+		refresh:  g.received.add(min(refreshAfter(base, s), usable)),
 		received: g.received.wall,
 		claims:   claims,
 	}
 }
 
-// refreshAfter draws uniformly from [3/4·base, base], or from [1/10·base, base]
-// if wide: earlier only, never later than base.
-func refreshAfter(base time.Duration, wide bool) time.Duration {
+// refreshAfter draws uniformly between a part of base and base: earlier only,
+// never later. TestFleet simulates what comes of it.
+func refreshAfter(base time.Duration, s spread) time.Duration {
 	low := base * 3 / 4
-	if wide {
+	switch s {
+	case spreadFirst:
 		low = base / 10
+	case spreadRecovered:
+		low = base / 4
 	}
 	return low + rand.N(base-low+1)
 }

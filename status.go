@@ -26,9 +26,11 @@ const (
 	TokenMissing TokenState = "missing"
 )
 
-// A TokenStatus is the state of one token, for a health endpoint or a metric: a
-// daemon is well while LastError is nil, living on what it has while the state
-// is stale and Failures grows, and out of business once it is expired.
+// A TokenStatus is the state of one token, for a health endpoint or a metric. A
+// daemon is well while Failures is 0; it lives on what it has while Failures
+// grows and the state is fresh or stale; it is out of business when Failures
+// grows and the state is expired or missing. An expired token without failures
+// is one that nobody has asked for lately.
 type TokenStatus struct {
 	TenantID, Scope string
 	State           TokenState

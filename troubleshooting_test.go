@@ -67,7 +67,7 @@ func TestExplain(t *testing.T) {
 	if e, ok := apponly.Explain(50076); !ok || e.AppOnly != "no" || e.Kind != apponly.ErrOther {
 		t.Errorf("Explain(50076), a user's = %+v, %v", e, ok)
 	}
-	for _, code := range []int{0, -1, 7000223, 1 << 40} {
+	for _, code := range []int{0, -1, 7000223, 1 << 30} {
 		if e, ok := apponly.Explain(code); ok {
 			t.Errorf("Explain(%d) = %+v", code, e)
 		}

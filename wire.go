@@ -4,6 +4,7 @@ package apponly
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"encoding/hex"
@@ -301,12 +302,11 @@ func (w *wire) grant(accessToken string) grant {
 func (w *wire) failure(ctx context.Context, p proof) *Error {
 	var e *Error
 	switch {
+	case w.status == 0 && w.err == nil && ctx.Err() == nil:
+		// MSAL sent nothing: what it cannot put together is the claims.
+		e = &Error{Kind: ErrRequestMalformed, reason: "the claims cannot be sent: access_token must be an object, and xms_cc is for Options.CAE to set"}
 	case w.status == 0:
-		err := w.err
-		if err == nil {
-			err = context.Cause(ctx)
-		}
-		e = unreachable(err)
+		e = unreachable(cmp.Or(w.err, context.Cause(ctx)))
 	case w.status == http.StatusOK && !isEntraError(w.body):
 		e = &Error{Kind: ErrService, HTTPStatus: w.status, reason: "the answer is not a token"}
 		if errors.Is(w.err, errTooLarge) {
