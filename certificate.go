@@ -4,6 +4,7 @@ package apponly
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -13,9 +14,9 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -32,6 +33,11 @@ type CertificateOptions struct {
 type CertificateFileOptions struct {
 	// KeyFile is where the private key is, if not in the certificate's file.
 	KeyFile string
+	// Password opens what is encrypted. Where nothing is, it is not used.
+	Password string
+	// PasswordFile holds the password; it is read for every token request, and
+	// one trailing line break is dropped. Not together with Password.
+	PasswordFile string
 	// SendX5C is as in [CertificateOptions].
 	SendX5C bool
 }
@@ -73,39 +79,59 @@ func (c *certificate) prove(ctx context.Context, req AssertionRequest) (proof, e
 }
 
 // CertificateFile returns a credential that reads certificate and key from a
-// PEM file for every token request, so that a renewed certificate counts from
-// the next request on. The key may be PKCS#8 or PKCS#1, in the same file or in
-// one of its own. Each file may be at most 1 MiB. opts may be nil.
+// file for every token request, so that a renewed certificate counts from the
+// next request on. The file is PEM or PKCS#12, told apart by content; the
+// certificates may be in any order, and the key in a file of its own. In PEM the
+// key may be PKCS#1, PKCS#8 or PKCS#8 encrypted with PBES2. A file that asks for
+// more than 10,000,000 iterations of a function that makes keys of passwords is
+// refused: they are gone through for every token request. Each file may be at
+// most 1 MiB. opts may be nil.
+//
+// Clients built with the same paths and password share their tokens.
 func CertificateFile(path string, opts *CertificateFileOptions) Credential {
-	c := certificateFile{path: absolute(path)}
-	if opts != nil {
-		c.keyPath, c.x5c = absolute(opts.KeyFile), opts.SendX5C
+	c := &certificateFile{fileIdentity: fileIdentity{path: absolute(path)}}
+	if opts == nil {
+		return c
+	}
+	c.keyPath, c.passwordPath, c.x5c = absolute(opts.KeyFile), absolute(opts.PasswordFile), opts.SendX5C
+	if password := opts.Password; password != "" {
+		c.password, c.mac = func() string { return password }, macOf(password)
 	}
 	return c
 }
 
-// certificateFile is comparable and its own identity.
 type certificateFile struct {
-	path, keyPath string
-	x5c           bool
+	fileIdentity
+	password func() string // nil: none was given by value
 }
 
-func (c certificateFile) identity() any { return c }
-func (c certificateFile) stamp() string {
-	if c.keyPath == "" {
-		return fileStamp(c.path)
-	}
-	return fileStamp(c.path, c.keyPath)
+// fileIdentity is what a certificateFile is known by.
+type fileIdentity struct {
+	path, keyPath, passwordPath string
+	x5c                         bool
+	mac                         [sha256.Size]byte // of the password given by value
 }
 
-func (c certificateFile) check() error {
+func (c *certificateFile) identity() any { return c.fileIdentity }
+func (c *certificateFile) stamp() string { return fileStamp(c.files()...) }
+
+// files are the paths that are set.
+func (c *certificateFile) files() []string {
+	return slices.DeleteFunc([]string{c.path, c.keyPath, c.passwordPath}, func(p string) bool { return p == "" })
+}
+
+func (c *certificateFile) check() error {
+	var errs []error
 	if c.path == "" {
-		return faultf(ErrCredentialMissing, "apponly: path of the certificate file is empty")
+		errs = append(errs, faultf(ErrCredentialMissing, "apponly: path of the certificate file is empty"))
 	}
-	return nil
+	if c.password != nil && c.passwordPath != "" {
+		errs = append(errs, faultf(ErrConfiguration, "apponly: certificate file: both Password and PasswordFile are set"))
+	}
+	return errors.Join(errs...)
 }
 
-func (c certificateFile) prove(ctx context.Context, req AssertionRequest) (proof, error) {
+func (c *certificateFile) prove(ctx context.Context, req AssertionRequest) (proof, error) {
 	p, err := c.load()
 	if err != nil {
 		return proof{}, faultf(ErrCredentialUnavailable, "certificate file: %w", err)
@@ -113,7 +139,18 @@ func (c certificateFile) prove(ctx context.Context, req AssertionRequest) (proof
 	return p.prove(ctx, nil, req, c.x5c)
 }
 
-func (c certificateFile) load() (*pair, error) {
+func (c *certificateFile) load() (*pair, error) {
+	password := ""
+	switch {
+	case c.password != nil:
+		password = c.password()
+	case c.passwordPath != "":
+		b, err := readFile(c.passwordPath)
+		if err != nil {
+			return nil, err
+		}
+		password = trimLineBreak(string(b))
+	}
 	var chain []*x509.Certificate
 	var key crypto.Signer
 	for _, path := range []string{c.path, c.keyPath} {
@@ -124,12 +161,12 @@ func (c certificateFile) load() (*pair, error) {
 		if err != nil {
 			return nil, err
 		}
-		certs, k, err := parsePEM(b)
+		certs, k, err := parseKeyFile(b, password)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		if k != nil && key != nil {
-			return nil, fmt.Errorf("%s: a second private key", path)
+			return nil, fmt.Errorf("%s: %w", path, errSecondKey)
 		}
 		chain = append(chain, certs...)
 		if k != nil {
@@ -137,85 +174,13 @@ func (c certificateFile) load() (*pair, error) {
 		}
 	}
 	if key == nil {
-		return nil, fmt.Errorf("%s: no private key in it", c.keyFile())
+		return nil, fmt.Errorf("%s: no private key in it", cmp.Or(c.keyPath, c.path))
 	}
 	p, err := newPair(chain, key)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.path, err)
 	}
 	return p, nil
-}
-
-func (c certificateFile) keyFile() string {
-	if c.keyPath != "" {
-		return c.keyPath
-	}
-	return c.path
-}
-
-// parsePEM returns the certificates and the private key of a PEM file.
-func parsePEM(b []byte) (chain []*x509.Certificate, key crypto.Signer, err error) {
-	blocks := 0
-	for {
-		var block *pem.Block
-		if block, b = pem.Decode(b); block == nil {
-			break
-		}
-		blocks++
-		if block.Type == "CERTIFICATE" {
-			cert, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return nil, nil, errors.New("a certificate in it cannot be parsed")
-			}
-			chain = append(chain, cert)
-			continue
-		}
-		k, err := parseKey(block)
-		if err != nil {
-			return nil, nil, err
-		}
-		if k != nil && key != nil {
-			return nil, nil, errors.New("a second private key")
-		}
-		if k != nil {
-			key = k
-		}
-	}
-	if blocks == 0 {
-		return nil, nil, errors.New("no PEM in it; convert PKCS#12 with: openssl pkcs12 -in FILE -nodes -out FILE.pem")
-	}
-	return chain, key, nil
-}
-
-// parseKey returns the private key of a PEM block, nil if the block is something
-// else. The errors of the parsers are left out: nothing says that they never
-// quote what they could not read.
-func parseKey(block *pem.Block) (crypto.Signer, error) {
-	var key any
-	var err error
-	switch block.Type {
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		if block.Headers["DEK-Info"] != "" {
-			return nil, errors.New("the private key is encrypted the old way (RFC 1423); convert it with: openssl pkcs8 -topk8 -nocrypt -in KEY -out KEY.pem")
-		}
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		return nil, errNotRSA("an elliptic curve")
-	case "ENCRYPTED PRIVATE KEY":
-		return nil, errors.New("the private key is encrypted; decrypt it with: openssl pkcs8 -in KEY -out KEY.pem")
-	default:
-		return nil, nil
-	}
-	if err != nil {
-		return nil, errors.New("the private key cannot be parsed")
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, errNotRSA("a key agreement")
-	}
-	return signer, nil
 }
 
 func errNotRSA(kind string) error {
@@ -229,6 +194,10 @@ type pair struct {
 	key   func() crypto.Signer
 	chain []*x509.Certificate // leaf first, root left out
 }
+
+// maxChain bounds what is sent, and what it takes to put a bundle of hundreds of
+// certificates in order. Public chains have three or four.
+const maxChain = 10
 
 // newPair finds the leaf by its key and orders the rest by issuer: bundles come
 // in any order, and Entra wants the leaf first.
@@ -269,9 +238,9 @@ func newPair(chain []*x509.Certificate, key crypto.Signer) (*pair, error) {
 		return nil, errors.New("the private key belongs to none of the certificates")
 	}
 	ordered := []*x509.Certificate{leaf}
-	for last := leaf; len(ordered) <= len(chain); last = ordered[len(ordered)-1] {
+	for last := leaf; len(ordered) < maxChain; last = ordered[len(ordered)-1] {
 		next := issuerOf(last, chain)
-		if next == nil || selfSigned(next) {
+		if next == nil || selfSigned(next) || slices.Contains(ordered, next) { // cross-signed ones may go in a circle
 			break
 		}
 		ordered = append(ordered, next)

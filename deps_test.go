@@ -21,11 +21,12 @@ var allowedModules = []string{
 	"github.com/hashicorp/go-retryablehttp",
 	"github.com/kylelemons/godebug", // MSAL's
 	"github.com/pkg/browser",        // MSAL's
-	"golang.org/x/crypto",           // azidentity's
+	"golang.org/x/crypto",           // azidentity's and go-pkcs12's; scrypt
 	"golang.org/x/net",              // azcore's
 	"golang.org/x/sync",
 	"golang.org/x/sys",  // MSAL's
 	"golang.org/x/text", // azcore's
+	"software.sslmate.com/src/go-pkcs12",
 }
 
 func TestDependencies(t *testing.T) {

@@ -56,6 +56,7 @@ const (
 //     prod, which leaves it open;
 //   - else the first that is set of AZURE_CLIENT_SECRET,
 //     APPONLY_CLIENT_SECRET_FILE, AZURE_CLIENT_CERTIFICATE_PATH (with
+//     AZURE_CLIENT_CERTIFICATE_PASSWORD and
 //     AZURE_CLIENT_SEND_CERTIFICATE_CHAIN) and AZURE_FEDERATED_TOKEN_FILE.
 //
 // AZURE_TENANT_ID and AZURE_CLIENT_ID are required, but not for a managed
@@ -329,7 +330,12 @@ func (p *envPlan) credential() Credential {
 		if err != nil && isSet(envSendChain) {
 			p.fault(ErrConfiguration, "%s is neither true nor false", envSendChain)
 		}
-		return CertificateFile(file(envCertificate), &CertificateFileOptions{SendX5C: chain})
+		opts := &CertificateFileOptions{SendX5C: chain}
+		if isSet(envCertPassword) {
+			p.used[envCertPassword] = true
+			opts.Password = trimLineBreak(os.Getenv(envCertPassword)) // blanks may belong to it
+		}
+		return CertificateFile(file(envCertificate), opts)
 	case kindFederated:
 		return Federated(AssertionFile(file(envFederated)))
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/entratest"
+	"software.sslmate.com/src/go-pkcs12"
 )
 
 // setEnv sets exactly these variables, "NAME=value", of those FromEnv reads.
@@ -59,6 +60,9 @@ func TestFromEnv(t *testing.T) {
 		{"secret and its file", list(tenant, client, secret, secretFile), "secret", "AZURE_CLIENT_SECRET is set", "APPONLY_CLIENT_SECRET_FILE", nil},
 		{"certificate", list(tenant, client, cert), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", nil},
 		{"certificate with chain", list(tenant, client, cert, "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=1"), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", nil},
+		{"certificate with password", list(tenant, client, cert, "AZURE_CLIENT_CERTIFICATE_PASSWORD=value-of-the-secret"), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", nil},
+		{"certificate with blank password", list(tenant, client, cert, "AZURE_CLIENT_CERTIFICATE_PASSWORD= "), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", nil},
+		{"secret and a password", list(tenant, client, secret, "AZURE_CLIENT_CERTIFICATE_PASSWORD=value-of-the-secret"), "secret", "AZURE_CLIENT_SECRET is set", "AZURE_CLIENT_CERTIFICATE_PASSWORD", nil},
 		{"certificate with TRUE", list(tenant, client, cert, "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=TRUE"), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", nil},
 		{"certificate with what", list(tenant, client, cert, "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=what"), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", list("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN is neither")},
 		{"federated", list(tenant, client, token), "federated", "AZURE_FEDERATED_TOKEN_FILE is set", "", nil},
@@ -210,6 +214,30 @@ func TestFromEnvGetsTokens(t *testing.T) {
 		sent := s.Requests()[before:]
 		if len(sent) != 1 || sent[0].AuthMethod != test.method {
 			t.Errorf("%s: requests = %+v, want one by %s", test.credential[:20], sent, test.method)
+		}
+	}
+}
+
+// Blanks may belong to a password; the line break that a heredoc leaves does not.
+func TestFromEnvCertificatePassword(t *testing.T) {
+	s := newSTS(t)
+	pfx, err := pkcs12.Modern.Encode(s.Certificate().Key, s.Certificate().Leaf, nil, " of the file ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := writeFile(t, filepath.Join(t.TempDir(), "app.p12"), pfx)
+	setEnv(t, "AZURE_TENANT_ID="+s.Tenant().ID(), "AZURE_CLIENT_ID="+s.App().ClientID(), "AZURE_CLIENT_CERTIFICATE_PATH="+path)
+	for password, text := range map[string]string{" of the file \n": "", "of the file": "wrong password", "": "AZURE_CLIENT_CERTIFICATE_PASSWORD"} {
+		t.Setenv("AZURE_CLIENT_CERTIFICATE_PASSWORD", password)
+		c, err := apponly.FromEnv(s.options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = c.Token(t.Context(), s.API().Scope()); text == "" && err != nil {
+			t.Errorf("password %q: %v", password, err)
+		}
+		if text != "" {
+			wantKind(t, err, apponly.ErrCredentialUnavailable, text)
 		}
 	}
 }
