@@ -108,6 +108,7 @@ type space struct {
 	// credentialExpires is when the last proof's certificate or assertion ends,
 	// unix nanoseconds, 0 if unknown.
 	credentialExpires int64
+	keeper            keeper
 }
 
 const maxInternedScopes = 64

@@ -74,8 +74,8 @@ func (c *certificate) check() error {
 	return nil
 }
 
-func (c *certificate) prove(ctx context.Context, req AssertionRequest) (proof, error) {
-	return c.pair.prove(ctx, &c.gate, req, c.x5c)
+func (c *certificate) resolve(context.Context, AssertionRequest) (*material, error) {
+	return c.pair.material(&c.gate, c.x5c), nil
 }
 
 // CertificateFile returns a credential that reads certificate and key from a
@@ -131,12 +131,12 @@ func (c *certificateFile) check() error {
 	return errors.Join(errs...)
 }
 
-func (c *certificateFile) prove(ctx context.Context, req AssertionRequest) (proof, error) {
+func (c *certificateFile) resolve(context.Context, AssertionRequest) (*material, error) {
 	p, err := c.load()
 	if err != nil {
-		return proof{}, faultf(ErrCredentialUnavailable, "certificate file: %w", err)
+		return nil, faultf(ErrCredentialUnavailable, "certificate file: %w", err)
 	}
-	return p.prove(ctx, nil, req, c.x5c)
+	return p.material(nil, c.x5c), nil
 }
 
 func (c *certificateFile) load() (*pair, error) {
@@ -280,10 +280,29 @@ const (
 	assertionBackdate = 5 * time.Minute
 )
 
+// material is the pair as it is sent. Its fingerprint is that of the leaf: who
+// renews a certificate for the same key has other material.
+func (p *pair) material(g *gate, x5c bool) *material {
+	return &material{
+		fingerprint: sha256.Sum256(p.chain[0].Raw),
+		keep:        true,
+		prove: func(ctx context.Context, req AssertionRequest) (proof, error) {
+			return p.prove(ctx, g, req, x5c)
+		},
+	}
+}
+
 // prove signs a client assertion (RFC 7523 section 2.2) in the form Entra asks
 // for: https://learn.microsoft.com/entra/identity-platform/certificate-credentials.
 func (p *pair) prove(ctx context.Context, g *gate, req AssertionRequest, x5c bool) (proof, error) {
-	now := time.Now()
+	return p.proveWith(req, x5c, func(digest []byte, opts *rsa.PSSOptions) ([]byte, error) {
+		return p.sign(ctx, g, digest, opts)
+	})
+}
+
+// proveWith is prove with a signature from elsewhere.
+func (p *pair) proveWith(req AssertionRequest, x5c bool, sign func(digest []byte, opts *rsa.PSSOptions) ([]byte, error)) (proof, error) {
+	now := req.now()
 	token := jwt.NewWithClaims(jwt.SigningMethodPS256, jwt.MapClaims{
 		"aud": req.TokenEndpoint,
 		"iss": req.ClientID,
@@ -308,7 +327,7 @@ func (p *pair) prove(ctx context.Context, g *gate, req AssertionRequest, x5c boo
 		return proof{}, faultf(ErrCredentialUnavailable, "client assertion cannot be encoded")
 	}
 	digest := sha256.Sum256([]byte(text))
-	sig, err := p.sign(ctx, g, digest[:])
+	sig, err := sign(digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
 	if err != nil {
 		return proof{}, faultf(ErrCredentialUnavailable, "signing the client assertion: %w", err)
 	}
@@ -320,8 +339,7 @@ func (p *pair) prove(ctx context.Context, g *gate, req AssertionRequest, x5c boo
 	return proof{value: func() string { return assertion }, assertion: true, expires: leaf.NotAfter, refusedAs: refusedAs}, nil
 }
 
-func (p *pair) sign(ctx context.Context, g *gate, digest []byte) ([]byte, error) {
-	opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+func (p *pair) sign(ctx context.Context, g *gate, digest []byte, opts *rsa.PSSOptions) ([]byte, error) {
 	key := p.key()
 	if _, local := key.(*rsa.PrivateKey); local {
 		return key.Sign(rand.Reader, digest, opts)

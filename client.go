@@ -153,7 +153,7 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 		logger:        o.Logger,
 		onEvent:       o.OnEvent,
 	}
-	cfg.source = &entraSource{cloud: o.Cloud, clientID: app, credential: cred, cp1: o.CAE, http: o.HTTPClient}
+	cfg.source = &entraSource{cloud: o.Cloud, clientID: app, credential: cred, members: membersOf(cred), cp1: o.CAE, http: o.HTTPClient}
 	cfg.root = &Client{cfg: cfg, tenant: tenant}
 	return cfg.root, nil
 }

@@ -19,11 +19,13 @@ import (
 )
 
 // A Credential is how an app proves who it is. Make one with [Secret],
-// [SecretFile], [Certificate], [CertificateFile] or [Federated] and give it to
-// [New], which reports what is wrong with it.
+// [SecretFile], [SecretFunc], [Certificate], [CertificateFile],
+// [CertificateFunc], [CertificateSigner], [Federated] or [FirstOf] and give it
+// to [New], which reports what is wrong with it. A managed identity is not one:
+// see [FromTokenCredential].
 //
-// The interface is sealed; what can be plugged in is an [AssertionSource] or
-// the key of a certificate. Credentials are safe for concurrent use and may be
+// The interface is sealed; what can be plugged in are functions, an
+// [AssertionSource] and the key of a certificate. Credentials are safe for concurrent use and may be
 // shared by clients. None of them can be printed: their material is read for
 // each token request, or held where fmt does not reach.
 type Credential interface {
@@ -33,9 +35,9 @@ type Credential interface {
 	identity() any
 	// check reports what can be found wrong without I/O.
 	check() error
-	// prove makes the proof for one token request: reads files, calls
-	// callbacks, signs. Its errors hold no material.
-	prove(ctx context.Context, req AssertionRequest) (proof, error)
+	// resolve reads the material for one token request: from files, from
+	// callbacks. Its errors hold no material.
+	resolve(ctx context.Context, req AssertionRequest) (*material, error)
 	// stamp says in what state the files behind the credential are, "" if there
 	// are none. It does not read them.
 	stamp() string
@@ -86,8 +88,17 @@ func (s *secret) check() error {
 	return nil
 }
 
-func (s *secret) prove(context.Context, AssertionRequest) (proof, error) {
-	return proof{value: s.value, refusedAs: ErrSecretInvalid}, nil
+func (s *secret) resolve(context.Context, AssertionRequest) (*material, error) {
+	return secretMaterial(s.value()), nil
+}
+
+func secretMaterial(value string) *material {
+	p := proof{value: func() string { return value }, refusedAs: ErrSecretInvalid}
+	return &material{
+		fingerprint: macOf(value),
+		keep:        true,
+		prove:       func(context.Context, AssertionRequest) (proof, error) { return p, nil },
+	}
 }
 
 // SecretFile returns a client secret that is read from a file for every token
@@ -108,16 +119,54 @@ func (s secretFile) check() error {
 	return nil
 }
 
-func (s secretFile) prove(context.Context, AssertionRequest) (proof, error) {
+func (s secretFile) resolve(context.Context, AssertionRequest) (*material, error) {
 	b, err := readFile(s.path)
 	if err != nil {
-		return proof{}, faultf(ErrCredentialUnavailable, "secret file: %w", err)
+		return nil, faultf(ErrCredentialUnavailable, "secret file: %w", err)
 	}
 	value := trimLineBreak(string(b))
 	if err := checkSecret(value); err != nil {
-		return proof{}, faultf(ErrCredentialUnavailable, "secret file %s %w", s.path, err)
+		return nil, faultf(ErrCredentialUnavailable, "secret file %s %w", s.path, err)
 	}
-	return proof{value: func() string { return value }, refusedAs: ErrSecretInvalid}, nil
+	return secretMaterial(value), nil
+}
+
+// SecretFunc returns a client secret that fn is asked for at every token
+// request, about once an hour for each tenant and scope: a vault, for example.
+// One trailing line break is dropped.
+//
+// The credential is equal only to itself: build it once and keep it, or clients
+// built with it do not share their tokens. fn must be safe for concurrent use.
+// One that panics or ends its goroutine fails the request it was asked for; one
+// that does not return in time is abandoned and not asked again before it has.
+func SecretFunc(fn func(ctx context.Context) (string, error)) Credential {
+	return &secretFunc{fn: fn}
+}
+
+type secretFunc struct {
+	fn   func(ctx context.Context) (string, error)
+	gate gate
+}
+
+func (s *secretFunc) identity() any { return s }
+func (s *secretFunc) stamp() string { return "" }
+func (s *secretFunc) check() error {
+	if s.fn == nil {
+		return faultf(ErrCredentialMissing, "apponly: secret function is nil")
+	}
+	return nil
+}
+
+func (s *secretFunc) resolve(ctx context.Context, _ AssertionRequest) (*material, error) {
+	value, err := guard(ctx, &s.gate, "the function", s.fn)
+	if err != nil {
+		return nil, faultf(ErrCredentialUnavailable, "client secret: %w", err)
+	}
+	value = trimLineBreak(value)
+	if err := checkSecret(value); err != nil {
+		return nil, faultf(ErrCredentialUnavailable, "client secret of the function %w", err)
+	}
+	return secretMaterial(value), nil
 }
 
 func checkSecret(s string) error {

@@ -75,7 +75,7 @@ func (e *Error) Error() string {
 		}
 	}
 	if e.reason != "" {
-		b.WriteString(": " + clean(e.reason, 200))
+		b.WriteString(": " + clean(e.reason, 250))
 	}
 	b.WriteString("; see " + troubleshooting + string(e.Kind))
 	return b.String()

@@ -5,6 +5,7 @@ package apponly
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	"github.com/apponly/apponly/cloud"
@@ -14,24 +15,13 @@ import (
 type entraSource struct {
 	cloud      cloud.Cloud
 	clientID   string
-	credential Credential
+	credential Credential   // for its stamp
+	members    []Credential // those of a FirstOf, or the credential alone
 	cp1        bool
 	http       *http.Client
 }
 
 func (s *entraSource) stamp() string { return s.credential.stamp() }
-
-func (s *entraSource) fetch(ctx context.Context, req fetchRequest) (grant, error) {
-	endpoint := s.cloud.TokenEndpoint(req.tenantID)
-	p, err := s.credential.prove(ctx, AssertionRequest{
-		TenantID: req.tenantID, ClientID: s.clientID,
-		TokenEndpoint: endpoint, Audience: s.cloud.ExchangeAudience(),
-	})
-	if err != nil {
-		return grant{}, unavailable(err)
-	}
-	return s.exchange(ctx, req, p)
-}
 
 // exchange makes one token request. MSAL writes it; everything below and above
 // MSAL is ours.
@@ -68,6 +58,13 @@ func (s *entraSource) exchange(ctx context.Context, req fetchRequest, p proof) (
 		acquire = append(acquire, confidential.WithClaims(req.claims))
 	}
 	result, err := client.AcquireTokenByCredential(ctx, []string{req.scope}, acquire...)
+	if w.status != 0 {
+		if date, err := http.ParseTime(w.header.Get("Date")); err == nil {
+			if skew, notable := req.keeper.measure(date, time.Unix(0, w.started.wall)); notable {
+				req.change(Event{Kind: EventClockSkew, Skew: skew})
+			}
+		}
+	}
 	if err != nil {
 		// Never wrapped: MSAL's errors hold the request, and with it the secret,
 		// or quote the whole answer, and with it the token.

@@ -21,7 +21,13 @@ type AssertionRequest struct {
 	// Audience is what a federated assertion is expected to be made out to in
 	// this cloud.
 	Audience string
+
+	skew       time.Duration // Entra's clock less ours
+	clockKnown bool
 }
+
+// now returns the time by Entra's clock, as far as it is known.
+func (r AssertionRequest) now() time.Time { return time.Now().Add(r.skew) }
 
 // An AssertionSource gets a token of an outside issuer that an app or a managed
 // identity trusts by a federated credential. It is asked for every token
@@ -90,36 +96,40 @@ func (f *federated) stamp() string {
 	return ""
 }
 
-// expiryGrace is how long after its exp an assertion is still sent: the local
-// clock may be the one that is wrong, and Entra decides.
+// expiryGrace is how long after its exp an assertion is still sent while Entra
+// has not answered once: the local clock may be the one that is wrong.
 const expiryGrace = 5 * time.Minute
 
 // rereadAfter is when an expired assertion file is read again: whoever renews
 // it may be about to.
 const rereadAfter = 250 * time.Millisecond
 
-func (f *federated) prove(ctx context.Context, req AssertionRequest) (proof, error) {
+func (f *federated) resolve(ctx context.Context, req AssertionRequest) (*material, error) {
 	assertion, err := f.read(ctx, req)
 	if err != nil {
-		return proof{}, err
+		return nil, err
 	}
 	exp, err := f.checkAssertion(assertion)
-	if err == nil && expired(exp) {
+	if err == nil && req.expired(exp) {
 		select {
 		case <-time.After(rereadAfter):
 		case <-ctx.Done():
 		}
 		if assertion, err = f.read(ctx, req); err != nil {
-			return proof{}, err
+			return nil, err
 		}
-		if exp, err = f.checkAssertion(assertion); err == nil && expired(exp) {
+		if exp, err = f.checkAssertion(assertion); err == nil && req.expired(exp) {
 			err = f.expiredError(exp)
 		}
 	}
 	if err != nil {
-		return proof{}, err
+		return nil, err
 	}
-	return proof{value: func() string { return assertion }, assertion: true, expires: exp, refusedAs: ErrAssertionInvalid}, nil
+	p := proof{value: func() string { return assertion }, assertion: true, expires: exp, refusedAs: ErrAssertionInvalid}
+	return &material{
+		fingerprint: macOf(assertion),
+		prove:       func(context.Context, AssertionRequest) (proof, error) { return p, nil },
+	}, nil
 }
 
 func (f *federated) read(ctx context.Context, req AssertionRequest) (string, error) {
@@ -132,8 +142,12 @@ func (f *federated) read(ctx context.Context, req AssertionRequest) (string, err
 	return strings.TrimSpace(assertion), nil
 }
 
-func expired(exp time.Time) bool {
-	return !exp.IsZero() && time.Now().After(exp.Add(expiryGrace))
+// expired judges by Entra's clock, as far as it is known.
+func (r AssertionRequest) expired(exp time.Time) bool {
+	if !r.clockKnown {
+		exp = exp.Add(expiryGrace)
+	}
+	return exp.Unix() > 0 && r.now().After(exp)
 }
 
 // checkAssertion looks at the form of an assertion, before a request is spent

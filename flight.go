@@ -27,6 +27,9 @@ type fetchRequest struct {
 	// waiting says that callers wait for the answer, who are worth retrying
 	// for; a refresh behind a valid token makes one try.
 	waiting bool
+	worked  bool    // the key has had a token before
+	keeper  *keeper // of the identity
+	tell    *[]Event
 }
 
 // work is what an entry needs while it is not just serving a token: what is
@@ -235,7 +238,7 @@ func (c *Cache) travel(ctx context.Context, cl *Client, e *entry, w *work, f fli
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), cfg.flightTimeout, errFlightTimeout)
 	defer cancel()
 	c.exchanges.Add(1)
-	req := fetchRequest{tenantID: cl.tenant, scope: e.scope, claims: f.claims, waiting: f.waiting}
+	req := fetchRequest{tenantID: cl.tenant, scope: e.scope, claims: f.claims, waiting: f.waiting, worked: e.token.Load() != nil, keeper: &e.at.space.keeper}
 	type baggage struct {
 		grant
 		stamp string
@@ -248,16 +251,16 @@ func (c *Cache) travel(ctx context.Context, cl *Client, e *entry, w *work, f fli
 	if err == nil && b.bearer == nil {
 		err = errors.New("the token source returned neither a token nor an error")
 	}
-	ev := Event{Time: begun, TenantID: cl.tenant, ClientID: cfg.clientID, Scope: e.scope, Reason: f.reason, Duration: time.Since(begun)}
+	ev := Event{Kind: EventTokenRequest, Time: begun, TenantID: cl.tenant, ClientID: cfg.clientID, Scope: e.scope, Reason: f.reason, Duration: time.Since(begun)}
 	if err != nil {
 		failure := c.fail(e, f, cl.failure(err, e.scope), b.stamp)
 		ev.Err = failure
-		cfg.emit(ctx, ev)
+		cfg.emit(ctx, ev, b.changes)
 		return nil, failure
 	}
 	t := c.arrive(e, f, b.grant)
 	ev.ExpiresOn = Token{t}.ExpiresOn()
-	cfg.emit(ctx, ev)
+	cfg.emit(ctx, ev, b.changes)
 	return t, nil
 }
 

@@ -399,16 +399,17 @@ func TestCertificatePasswordFileRotation(t *testing.T) {
 		s := newSTS(t)
 		dir := t.TempDir()
 		path, passwordPath := filepath.Join(dir, "app.p12"), filepath.Join(dir, "password")
-		write := func(password string) {
+		write := func(password string) *x509.Certificate {
 			next := s.App().NewCertificate(time.Now().Add(-time.Hour), time.Now().Add(2400*time.Hour))
 			b, err := pkcs12.Modern.Encode(next.Key, next.Leaf, nil, password)
 			if err != nil {
 				t.Fatal(err)
 			}
 			writeFile(t, path, b)
+			return next.Leaf
 		}
 		c := s.with(t, apponly.CertificateFile(path, &apponly.CertificateFileOptions{PasswordFile: passwordPath}))
-		write("first")
+		first := write("first")
 		_, err := c.Token(t.Context(), s.API().Scope())
 		wantKind(t, err, apponly.ErrCredentialUnavailable, passwordPath)
 		if !errors.Is(err, os.ErrNotExist) {
@@ -420,8 +421,11 @@ func TestCertificatePasswordFileRotation(t *testing.T) {
 		mustToken(t, c, s.API().Scope())
 		write("second")
 		time.Sleep(24 * time.Hour)
+		mustToken(t, c, s.API().Scope()) // what worked goes on working
+		s.App().RemoveCertificate(first)
+		time.Sleep(24 * time.Hour)
 		_, err = c.Token(t.Context(), s.API().Scope())
-		wantKind(t, err, apponly.ErrCredentialUnavailable, path+": wrong password")
+		wantKind(t, err, apponly.ErrCertificateInvalid)
 		time.Sleep(1001 * time.Millisecond)
 		writeFile(t, passwordPath, []byte("second"))
 		mustToken(t, c, s.API().Scope())

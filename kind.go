@@ -117,18 +117,29 @@ type reaction struct {
 	// retry: the same request is sent again within the flight, while callers
 	// wait.
 	retry bool
+	// reload: the material is read again, and sent once more if it is another.
+	// previous: what it has replaced is tried. next: so is the next of FirstOf.
+	reload, previous, next bool
+	// patient: what has worked before is tried a few times more.
+	patient bool
 	// soon: asked again after seconds rather than minutes, because it can pass
 	// at any moment.
 	soon bool
 }
 
-var passing = reaction{retry: true, soon: true}
+var (
+	passing = reaction{retry: true, soon: true}
+	// unknown material may be newer than what Entra has heard of.
+	unknown = reaction{reload: true, previous: true, next: true}
+	// worn material will not get better.
+	worn = reaction{reload: true, next: true}
+)
 
 var kinds = map[Kind]kindInfo{
 	ErrUnreachable: {ErrTransient, "entra did not answer",
 		"Check DNS, proxy, firewall and TLS inspection between this process and the authority host. Nothing about the app needs to change.", passing},
 	ErrCredentialUnavailable: {ErrCredential, "credential could not be produced",
-		"Fix the source of the secret, certificate or assertion named in the error: a missing or unreadable file, an unset variable, a failing callback. Entra was not asked.", reaction{soon: true}},
+		"Fix the source of the secret, certificate or assertion named in the error: a missing or unreadable file, an unset variable, a failing callback. Entra was not asked.", reaction{next: true, soon: true}},
 	ErrTenantNotAllowed: {ErrConfiguration, "tenant is not allowed for this client",
 		"Add the tenant to Options.AllowedTenants (in the environment: AZURE_ADDITIONALLY_ALLOWED_TENANTS) if this app is meant to work there.", reaction{}},
 	ErrService: {ErrTransient, "entra could not answer properly",
@@ -138,23 +149,23 @@ var kinds = map[Kind]kindInfo{
 	ErrIssuerUnreachable: {ErrTransient, "entra could not reach the assertion's issuer",
 		"Make the issuer's OpenID configuration and keys reachable from the public internet, with a valid certificate and no address filter.", reaction{soon: true}},
 	ErrSecretExpired: {ErrCredential, "client secret has expired",
-		"Create a new secret on the app registration, deploy it, then remove the old one. A certificate or workload identity federation expires less surprisingly.", reaction{}},
+		"Create a new secret on the app registration, deploy it, then remove the old one. A certificate or workload identity federation expires less surprisingly.", worn},
 	ErrSecretInvalid: {ErrCredential, "client secret is not one of the app's",
-		"Deploy the secret's value, not its ID; look for a trailing newline or an encoding; check that client ID and tenant belong together.", reaction{}},
+		"Deploy the secret's value, not its ID; look for a trailing newline or an encoding; check that client ID and tenant belong together.", unknown},
 	ErrCredentialMissing: {ErrCredential, "request carried no credential",
-		"Set the credential; look for an unset variable or a secret file that is not mounted.", reaction{}},
+		"Set the credential; look for an unset variable or a secret file that is not mounted.", reaction{next: true}},
 	ErrCertificateInvalid: {ErrCredential, "certificate is not accepted for this app",
-		"Upload the public part of this certificate to the app registration, and check that key and certificate are a pair and the cloud is the right one.", reaction{}},
+		"Upload the public part of this certificate to the app registration, and check that key and certificate are a pair and the cloud is the right one.", unknown},
 	ErrCertificateExpired: {ErrCredential, "certificate is outside its validity",
-		"Issue and register a new certificate, then deploy it. If it was revoked, treat the key as compromised.", reaction{}},
+		"Issue and register a new certificate, then deploy it. If it was revoked, treat the key as compromised.", worn},
 	ErrAssertionExpired: {ErrCredential, "client assertion is outside its time range",
-		"Synchronise the clock of this host, and let whatever writes the assertion renew it before it ends.", reaction{}},
+		"Synchronise the clock of this host, and let whatever writes the assertion renew it before it ends.", worn},
 	ErrAssertionInvalid: {ErrCredential, "client assertion is not acceptable",
-		"Check that the assertion is a signed JWT made for this tenant and cloud: audience, issuer, subject and algorithm.", reaction{}},
+		"Check that the assertion is a signed JWT made for this tenant and cloud: audience, issuer, subject and algorithm.", worn},
 	ErrFederationMismatch: {ErrCredential, "no federated credential matches the assertion",
-		"Compare issuer (trailing slash), subject (letter case) and audience with the federated credential on the app, byte by byte. A new one needs minutes to spread.", reaction{}},
+		"Compare issuer (trailing slash), subject (letter case) and audience with the federated credential on the app, byte by byte. A new one needs minutes to spread.", reaction{reload: true, next: true, patient: true}},
 	ErrFederationBlocked: {ErrCredential, "this federation is not allowed",
-		"Ask the tenant's administrators to allow the issuer, or use a managed identity or certificate.", reaction{}},
+		"Ask the tenant's administrators to allow the issuer, or use a managed identity or certificate.", reaction{next: true}},
 	ErrAppNotFound: {ErrConfiguration, "app is not in the tenant",
 		"Check client ID, tenant and cloud. A multi-tenant app needs an administrator of that tenant to consent first.", reaction{}},
 	ErrAppDisabled: {ErrPolicy, "app is disabled",

@@ -21,6 +21,8 @@ type grant struct {
 	// credentialExpires is when the certificate or assertion ends that the
 	// token was obtained with, zero if unknown.
 	credentialExpires time.Time
+	// changes is what happened on the way, told also when it led to nothing.
+	changes []Event
 }
 
 // A spread says how widely a refresh time is drawn.

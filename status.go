@@ -170,37 +170,68 @@ const (
 	ReasonKeepWarm Reason = "keep-warm"
 )
 
-// An Event tells of one token request that has ended. Serving a token from
-// memory is no event.
+// An EventKind says what an [Event] tells of.
+type EventKind string
+
+const (
+	// EventTokenRequest: a token request has ended. Serving a token from memory
+	// is no event.
+	EventTokenRequest EventKind = "token-request"
+	// EventCredentialChanged: Entra has taken new material for the first time.
+	EventCredentialChanged EventKind = "credential-changed"
+	// EventCredentialUnreadable: the source of the credential failed, Err says
+	// how, and the material that worked last was used.
+	EventCredentialUnreadable EventKind = "credential-unreadable"
+	// EventCredentialSetAside: a credential of a [FirstOf] failed and is passed
+	// over for this tenant; Err says why.
+	EventCredentialSetAside EventKind = "credential-set-aside"
+	// EventCredentialExpiring: the certificate or assertion that proved the app
+	// ends at ExpiresOn, in at most 30, 7 or 1 days.
+	EventCredentialExpiring EventKind = "credential-expiring"
+	// EventClockSkew: the local clock is off by Skew. Assertions are corrected
+	// for it; what else the host does is not.
+	EventClockSkew EventKind = "clock-skew"
+)
+
+// An Event tells of one token request that has ended, or of what has changed
+// with it.
 type Event struct {
+	Kind                      EventKind
 	Time                      time.Time
 	TenantID, ClientID, Scope string
-	Reason                    Reason
-	// Duration is how long it took, retries included.
+
+	// Reason and Duration, retries included, are those of the token request.
+	Reason   Reason
 	Duration time.Duration
-	// ExpiresOn is when the token ends that it brought, zero if it failed.
+	// ExpiresOn is when the token ends that a request brought, zero if it
+	// failed; or the credential.
 	ExpiresOn time.Time
 	// Err is an *Error if it failed.
 	Err error
+	// Skew is by how much Entra's clock is ahead of the local one.
+	Skew time.Duration
 }
 
 // eventTimeout is how long a flight waits for who observes it.
 const eventTimeout = time.Second
 
-// emit tells the observers of a flight. They are not ours: one that panics is
+// emit tells the observers of a flight and of what has changed with it. They are not ours: one that panics is
 // ignored, and one that does not return is not called again before it has.
-func (cfg *config) emit(ctx context.Context, ev Event) {
+func (cfg *config) emit(ctx context.Context, ev Event, changes []Event) {
 	if cfg.onEvent == nil && cfg.logger == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), eventTimeout)
 	defer cancel()
 	guard(ctx, &cfg.observers, "the observer", func(ctx context.Context) (struct{}, error) {
-		if cfg.logger != nil {
-			ev.log(ctx, cfg.logger)
-		}
-		if cfg.onEvent != nil {
-			cfg.onEvent(ev)
+		for _, change := range append(changes, ev) {
+			change.Time, change.TenantID, change.ClientID, change.Scope = ev.Time, ev.TenantID, ev.ClientID, ev.Scope
+			if cfg.logger != nil {
+				change.log(ctx, cfg.logger)
+			}
+			if cfg.onEvent != nil {
+				cfg.onEvent(change)
+			}
 		}
 		return struct{}{}, nil
 	})
@@ -211,12 +242,32 @@ func (ev Event) log(ctx context.Context, l *slog.Logger) {
 		slog.String("tenant", ev.TenantID),
 		slog.String("client", ev.ClientID),
 		slog.String("scope", ev.Scope),
-		slog.String("reason", string(ev.Reason)),
-		slog.Duration("duration", ev.Duration),
+	}
+	level, msg := slog.LevelWarn, ""
+	switch ev.Kind {
+	case EventTokenRequest:
+		msg = "token request failed"
+		attrs = append(attrs, slog.String("reason", string(ev.Reason)), slog.Duration("duration", ev.Duration))
+		if ev.Err == nil {
+			level, msg = slog.LevelDebug, "token obtained"
+		}
+	case EventCredentialChanged:
+		level, msg = slog.LevelInfo, "credential changed"
+	case EventCredentialUnreadable:
+		msg = "credential cannot be read"
+	case EventCredentialSetAside:
+		msg = "credential set aside"
+	case EventCredentialExpiring:
+		msg = "credential expires soon"
+	case EventClockSkew:
+		msg = "the local clock is wrong"
+		attrs = append(attrs, slog.Duration("skew", ev.Skew))
+	}
+	if !ev.ExpiresOn.IsZero() {
+		attrs = append(attrs, slog.Time("expires", ev.ExpiresOn))
 	}
 	if ev.Err != nil {
-		l.LogAttrs(ctx, slog.LevelWarn, "token request failed", append(attrs, slog.Any("error", ev.Err))...)
-		return
+		attrs = append(attrs, slog.Any("error", ev.Err))
 	}
-	l.LogAttrs(ctx, slog.LevelDebug, "token obtained", append(attrs, slog.Time("expires", ev.ExpiresOn))...)
+	l.LogAttrs(ctx, level, msg, attrs...)
 }

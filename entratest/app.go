@@ -116,6 +116,13 @@ func (a *App) AddFederatedCredential(fc FederatedCredential) {
 	a.federated = append(a.federated, fc)
 }
 
+// RemoveFederatedCredential makes the app refuse assertions that only fc matches.
+func (a *App) RemoveFederatedCredential(fc FederatedCredential) {
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	a.federated = slices.DeleteFunc(a.federated, func(c FederatedCredential) bool { return c == fc })
+}
+
 // registration is what is known about a client in a tenant at one moment. The
 // signatures are checked against this copy, without the lock.
 type registration struct {

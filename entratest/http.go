@@ -32,7 +32,7 @@ type answer struct {
 // ServeHTTP answers one request. It is for those who bring their own listener;
 // it must be reached over https, because every URL it hands out says so.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	now := time.Now()
+	now := s.now()
 	x := &exchange{
 		s:           s,
 		r:           r,

@@ -58,6 +58,7 @@ type Server struct {
 	issuerKeys    int
 	tokenLifetime time.Duration
 	refreshIn     time.Duration
+	clockOffset   time.Duration
 
 	// tlsMu orders StartTLS and Close. It is held while a socket is opened,
 	// which is why it is not mu.
@@ -169,4 +170,20 @@ func (s *Server) SetRefreshIn(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refreshIn = max(d, 0)
+}
+
+// SetClockOffset sets the emulator's clock apart from the local one, which its
+// checks of assertions and its Date header then follow: a client whose host has
+// the wrong time.
+func (s *Server) SetClockOffset(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clockOffset = d
+}
+
+// now is the time by the emulator's clock.
+func (s *Server) now() time.Time {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return time.Now().Add(s.clockOffset)
 }
