@@ -78,9 +78,9 @@ type Options struct {
 
 	// CAE declares the client capability "cp1" for every token of this client:
 	// Entra may then revoke a token early and the API answer with a claims
-	// challenge, in return for tokens that last about a day. Azure SDK clients
-	// with [Client.TokenCredential] answer challenges; everybody else must hand
-	// them to [Client.TokenFor], or is without a token for that day. See
+	// challenge, in return for tokens that last about a day. [Transport] and Azure
+	// SDK clients with [Client.TokenCredential] answer challenges; who calls
+	// [Client.Token] must hand them to [Client.TokenFor]. See
 	// https://learn.microsoft.com/entra/identity-platform/claims-challenge.
 	CAE bool
 

@@ -188,6 +188,9 @@ const (
 	// EventCredentialExpiring: the certificate or assertion that proved the app
 	// ends at ExpiresOn, in at most 30, 7 or 1 days.
 	EventCredentialExpiring EventKind = "credential-expiring"
+	// EventChallengeUnreadable: an API asked a [Transport] for other claims in a
+	// way that cannot be read. Its 401 went to the caller.
+	EventChallengeUnreadable EventKind = "challenge-unreadable"
 	// EventClockSkew: the local clock is off by Skew. Assertions are corrected
 	// for it; what else the host does is not.
 	EventClockSkew EventKind = "clock-skew"
@@ -259,6 +262,8 @@ func (ev Event) log(ctx context.Context, l *slog.Logger) {
 		msg = "credential set aside"
 	case EventCredentialExpiring:
 		msg = "credential expires soon"
+	case EventChallengeUnreadable:
+		msg = "claims challenge cannot be read"
 	case EventClockSkew:
 		msg = "the local clock is wrong"
 		attrs = append(attrs, slog.Duration("skew", ev.Skew))

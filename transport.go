@@ -5,11 +5,13 @@ package apponly
 import (
 	"cmp"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // TransportOptions are the settings of a [Transport]; nil is fine.
@@ -38,6 +40,10 @@ type TransportOptions struct {
 // of one.
 //
 // Waiting for a token ends with the request's context.
+//
+// A 401 is answered once: with a token for the claims that the API asks for (see
+// [Options.CAE]), or with another token if there is one by now. A request whose
+// body cannot be sent again, because it has no GetBody, gets its 401 back.
 type Transport struct {
 	client   *Client
 	scope    string
@@ -116,8 +122,45 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	return t.send(req, withToken(req, token))
+	resp, err := t.send(req, withToken(req, token))
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	return t.onceMore(req, resp, token)
 }
+
+// onceMore answers a 401 by sending the request again with another token, if
+// there is one and the body can be had again. The second answer is the answer.
+func (t *Transport) onceMore(req *http.Request, refused *http.Response, token Token) (*http.Response, error) {
+	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		return refused, nil
+	}
+	claims, bad := claimsChallenge(refused.Header)
+	if bad {
+		t.client.cfg.emit(req.Context(), Event{
+			Kind: EventChallengeUnreadable, Time: time.Now(), TenantID: t.client.tenant, ClientID: t.client.cfg.clientID, Scope: t.scope,
+		}, nil)
+		return refused, nil
+	}
+	another, err := t.client.TokenFor(req.Context(), TokenRequest{Scope: t.scope, Claims: claims, Rejected: token})
+	if err != nil || another == token {
+		return refused, nil // which says more than that there is no other token
+	}
+	again := withToken(req, another)
+	if req.Body != nil && req.Body != http.NoBody {
+		if again.Body, err = req.GetBody(); err != nil {
+			return refused, nil
+		}
+	}
+	// Read to its end, within reason, the connection can be used again.
+	io.CopyN(io.Discard, refused.Body, maxDrain)
+	refused.Body.Close()
+	return t.send(req, again)
+}
+
+// maxDrain is how much of a refused answer is read for the sake of its
+// connection.
+const maxDrain = 64 << 10
 
 // send gives out to the base and answers for req, always: whoever logs the
 // response's Request must not log the token, and the next hop of a redirect must

@@ -407,11 +407,11 @@ func TestNewTransportRefuses(t *testing.T) {
 
 func TestTransportReturnsWhatTheBaseReturns(t *testing.T) {
 	s := newSTS(t)
-	answer, _ := status(http.StatusUnauthorized, `{"error":"no"}`, "WWW-Authenticate", `Bearer error="invalid_token"`)(nil)
+	answer, _ := status(http.StatusForbidden, `{"error":"no"}`, "WWW-Authenticate", `Bearer error="insufficient_scope"`)(nil)
 	base := &apiRecorder{answer: func(*http.Request) (*http.Response, error) { return answer, nil }}
 	rt := s.newTransport(t, &apponly.TransportOptions{Base: base, Hosts: []string{"api.test"}})
 	resp, err := rt.RoundTrip(newRequest(t, "GET", "https://api.test/", nil))
-	if err != nil || resp != answer || resp.StatusCode != http.StatusUnauthorized {
+	if err != nil || resp != answer || resp.StatusCode != http.StatusForbidden {
 		t.Fatalf("RoundTrip = %v, %v, want the base's own response", resp, err)
 	}
 	if body, _ := io.ReadAll(resp.Body); string(body) != `{"error":"no"}` {

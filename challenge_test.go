@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT
+
+package apponly_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/apponly/apponly"
+)
+
+// With characters that differ between the alphabets, and a length that needs
+// padding.
+const someClaims = `{"access_token":{"nbf":{"essential":true,"value":"1768000000"},"x":"??>>~~"}}`
+
+func TestClaimsChallenge(t *testing.T) {
+	std := base64.StdEncoding.EncodeToString([]byte(someClaims))
+	if !strings.ContainsAny(std, "+/") || !strings.HasSuffix(std, "=") {
+		t.Fatalf("%q proves nothing", std)
+	}
+	want := `Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", error="insufficient_claims", claims="` + std + `"`
+	for name, tc := range map[string]struct {
+		headers []string
+		claims  string
+		bad     bool
+	}{
+		"as documented":              {headers: []string{want}, claims: someClaims},
+		"URL-safe":                   {headers: []string{`Bearer error="insufficient_claims", claims="` + base64.URLEncoding.EncodeToString([]byte(someClaims)) + `"`}, claims: someClaims},
+		"not padded":                 {headers: []string{`Bearer error="insufficient_claims", claims="` + base64.RawStdEncoding.EncodeToString([]byte(someClaims)) + `"`}, claims: someClaims},
+		"URL-safe, not padded":       {headers: []string{`Bearer error="insufficient_claims", claims="` + base64.RawURLEncoding.EncodeToString([]byte(someClaims)) + `"`}, claims: someClaims},
+		"tokens instead of strings":  {headers: []string{`bearer error=insufficient_claims,claims=` + base64.RawURLEncoding.EncodeToString([]byte(someClaims))}, claims: someClaims},
+		"another order and case":     {headers: []string{`BEARER Claims="` + std + `" , ERROR = "insufficient_claims"`}, claims: someClaims},
+		"behind another":             {headers: []string{`Basic realm="a, Bearer error=\"x\"", ` + want}, claims: someClaims},
+		"in front of another":        {headers: []string{want + `, PoP nonce="x"`}, claims: someClaims},
+		"behind token68":             {headers: []string{`Negotiate YWJj==, ` + want}, claims: someClaims},
+		"behind a bare scheme":       {headers: []string{`Negotiate, ` + want}, claims: someClaims},
+		"in the second header":       {headers: []string{`Negotiate`, want}, claims: someClaims},
+		"behind a malformed header":  {headers: []string{`Basic realm="never ends`, want}, claims: someClaims},
+		"two of Bearer":              {headers: []string{`Bearer error="invalid_token", ` + want}, claims: someClaims},
+		"escapes":                    {headers: []string{`Bearer realm="a\"b\\", error="insufficient_claims", claims="` + std + `"`}, claims: someClaims},
+		"empty elements":             {headers: []string{`, ,` + want + `, ,`}, claims: someClaims},
+		"none":                       {},
+		"another error":              {headers: []string{`Bearer error="invalid_token", claims="` + std + `"`}},
+		"no error":                   {headers: []string{`Bearer claims="` + std + `"`}},
+		"another scheme":             {headers: []string{`PoP error="insufficient_claims", claims="` + std + `"`}},
+		"in a quoted string":         {headers: []string{`Basic realm="Bearer error=insufficient_claims, claims=e30"`}},
+		"no claims":                  {headers: []string{`Bearer error="insufficient_claims"`}, bad: true},
+		"claims that are not base64": {headers: []string{`Bearer error="insufficient_claims", claims="{}"`}, bad: true},
+		"claims that are not JSON":   {headers: []string{`Bearer error="insufficient_claims", claims="YWJj"`}, bad: true},
+		"claims that are null":       {headers: []string{`Bearer error="insufficient_claims", claims="bnVsbA"`}, bad: true},
+		"bad, and then good":         {headers: []string{`Bearer error="insufficient_claims", claims="!"`, want}, claims: someClaims},
+		"the first of a name counts": {headers: []string{want + `, claims="e30"`}, claims: someClaims},
+	} {
+		claims, bad := apponly.ClaimsChallenge(tc.headers...)
+		if claims != tc.claims || bad != tc.bad {
+			t.Errorf("%s: %q, %v; want %q, %v", name, claims, bad, tc.claims, tc.bad)
+		}
+	}
+}
+
+func FuzzClaimsChallenge(f *testing.F) {
+	f.Add(`Bearer realm="", error="insufficient_claims", claims="e30="`)
+	f.Add(`Negotiate YWJj==, Basic realm="a\"b", Bearer x=y`)
+	f.Add("Bearer \t,=\"\\")
+	f.Fuzz(func(t *testing.T, header string) {
+		claims, _ := apponly.ClaimsChallenge(header)
+		var object map[string]json.RawMessage
+		if claims != "" && json.Unmarshal([]byte(claims), &object) != nil {
+			t.Errorf("%q gives claims that are no JSON object: %q", header, claims)
+		}
+	})
+}
+
+// An api takes one token at a time, and challenges every other one.
+type api struct {
+	mu     sync.Mutex
+	good   func(token string) bool
+	claims string // asked for; "" for a plain 401
+	bodies []string
+	n      int
+}
+
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.n++
+	a.bodies = append(a.bodies, string(body))
+	if a.good(token) {
+		return
+	}
+	challenge := `Bearer error="invalid_token"`
+	if a.claims != "" {
+		challenge = `Bearer realm="", error="insufficient_claims", claims="` + base64.StdEncoding.EncodeToString([]byte(a.claims)) + `"`
+	}
+	w.Header().Set("WWW-Authenticate", challenge)
+	w.WriteHeader(http.StatusUnauthorized)
+	io.WriteString(w, "refused")
+}
+
+// memory is a base that runs a handler in memory, fit for a bubble.
+func memory(h http.Handler) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		in := r.Clone(r.Context())
+		if in.Body == nil {
+			in.Body = http.NoBody
+		}
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, in)
+		in.Body.Close()
+		resp := rec.Result()
+		resp.Request = r
+		return resp, nil
+	})
+}
+
+func (s *sts) apiClient(t *testing.T, c *apponly.Client, h http.Handler) *http.Client {
+	t.Helper()
+	rt, err := apponly.NewTransport(c, s.API().Scope(), &apponly.TransportOptions{Base: memory(h), Hosts: []string{"api.test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Client{Transport: rt}
+}
+
+// 200 requests are refused at once, and one token is asked for.
+func TestTransportAnswersA401Once(t *testing.T) {
+	for name, claims := range map[string]string{"plain": "", "claims": someClaims} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSTS(t)
+				opts := s.options()
+				opts.CAE = true
+				c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				revoked := mustToken(t, c, s.API().Scope()).Value()
+				s.setDelay(50 * time.Millisecond)
+				var sent atomic.Pointer[string]
+				s.setFault(func(r *http.Request) (*http.Response, error) {
+					body := bodyAgain(r)
+					sent.Store(&body)
+					return nil, nil
+				})
+				a := &api{good: func(token string) bool { return token != revoked && token != "" }, claims: claims}
+				h := s.apiClient(t, c, a)
+				before := s.requests()
+				var wg sync.WaitGroup
+				for range 200 {
+					wg.Go(func() {
+						resp, err := h.Get("https://api.test/")
+						if err != nil || resp.StatusCode != 200 {
+							t.Errorf("%v, %v", resp, err)
+							return
+						}
+						resp.Body.Close()
+					})
+				}
+				wg.Wait()
+				if n := s.requests() - before; n != 1 || a.n != 400 {
+					t.Errorf("%d token requests and %d calls, want 1 and 400", n, a.n)
+				}
+				if has := strings.Contains(*sent.Load(), "1768000000"); has != (claims != "") {
+					t.Errorf("the claims were sent: %v", has)
+				}
+				// The next request needs no challenge and no token request.
+				if resp, err := h.Get("https://api.test/"); err != nil || resp.StatusCode != 200 || a.n != 401 || s.requests() != before+1 {
+					t.Errorf("afterwards: %v, %d calls, %d token requests", err, a.n, s.requests()-before)
+				}
+			})
+		})
+	}
+}
+
+func bodyAgain(r *http.Request) string {
+	b, err := r.GetBody()
+	if err != nil {
+		return ""
+	}
+	defer b.Close()
+	all, _ := io.ReadAll(b)
+	return string(all)
+}
+
+// The second 401 is the answer, and nothing loops: neither on an API that always
+// refuses nor on a challenge that cannot be read.
+func TestTransportDoesNotLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		var unreadable atomic.Int64
+		opts := s.options()
+		opts.OnEvent = func(ev apponly.Event) {
+			if ev.Kind == apponly.EventChallengeUnreadable {
+				unreadable.Add(1)
+			}
+		}
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &api{good: func(string) bool { return false }}
+		h := s.apiClient(t, c, a)
+		get := func() {
+			t.Helper()
+			resp, err := h.Get("https://api.test/")
+			if err != nil || resp.StatusCode != http.StatusUnauthorized {
+				t.Fatalf("%v, %v", resp, err)
+			}
+			if b, _ := io.ReadAll(resp.Body); string(b) != "refused" {
+				t.Errorf("body = %q", b)
+			}
+			resp.Body.Close()
+		}
+		get()
+		if a.n != 2 || s.requests() != 2 {
+			t.Errorf("refused for ever: %d calls, %d token requests; want 2 and 2", a.n, s.requests())
+		}
+		for range 1000 { // ten seconds
+			get()
+			time.Sleep(10 * time.Millisecond)
+		}
+		if s.requests() > 3 {
+			t.Errorf("%d token requests", s.requests())
+		}
+
+		a.claims = "not JSON"
+		calls := a.n
+		time.Sleep(2 * time.Hour)
+		mustToken(t, c, s.API().Scope()) // fresh, and nothing under way
+		before := s.requests()
+		get()
+		if a.n != calls+1 || s.requests() != before || unreadable.Load() != 1 {
+			t.Errorf("an unreadable challenge: %d calls, %d token requests, %d events", a.n-calls, s.requests()-before, unreadable.Load())
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// azcore once sent empty bodies the second time; a stream cannot be sent again.
+func TestTransportBodies(t *testing.T) {
+	s := newSTS(t)
+	c := s.client(t)
+	revoked := mustToken(t, c, s.API().Scope()).Value()
+	a := &api{good: func(token string) bool { return token != revoked }}
+	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+
+	// A stream gets its 401 back, before another token is here.
+	req := newRequest(t, "POST", "https://api.test/", io.NopCloser(bytes.NewReader(big)))
+	resp, err := s.apiClient(t, c, a).Do(req)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || a.n != 1 {
+		t.Fatalf("a stream: %v, %v after %d calls", resp, err, a.n)
+	}
+	if b, _ := io.ReadAll(resp.Body); string(b) != "refused" {
+		t.Errorf("a stream: body of the 401 = %q", b)
+	}
+
+	resp, err = s.apiClient(t, c, a).Post("https://api.test/", "text/plain", bytes.NewReader(big))
+	if err != nil || resp.StatusCode != http.StatusOK || a.n != 3 {
+		t.Fatalf("a body: %v, %v after %d calls", resp, err, a.n)
+	}
+	if a.bodies[1] != string(big) || a.bodies[2] != string(big) {
+		t.Errorf("the bodies are not the same: %d and %d bytes", len(a.bodies[1]), len(a.bodies[2]))
+	}
+
+	// One that cannot be had again after all.
+	mustForce(t, c, s.API().Scope())
+	req = newRequest(t, "POST", "https://api.test/", strings.NewReader("x"))
+	req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
+	always := &api{good: func(string) bool { return false }}
+	if resp, err := s.apiClient(t, c, always).Do(req); err != nil || resp.StatusCode != http.StatusUnauthorized || always.n != 1 {
+		t.Errorf("a body that is gone: %v, %v after %d calls", resp, err, always.n)
+	}
+}
+
+func mustForce(t *testing.T, c *apponly.Client, scope string) {
+	t.Helper()
+	if _, err := c.TokenFor(context.Background(), apponly.TokenRequest{Scope: scope, Force: true}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A refused answer that is read to its end leaves its connection to the next.
+func TestTransportKeepsTheConnection(t *testing.T) {
+	s := newSTS(t)
+	var conns atomic.Int64
+	refuse := map[string]bool{}
+	var mu sync.Mutex
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		token := r.Header.Get("Authorization")
+		if len(refuse) == 0 || refuse[token] {
+			refuse[token] = true
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			http.Error(w, strings.Repeat("no ", 5000), http.StatusUnauthorized)
+		}
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	rt, err := apponly.NewTransport(s.client(t), s.API().Scope(), &apponly.TransportOptions{
+		Base: &http.Transport{}, Hosts: []string{server.Listener.Addr().String()}, AllowLoopbackHTTP: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.CloseIdleConnections()
+	for range 5 {
+		resp, err := (&http.Client{Transport: rt}).Get(server.URL)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	if n := conns.Load(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
+	}
+}
