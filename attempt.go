@@ -20,7 +20,11 @@ func (s *entraSource) fetch(ctx context.Context, req fetchRequest) (g grant, err
 	order := []int{0}
 	if len(s.members) > 1 {
 		order = k.order(len(s.members), req.tenantID, func(i int) (fingerprint [32]byte) {
-			if m, err := s.members[i].resolve(ctx, s.assertionRequest(req)); err == nil {
+			m, err := s.resolve(ctx, req, i, lookTimeout)
+			if err != nil {
+				m = k.kept(i) // which is what would be sent
+			}
+			if m != nil {
 				fingerprint = m.fingerprint
 			}
 			return fingerprint
@@ -28,7 +32,7 @@ func (s *entraSource) fetch(ctx context.Context, req fetchRequest) (g grant, err
 	}
 	var first error
 	for _, i := range order {
-		g, fingerprint, err := s.try(ctx, req, i)
+		g, m, err := s.try(ctx, req, i)
 		if err == nil {
 			return g, nil
 		}
@@ -38,25 +42,42 @@ func (s *entraSource) fetch(ctx context.Context, req fetchRequest) (g grant, err
 		if !reacts(err).next {
 			return grant{}, err
 		}
-		if len(s.members) > 1 {
-			if k.putAside(i, req.tenantID, fingerprint) {
-				req.change(Event{Kind: EventCredentialSetAside, Err: s.told(err, req)})
-			}
+		// That the flight's time was up is no fault of the credential's.
+		if len(s.members) > 1 && ctx.Err() == nil && k.putAside(i, req.tenantID, m) {
+			req.change(Event{Kind: EventCredentialSetAside, Err: s.told(err, req)})
 		}
 	}
 	return grant{}, first
 }
 
-// try gets a token with one credential. It returns the fingerprint of what it
-// was tried with, zero if it could not be read.
-func (s *entraSource) try(ctx context.Context, req fetchRequest, i int) (g grant, fingerprint [32]byte, err error) {
+// How long a source may take where something else could serve in its stead, and
+// how long a look may take at one that has been passed over.
+const (
+	sourceTimeout = 10 * time.Second
+	lookTimeout   = 2 * time.Second
+)
+
+// resolve reads the material of one credential.
+func (s *entraSource) resolve(ctx context.Context, req fetchRequest, i int, limit time.Duration) (*material, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return s.members[i].resolve(ctx, s.assertionRequest(req))
+}
+
+// try gets a token with one credential. It returns what it was tried with, nil
+// if that could not be read.
+func (s *entraSource) try(ctx context.Context, req fetchRequest, i int) (g grant, m *material, err error) {
 	k := req.keeper
-	resolve := func() (*material, error) { return s.members[i].resolve(ctx, s.assertionRequest(req)) }
-	m, err := resolve()
+	limit := entraFlightTimeout
+	if len(s.members) > 1 || k.kept(i) != nil {
+		limit = sourceTimeout
+	}
+	resolve := func() (*material, error) { return s.resolve(ctx, req, i, limit) }
+	m, err = resolve()
 	if err != nil {
 		// Half of a rotation, an unmounted volume: what worked goes on working.
 		if m = k.kept(i); m == nil {
-			return grant{}, fingerprint, unavailable(err)
+			return grant{}, nil, unavailable(err)
 		}
 		req.change(Event{Kind: EventCredentialUnreadable, Err: s.told(unavailable(err), req)})
 	}
@@ -64,26 +85,27 @@ func (s *entraSource) try(ctx context.Context, req fetchRequest, i int) (g grant
 	var previous *material
 	for reloaded := false; ; {
 		before, _ := k.clock()
-		previous = k.sending(i, m)
+		var seq uint64
+		previous, seq = k.sending(i, m)
 		if g, err = s.ask(ctx, req, m); err == nil {
-			if k.accept(i, req.tenantID, m) {
+			if k.accept(i, req.tenantID, m, seq) {
 				req.change(Event{Kind: EventCredentialChanged})
 			}
 			if k.expiring(i, g.credentialExpires) {
 				req.change(Event{Kind: EventCredentialExpiring, ExpiresOn: g.credentialExpires})
 			}
-			return g, m.fingerprint, nil
+			return g, m, nil
 		}
 		does := reacts(err)
 		if does.reload && !reloaded {
 			reloaded = true
 			after, _ := k.clock()
-			if again, unread := resolve(); unread == nil && (again.fingerprint != m.fingerprint || (after-before).Abs() > tolerableSkew) {
+			if again, unread := resolve(); unread == nil && (again.fingerprint != m.fingerprint || m.clocked && (after-before).Abs() > tolerableSkew) {
 				m = again
 				continue
 			}
 		}
-		if !does.patient || !patience(ctx) {
+		if !does.patient || len(s.members) > 1 || !patience(ctx) { // the next one is quicker than patience
 			break
 		}
 		if again, unread := resolve(); unread == nil {
@@ -93,10 +115,10 @@ func (s *entraSource) try(ctx context.Context, req fetchRequest, i int) (g grant
 	if previous != nil && reacts(err).previous {
 		// Make before break: the new material counts once Entra knows it.
 		if g, refused := s.ask(ctx, req, previous); refused == nil {
-			return g, previous.fingerprint, nil
+			return g, previous, nil
 		}
 	}
-	return grant{}, m.fingerprint, err
+	return grant{}, m, err
 }
 
 // ask sends one token request with some material.

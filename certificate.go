@@ -286,6 +286,7 @@ func (p *pair) material(g *gate, x5c bool) *material {
 	return &material{
 		fingerprint: sha256.Sum256(p.chain[0].Raw),
 		keep:        true,
+		clocked:     true,
 		prove: func(ctx context.Context, req AssertionRequest) (proof, error) {
 			return p.prove(ctx, g, req, x5c)
 		},

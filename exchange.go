@@ -58,7 +58,7 @@ func (s *entraSource) exchange(ctx context.Context, req fetchRequest, p proof) (
 		acquire = append(acquire, confidential.WithClaims(req.claims))
 	}
 	result, err := client.AcquireTokenByCredential(ctx, []string{req.scope}, acquire...)
-	if w.status != 0 {
+	if w.parsed.lifetime > 0 || isEntraError(w.body) { // not the clock of a proxy
 		if date, err := http.ParseTime(w.header.Get("Date")); err == nil {
 			if skew, notable := req.keeper.measure(date, time.Unix(0, w.started.wall)); notable {
 				req.change(Event{Kind: EventClockSkew, Skew: skew})

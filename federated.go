@@ -125,9 +125,11 @@ func (f *federated) resolve(ctx context.Context, req AssertionRequest) (*materia
 	if err != nil {
 		return nil, err
 	}
+	_, isFile := f.src.(assertionFile)
 	p := proof{value: func() string { return assertion }, assertion: true, expires: exp, refusedAs: ErrAssertionInvalid}
 	return &material{
 		fingerprint: macOf(assertion),
+		volatile:    !isFile,
 		prove:       func(context.Context, AssertionRequest) (proof, error) { return p, nil },
 	}, nil
 }
@@ -142,12 +144,14 @@ func (f *federated) read(ctx context.Context, req AssertionRequest) (string, err
 	return strings.TrimSpace(assertion), nil
 }
 
-// expired judges by Entra's clock, as far as it is known.
+// expired judges by Entra's clock, as far as it is known, and by ours: a skew
+// that was measured wrongly, or has passed, would otherwise have every assertion
+// refused here, and Entra never asked, which alone could correct it.
 func (r AssertionRequest) expired(exp time.Time) bool {
 	if !r.clockKnown {
 		exp = exp.Add(expiryGrace)
 	}
-	return exp.Unix() > 0 && r.now().After(exp)
+	return exp.Unix() > 0 && r.now().After(exp) && time.Now().After(exp)
 }
 
 // checkAssertion looks at the form of an assertion, before a request is spent

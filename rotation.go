@@ -16,6 +16,11 @@ type material struct {
 	// keep says that the material stays worth trying after it was replaced. An
 	// assertion does not.
 	keep bool
+	// clocked says that proofs are made by the clock, and may be right once it is.
+	clocked bool
+	// volatile says that the fingerprint is another each time, as that of an
+	// assertion made to order, and tells nothing.
+	volatile bool
 	// prove makes the proof for one request: signs, if it is a key.
 	prove func(ctx context.Context, req AssertionRequest) (proof, error)
 	// refused, if set, is told when a proof was refused.
@@ -42,14 +47,19 @@ type keeper struct {
 	aside   map[asideKey]aside
 	skew    time.Duration
 	skewed  bool // skew has been measured
+	absurd  bool // and is beyond belief
 }
 
 // A member is one credential of a FirstOf, or the only one.
 type member struct {
-	accepted *material // what Entra last took
+	accepted *material // what Entra last took, while it may stand in for what is new
+	last     [32]byte  // its fingerprint, for good
 	pending  [32]byte  // what was first sent after it, while Entra has not taken it
 	since    int64     // when that was, by the monotonic clock
-	warned   int       // days before its end that were last warned of, 0: none
+	// sent counts requests, and took is the latest of those that Entra took: the
+	// answer to an older one must not roll a rotation back.
+	sent, took uint64
+	warned     int // days before its end that were last warned of, 0: none
 }
 
 type asideKey struct {
@@ -58,8 +68,10 @@ type asideKey struct {
 }
 
 type aside struct {
-	since       int64
+	since       int64    // when it failed first
+	tried       int64    // when it failed last
 	fingerprint [32]byte // of what failed; zero if it could not be read
+	volatile    bool     // the fingerprint tells nothing
 }
 
 func (k *keeper) member(i int) *member {
@@ -75,30 +87,38 @@ func (k *keeper) member(i int) *member {
 }
 
 // sending notes that m is about to be sent, and returns what may stand in for
-// it if Entra does not know it: what it replaced, for a while.
-func (k *keeper) sending(i int, m *material) (previous *material) {
+// it if Entra does not know it: what it replaced, for a while. seq is for accept.
+func (k *keeper) sending(i int, m *material) (previous *material, seq uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.member(i)
+	s.sent++
 	if s.accepted == nil || s.accepted.fingerprint == m.fingerprint {
-		return nil
+		return nil, s.sent
 	}
 	if n := now().mono; s.pending != m.fingerprint {
 		s.pending, s.since = m.fingerprint, n
 	} else if n > s.since+int64(previousFor) {
 		s.accepted = nil
-		return nil
+		return nil, s.sent
 	}
-	return s.accepted
+	return s.accepted, s.sent
 }
 
 // accept notes that Entra took m. It reports whether that ended a rotation.
-func (k *keeper) accept(i int, tenant string, m *material) (changed bool) {
+func (k *keeper) accept(i int, tenant string, m *material, seq uint64) (changed bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.aside, asideKey{tenant, i})
 	s := k.member(i)
-	changed = s.accepted != nil && s.accepted.fingerprint != m.fingerprint
+	if seq < s.took {
+		return false // sent before what Entra has taken since
+	}
+	s.took = seq
+	changed = m.keep && s.last != [32]byte{} && s.last != m.fingerprint
+	if m.keep {
+		s.last = m.fingerprint
+	}
 	if changed {
 		s.warned = 0
 	}
@@ -119,7 +139,7 @@ func (k *keeper) kept(i int) *material {
 
 // putAside passes a credential over for one tenant. It reports whether it was
 // not already.
-func (k *keeper) putAside(i int, tenant string, fingerprint [32]byte) bool {
+func (k *keeper) putAside(i int, tenant string, failed *material) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := now().mono
@@ -131,19 +151,23 @@ func (k *keeper) putAside(i int, tenant string, fingerprint [32]byte) bool {
 	if k.aside == nil {
 		k.aside = map[asideKey]aside{}
 	}
+	a := aside{since: n, tried: n}
+	if failed != nil {
+		a.fingerprint, a.volatile = failed.fingerprint, failed.volatile
+	}
 	key := asideKey{tenant, i}
 	old, was := k.aside[key]
-	if was && old.fingerprint == fingerprint {
-		return false
+	if was = was && (a.volatile || old.fingerprint == a.fingerprint); was {
+		a.since = old.since
 	}
-	k.aside[key] = aside{n, fingerprint}
-	return true
+	k.aside[key] = a
+	return !was
 }
 
 // order returns which of n credentials to try for a tenant, in order. resolved
 // tells the fingerprint of a credential that was passed over, as it is now: one
 // that has changed is tried again. If all are passed over it is the turn of the
-// one that has been for longest.
+// one that has not been tried for longest.
 func (k *keeper) order(n int, tenant string, resolved func(i int) [32]byte) []int {
 	k.mu.Lock()
 	passed := map[int]aside{}
@@ -157,8 +181,8 @@ func (k *keeper) order(n int, tenant string, resolved func(i int) [32]byte) []in
 	first := -1
 	for i := range n {
 		a, ok := passed[i]
-		if ok && resolved(i) == a.fingerprint {
-			if first < 0 || a.since < passed[first].since {
+		if ok && (a.volatile || resolved(i) == a.fingerprint) {
+			if first < 0 || a.tried < passed[first].tried {
 				first = i
 			}
 			continue
@@ -216,14 +240,16 @@ const (
 func (k *keeper) measure(date, began time.Time) (skew time.Duration, notable bool) {
 	ended := time.Now()
 	skew = date.Add(time.Second / 2).Sub(began.Add(ended.Sub(began) / 2)).Round(time.Second) // Date is cut to seconds
-	switch size := skew.Abs(); {
-	case size > believableSkew:
-		return 0, false
-	case size <= tolerableSkew+ended.Sub(began)/2:
-		skew = 0
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	size := skew.Abs()
+	was := k.absurd
+	if k.absurd = size > believableSkew; k.absurd { // told of, and not corrected
+		return skew, !was
+	}
+	if size <= tolerableSkew+ended.Sub(began)/2 {
+		skew = 0
+	}
 	notable = skew.Abs() >= notableSkew && (skew-k.skew).Abs() >= notableSkew
 	k.skew, k.skewed = skew, true
 	return skew, notable

@@ -128,7 +128,7 @@ type certificateSigner struct {
 
 type signed struct {
 	proof proof
-	at    time.Time     // by the local clock
+	until instant       // it is used again
 	skew  time.Duration // that it was made with
 }
 
@@ -156,10 +156,10 @@ func (c *certificateSigner) prove(ctx context.Context, req AssertionRequest) (pr
 	c.mu.Lock()
 	s, ok := c.made[signedKey(req)]
 	c.mu.Unlock()
-	if ok && time.Since(s.at).Abs() < signedFor && (s.skew-req.skew).Abs() <= tolerableSkew {
+	if ok && !s.until.reached(now()) && (s.skew-req.skew).Abs() <= tolerableSkew {
 		return s.proof, nil
 	}
-	at := time.Now()
+	until := now().add(signedFor)
 	p, err := c.pair.proveWith(req, c.x5c, func(digest []byte, opts *rsa.PSSOptions) ([]byte, error) {
 		return guard(ctx, &c.gate, "the sign function", func(ctx context.Context) ([]byte, error) { return c.sign(ctx, digest, opts) })
 	})
@@ -169,14 +169,14 @@ func (c *certificateSigner) prove(ctx context.Context, req AssertionRequest) (pr
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for r, s := range c.made { // nobody else takes them out
-		if at.Sub(s.at) > signedFor {
+		if s.until.reached(now()) {
 			delete(c.made, r)
 		}
 	}
 	if c.made == nil {
 		c.made = map[AssertionRequest]signed{}
 	}
-	c.made[signedKey(req)] = signed{p, at, req.skew}
+	c.made[signedKey(req)] = signed{p, until, req.skew}
 	return p, nil
 }
 

@@ -192,7 +192,7 @@ const (
 	// way that cannot be read. Its 401 went to the caller.
 	EventChallengeUnreadable EventKind = "challenge-unreadable"
 	// EventClockSkew: the local clock is off by Skew. Assertions are corrected
-	// for it; what else the host does is not.
+	// for it, up to a day; what else the host does is not.
 	EventClockSkew EventKind = "clock-skew"
 )
 

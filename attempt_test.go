@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT
+
+package apponly_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/entratest"
+)
+
+func mintedFor(s *sts, calls *atomic.Int64) apponly.Credential {
+	return apponly.Federated(apponly.AssertionFunc(func(context.Context, apponly.AssertionRequest) (string, error) {
+		calls.Add(1)
+		issued := time.Now()
+		return s.Issuer().Token(entratest.Claims{Subject: "system:serviceaccount:demo:worker", Audience: s.Cloud().ExchangeAudience(), NotBefore: issued.Add(-time.Hour), ExpiresAt: issued.Add(time.Hour)}), nil
+	}))
+}
+func tryForce(t *testing.T, c *apponly.Client, scope string) error {
+	_, err := c.TokenFor(t.Context(), apponly.TokenRequest{Scope: scope, Force: true})
+	return err
+}
+
+// One answer with a wrong Date once locked a federated credential out for good.
+func TestAProxysClockIsNotEntras(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		var calls atomic.Int64
+		c := s.with(t, mintedFor(s, &calls))
+		s.setFault(status(403, "<html>proxy</html>", "Date", time.Now().Add(2*time.Hour).UTC().Format(http.TimeFormat)))
+		c.Token(t.Context(), s.API().Scope())
+		s.setFault(nil)
+		before := s.requests()
+		var err error
+		for range 48 {
+			time.Sleep(time.Hour)
+			if _, err = c.Token(t.Context(), s.API().Scope()); err == nil {
+				return
+			}
+		}
+		t.Errorf("two days later, %d requests since: %v", s.requests()-before, err)
+	})
+}
+
+// So did a clock that was put right after its skew had been learnt.
+func TestClockPutRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.SetClockOffset(2 * time.Hour)
+		cl := 2 * time.Hour
+		c := s.with(t, apponly.Federated(apponly.AssertionFunc(func(context.Context, apponly.AssertionRequest) (string, error) {
+			i := time.Now().Add(cl)
+			return s.Issuer().Token(entratest.Claims{Subject: "system:serviceaccount:demo:worker", Audience: s.Cloud().ExchangeAudience(), NotBefore: i.Add(-time.Minute), ExpiresAt: i.Add(time.Hour)}), nil
+		})))
+		mustToken(t, c, s.API().Scope())
+		s.SetClockOffset(0)
+		cl = 0 // somebody has set the clock
+		before := s.requests()
+		var err error
+		for range 48 {
+			time.Sleep(time.Hour)
+			_, err = c.Token(t.Context(), s.API().Scope())
+		}
+		if err != nil {
+			t.Errorf("two days later, %d requests since: %v", s.requests()-before, err)
+		}
+	})
+}
+
+// What is not made by the clock is not sent again when the clock is known.
+func TestSkewIsNoReasonToRepeatASecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.SetClockOffset(time.Minute)
+		c := s.with(t, apponly.Secret("wrong"))
+		c.Token(t.Context(), s.API().Scope())
+		if s.requests() != 1 {
+			t.Errorf("%d requests with one wrong secret", s.requests())
+		}
+	})
+}
+
+// A vault that hangs must not use up the time of the next credential.
+func TestFirstOfPassesOverWhatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		c := s.with(t, apponly.FirstOf(apponly.SecretFunc(func(ctx context.Context) (string, error) { <-ctx.Done(); return "", ctx.Err() }), apponly.Secret(s.Secret())))
+		var err error
+		for range 20 {
+			if _, err = c.Token(t.Context(), s.API().Scope()); err == nil {
+				return
+			}
+			time.Sleep(time.Minute)
+		}
+		t.Errorf("%d requests, 20 tries: %v", s.requests(), err)
+	})
+}
+
+// Nor that of the material that worked.
+func TestKeptWhileTheSourceHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		var bad atomic.Bool
+		c := s.with(t, apponly.SecretFunc(func(ctx context.Context) (string, error) {
+			if bad.Load() {
+				<-ctx.Done()
+				return "", ctx.Err()
+			}
+			return s.Secret(), nil
+		}))
+		mustToken(t, c, s.API().Scope())
+		bad.Store(true)
+		var err error
+		for range 200 {
+			time.Sleep(time.Minute)
+			_, err = c.Token(t.Context(), s.API().Scope())
+		}
+		if err != nil {
+			t.Errorf("kept secret not used: %v", err)
+		}
+	})
+}
+
+// The old material was on its way when the new one was taken.
+func TestLateAnswerRollsNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		path := filepath.Join(t.TempDir(), "secret")
+		write(t, path, s.Secret())
+		var changed atomic.Int64
+		opts := s.options()
+		opts.OnEvent = func(ev apponly.Event) {
+			if ev.Kind == apponly.EventCredentialChanged {
+				changed.Add(1)
+			}
+		}
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.SecretFile(path), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, c, s.API().Scope())
+		second := s.Tenant().NewResource("https://second.example").Scope()
+		third := s.Tenant().NewResource("https://third.example").Scope()
+		s.setDelay(5 * time.Second)
+		done := make(chan struct{})
+		go func() { defer close(done); mustToken(t, c, second) }()
+		time.Sleep(time.Second)
+		s.setDelay(0)
+		write(t, path, s.App().NewSecret(time.Now().AddDate(1, 0, 0)))
+		time.Sleep(time.Second)
+		if err := tryForce(t, c, s.API().Scope()); err != nil {
+			t.Error(err)
+		}
+		<-done
+		mustToken(t, c, third)
+		if n := changed.Load(); n != 1 {
+			t.Errorf("%d credential-changed events for one rotation", n)
+		}
+	})
+}
+
+// Entra learns of the new material long after the old one has had its time.
+func TestChangeIsToldOfLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		path := filepath.Join(t.TempDir(), "secret")
+		write(t, path, s.Secret())
+		var changed atomic.Int64
+		opts := s.options()
+		opts.OnEvent = func(ev apponly.Event) {
+			if ev.Kind == apponly.EventCredentialChanged {
+				changed.Add(1)
+			}
+		}
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.SecretFile(path), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, c, s.API().Scope())
+		write(t, path, "later-known-secret")
+		time.Sleep(time.Minute)
+		tryForce(t, c, s.API().Scope())
+		time.Sleep(16 * time.Minute)
+		tryForce(t, c, s.API().Scope())
+		s.App().AddSecret("later-known-secret", time.Now().AddDate(1, 0, 0))
+		time.Sleep(6 * time.Minute)
+		if err := tryForce(t, c, s.API().Scope()); err != nil {
+			t.Error(err)
+		}
+		if n := changed.Load(); n != 1 {
+			t.Errorf("%d credential-changed events", n)
+		}
+	})
+}
+
+// An assertion made to order is another each time, which is no change.
+func TestFirstOfPassesOverMintedAssertions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		var calls, aside atomic.Int64
+		opts := s.options()
+		opts.OnEvent = func(ev apponly.Event) {
+			if ev.Kind == apponly.EventCredentialSetAside {
+				aside.Add(1)
+			}
+		}
+		n := 0
+		bad := apponly.Federated(apponly.AssertionFunc(func(context.Context, apponly.AssertionRequest) (string, error) {
+			calls.Add(1)
+			n++
+			return s.Issuer().Token(entratest.Claims{Subject: "nobody", Audience: s.Cloud().ExchangeAudience(), ExpiresAt: time.Now().Add(time.Hour + time.Duration(n)*time.Second)}), nil
+		}))
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.FirstOf(bad, apponly.Secret(s.Secret())), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 6 {
+			if err := tryForce(t, c, s.API().Scope()); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(20 * time.Second)
+		}
+		if aside.Load() != 1 || s.requests() > 8 {
+			t.Errorf("6 exchanges in 2 minutes: %d requests, %d set-aside events, %d assertions minted", s.requests(), aside.Load(), calls.Load())
+		}
+	})
+}
+
+// Kept because its file is gone, then refused: once is enough.
+func TestFirstOfPassesOverKeptMaterial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		path := filepath.Join(t.TempDir(), "secret")
+		first := s.App().NewSecret(time.Now().AddDate(1, 0, 0))
+		write(t, path, first)
+		var sent atomic.Int64
+		s.setFault(func(r *http.Request) (*http.Response, error) {
+			body, err := r.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			b, _ := io.ReadAll(body)
+			if strings.Contains(string(b), first) {
+				sent.Add(1)
+			}
+			return nil, nil
+		})
+		c := s.with(t, apponly.FirstOf(apponly.SecretFile(path), apponly.Secret(s.Secret())))
+		mustToken(t, c, s.API().Scope())
+		os.Remove(path)
+		s.App().RemoveSecret(first)
+		sent.Store(0)
+		for range 6 {
+			time.Sleep(20 * time.Second)
+			if err := tryForce(t, c, s.API().Scope()); err != nil {
+				t.Error(err)
+			}
+		}
+		if sent.Load() != 1 {
+			t.Errorf("refused secret was sent %d times in 2 minutes", sent.Load())
+		}
+	})
+}
+
+// When all are passed over, each gets its turn.
+func TestFirstOfTakesTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		c := s.with(t, apponly.FirstOf(apponly.Secret("a-wrong-one"), apponly.Secret("second-one")))
+		c.Token(t.Context(), s.API().Scope())
+		s.App().AddSecret("second-one", time.Now().AddDate(1, 0, 0))
+		begun := time.Now()
+		n := s.requests()
+		for {
+			time.Sleep(10 * time.Second)
+			if tryForce(t, c, s.API().Scope()) == nil {
+				break
+			}
+		}
+		if d := time.Since(begun); d > time.Minute {
+			t.Errorf("second works, got its turn after %v and %d requests", d, s.requests()-n)
+		}
+	})
+}
