@@ -130,24 +130,32 @@ func TestKeptWhileTheSourceHangs(t *testing.T) {
 	})
 }
 
+// countChanges returns a client that has got a token with a secret file, and how
+// often its credential has changed since.
+func (s *sts) countChanges(t *testing.T) (c *apponly.Client, path string, changed *atomic.Int64) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "secret")
+	write(t, path, s.Secret())
+	changed = new(atomic.Int64)
+	opts := s.options()
+	opts.OnEvent = func(ev apponly.Event) {
+		if ev.Kind == apponly.EventCredentialChanged {
+			changed.Add(1)
+		}
+	}
+	c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.SecretFile(path), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustToken(t, c, s.API().Scope())
+	return c, path, changed
+}
+
 // The old material was on its way when the new one was taken.
 func TestLateAnswerRollsNothingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
-		path := filepath.Join(t.TempDir(), "secret")
-		write(t, path, s.Secret())
-		var changed atomic.Int64
-		opts := s.options()
-		opts.OnEvent = func(ev apponly.Event) {
-			if ev.Kind == apponly.EventCredentialChanged {
-				changed.Add(1)
-			}
-		}
-		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.SecretFile(path), opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		mustToken(t, c, s.API().Scope())
+		c, path, changed := s.countChanges(t)
 		second := s.Tenant().NewResource("https://second.example").Scope()
 		third := s.Tenant().NewResource("https://third.example").Scope()
 		s.setDelay(5 * time.Second)
@@ -172,20 +180,7 @@ func TestLateAnswerRollsNothingBack(t *testing.T) {
 func TestChangeIsToldOfLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
-		path := filepath.Join(t.TempDir(), "secret")
-		write(t, path, s.Secret())
-		var changed atomic.Int64
-		opts := s.options()
-		opts.OnEvent = func(ev apponly.Event) {
-			if ev.Kind == apponly.EventCredentialChanged {
-				changed.Add(1)
-			}
-		}
-		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.SecretFile(path), opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		mustToken(t, c, s.API().Scope())
+		c, path, changed := s.countChanges(t)
 		write(t, path, "later-known-secret")
 		time.Sleep(time.Minute)
 		tryForce(t, c, s.API().Scope())

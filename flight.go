@@ -152,10 +152,7 @@ func (c *Cache) look(cl *Client, scope string) (*entry, error) {
 	e := c.find(cfg.space.Load(), cl.tenant, scope)
 	if e == nil {
 		if err := checkScope(scope); err != nil {
-			return nil, &Error{
-				Kind: ErrScopeInvalid, TenantID: cl.tenant, ClientID: cfg.clientID, Scope: scope,
-				cause: err, reason: err.Error(),
-			}
+			return nil, cl.scopeError(scope, err)
 		}
 	}
 	c.mu.Lock()
@@ -168,6 +165,14 @@ func (c *Cache) look(cl *Client, scope string) (*entry, error) {
 		cl.first.Store(e)
 	}
 	return e, nil
+}
+
+// scopeError is the error of a scope that nobody needs to be asked about.
+func (c *Client) scopeError(scope string, err error) *Error {
+	return &Error{
+		Kind: ErrScopeInvalid, TenantID: c.tenant, ClientID: c.cfg.clientID, Scope: scope,
+		cause: err, reason: err.Error(),
+	}
 }
 
 // launch begins a flight of e or joins the one of its kind that is under way.

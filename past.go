@@ -37,16 +37,16 @@ func (c *Cache) getPast(ctx context.Context, cl *Client, req TokenRequest) (Toke
 		f.reason = ReasonClaims
 	}
 
+	inGap := n.mono < w.pastAt+int64(gap)
 	switch {
 	case w.past:
 		// Joined below.
 	case f.claims == "" && w.ordinary:
 		f.past = false // joined below: it brings another token, too
-	case f.claims == "" && !req.Force && t == nil,
-		f.claims == "" && t == nil && w.pastAt != 0 && n.mono < w.pastAt+int64(gap):
+	case f.claims == "" && t == nil && (!req.Force || inGap):
 		c.mu.Unlock()
 		return c.get(ctx, cl, req.Scope, "")
-	case w.pastAt != 0 && n.mono < w.pastAt+int64(gap), n.mono < w.pastTry:
+	case inGap, n.mono < w.pastTry:
 		remembered := w.pastErr
 		c.mu.Unlock()
 		if t != nil {

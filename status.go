@@ -123,10 +123,7 @@ func (c *Client) Warm(ctx context.Context, scopes ...string) error {
 func (c *Client) KeepWarm(ctx context.Context, scopes ...string) error {
 	for _, scope := range scopes {
 		if err := checkScope(scope); err != nil {
-			return &Error{
-				Kind: ErrScopeInvalid, TenantID: c.tenant, ClientID: c.cfg.clientID, Scope: scope,
-				cause: err, reason: err.Error(),
-			}
+			return c.scopeError(scope, err)
 		}
 	}
 	var wg sync.WaitGroup
