@@ -190,7 +190,7 @@ func hasAuthorization(h http.Header) bool {
 		return true
 	}
 	for k, v := range h {
-		if len(v) > 0 && strings.EqualFold(k, "Authorization") {
+		if len(k) == len("Authorization") && len(v) > 0 && strings.EqualFold(k, "Authorization") {
 			return true
 		}
 	}
@@ -288,11 +288,16 @@ func parseHost(s string) (host, error) {
 // strings.ToLower, while net/http connects to what IDNA makes of it, which is
 // another domain.
 func isHostname(s string) bool {
-	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
-	if net.ParseIP(s) != nil {
-		return true
+	before := byte('.')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.' && before != '.':
+			before = c
+		default:
+			return net.ParseIP(s) != nil // of version 6
+		}
 	}
-	return s != "" && strings.Trim(s, letters) == "" && s[0] != '.' && s[len(s)-1] != '.' && !strings.Contains(s, "..")
+	return before != '.'
 }
 
 // endsInNumber reports whether the last label is a number, as in an IPv4

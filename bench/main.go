@@ -40,6 +40,7 @@ var cases = []struct {
 	{"hit-10k-id", hitByID(1)},
 	{"hit-10k-id-parallel", hitByID(2)},
 	{"hit-1M", hitMillion},
+	{"transport", overhead},
 	{"herd", herd},
 	{"slow-tenant", slowTenant},
 	{"outage", outage},
