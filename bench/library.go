@@ -200,11 +200,7 @@ var libraries = []library{
 			ctx := context.WithValue(context.Background(), oauth2.HTTPClient, s.client())
 			return in(
 				func(tenant string) (oauth2.TokenSource, error) {
-					cfg := clientcredentials.Config{
-						ClientID: clientID, ClientSecret: secret, Scopes: []string{scope},
-						TokenURL: tokenURL(tenant), AuthStyle: oauth2.AuthStyleInParams,
-					}
-					return cfg.TokenSource(ctx), nil // wraps it in ReuseTokenSource
+					return oauth2Config(tenant).TokenSource(ctx), nil // wraps it in ReuseTokenSource
 				},
 				func(_ context.Context, src oauth2.TokenSource) error { _, err := src.Token(); return err },
 				nil)
@@ -249,6 +245,13 @@ var libraries = []library{
 				nil)
 		},
 	},
+}
+
+func oauth2Config(tenant string) *clientcredentials.Config {
+	return &clientcredentials.Config{
+		ClientID: clientID, ClientSecret: secret, Scopes: []string{scope},
+		TokenURL: tokenURL(tenant), AuthStyle: oauth2.AuthStyleInParams,
+	}
 }
 
 func tokenURL(tenant string) string { return "https://" + host + "/" + tenant + "/oauth2/v2.0/token" }

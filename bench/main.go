@@ -46,6 +46,7 @@ var cases = []struct {
 	{"outage", outage},
 	{"refusal", refusal},
 	{"deadline", deadline},
+	{"transport-deadline", tripDeadline},
 	{"memory", memory},
 }
 
