@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+
+// Package recipes shows how an apponly client goes into other ecosystems. There
+// is nothing to import: each file below holds the few lines to copy, in an
+// Example that runs.
+//
+//   - azuresdk_test.go: any Azure SDK client, with its claims challenges
+//   - oauth2_test.go: what takes an oauth2.TokenSource
+//   - grpc_test.go: gRPC, as credentials of each call
+//   - database_test.go: a database password: pgx with Azure Database for
+//     PostgreSQL; go-mssqldb takes the same function
+//   - retryablehttp_test.go: hashicorp/go-retryablehttp, around the transport
+//   - otelhttp_test.go: OpenTelemetry's otelhttp, around the transport
+//   - hosts_test.go: several APIs behind one http.Client, each host with the
+//     token of its own scope
+//
+// What a recipe promises is tested in the file of the same name that ends in
+// _check_test.go. Each runs against the emulator of package entratest and a
+// fake service that checks the token's signature, issuer and audience.
+//
+// A client whose Options.CAE is set gets tokens that an API may refuse at any
+// time with a claims challenge. Of these recipes, those for HTTP and for the
+// Azure SDKs answer one; oauth2, gRPC and databases cannot, so their clients
+// should be made without it.
+package recipes
