@@ -127,9 +127,11 @@ func azureFailure(err error) *Error {
 // TokenCredential returns c as a credential for any Azure SDK client. It serves
 // tokens from c's cache; refresh and retry are the cache's. It takes one scope
 // per call, a tenant within [Options.AllowedTenants] (which a client from
-// [FromTokenCredential] ignores), and claims challenges;
-// the client capability "cp1" is declared if [Options.CAE] is set, not by the
-// SDK client's wish alone.
+// [FromTokenCredential] ignores), and claims challenges.
+//
+// The client capability "cp1" is declared for a call if [Options.CAE] is set and
+// the SDK client says EnableCAE, which is its word that it answers challenges.
+// One that does not gets tokens of the usual lifetime, cached apart.
 func (c *Client) TokenCredential() azcore.TokenCredential { return tokenCredential{c} }
 
 type tokenCredential struct{ c *Client }
@@ -139,6 +141,12 @@ func (t tokenCredential) GetToken(ctx context.Context, o policy.TokenRequestOpti
 		return azcore.AccessToken{}, faultf(ErrScopeInvalid, "apponly: want exactly one scope, got %q", strings.Join(o.Scopes, " "))
 	}
 	c := t.c
+	if plain := c.cfg.withoutCAE; plain != nil && !o.EnableCAE {
+		var err error
+		if c, err = plain().Tenant(c.tenant); err != nil {
+			return azcore.AccessToken{}, err
+		}
+	}
 	_, azure := c.cfg.source.(*azureSource) // knows its own tenant; Key Vault clients name one each time
 	if o.TenantID != "" && !azure {
 		var err error

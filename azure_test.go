@@ -5,11 +5,14 @@ package apponly_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -269,6 +272,59 @@ func TestTokenCredential(t *testing.T) {
 	}
 	if n := s.requests(); n != 2 {
 		t.Errorf("%d requests, want 2", n)
+	}
+}
+
+// A token with cp1 lasts a day and may be revoked at any time, so it is only for
+// an SDK client that says it answers challenges, also in another tenant.
+func TestTokenCredentialDeclaresCAEForWhoAnswers(t *testing.T) {
+	s := newSTS(t)
+	other := s.AddTenant()
+	other.Install(s.App())
+	other.Provide(s.API())
+	o := s.options()
+	o.CAE = true
+	o.AllowedTenants = []string{other.ID()}
+	c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	view, err := c.Tenant(other.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cred, inView := c.TokenCredential(), view.TokenCredential()
+	if cred != c.TokenCredential() {
+		t.Error("two credentials of one client differ: behind a cache each would have entries of its own")
+	}
+	for _, cae := range []bool{true, false, true, false} {
+		for _, test := range []struct {
+			name   string
+			cred   azcore.TokenCredential
+			tenant string
+			want   string
+		}{{"own tenant", cred, "", s.Tenant().ID()}, {"named tenant", cred, other.ID(), other.ID()}, {"view", inView, "", other.ID()}} {
+			tok, err := test.cred.GetToken(t.Context(), policy.TokenRequestOptions{
+				Scopes: []string{s.API().Scope()}, TenantID: test.tenant, EnableCAE: cae,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var claims struct {
+				TID   string   `json:"tid"`
+				XMSCC []string `json:"xms_cc"`
+			}
+			payload, err := base64.RawURLEncoding.DecodeString(strings.Split(tok.Token, ".")[1])
+			if err != nil || json.Unmarshal(payload, &claims) != nil {
+				t.Fatalf("%s: no JWT", test.name)
+			}
+			if got := slices.Contains(claims.XMSCC, "cp1"); got != cae || claims.TID != test.want {
+				t.Errorf("%s, EnableCAE %t: cp1 %t for tenant %s", test.name, cae, got, claims.TID)
+			}
+		}
+	}
+	if n := s.requests(); n != 4 {
+		t.Errorf("%d token requests for two tenants with cp1 and without", n)
 	}
 }
 

@@ -41,6 +41,10 @@ type config struct {
 	root    *Client
 	allowed []string // tenants besides the client's own; "*" for any
 
+	// withoutCAE returns the root of the same client without cp1; nil if this
+	// one declares none.
+	withoutCAE func() *Client
+
 	clientID      string
 	flightTimeout time.Duration
 	logger        *slog.Logger // nil: none
@@ -142,18 +146,26 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	if err := errors.Join(tenantErr, appErr, credErr, cloudErr, allowedErr); err != nil {
 		return nil, err
 	}
-	cfg := &config{
-		key:           spaceKey{cloud: o.Cloud, clientID: app, credential: cred.identity(), cp1: o.CAE, http: o.HTTPClient},
-		cache:         o.cache(),
-		allowed:       allowed,
-		clientID:      app,
-		flightTimeout: entraFlightTimeout,
-		logger:        o.Logger,
-		onEvent:       o.OnEvent,
+	settings := *o // whoever made them may go on to change them
+	build := func(cp1 bool) *Client {
+		cfg := &config{
+			key:           spaceKey{cloud: settings.Cloud, clientID: app, credential: cred.identity(), cp1: cp1, http: settings.HTTPClient},
+			cache:         settings.cache(),
+			allowed:       allowed,
+			clientID:      app,
+			flightTimeout: entraFlightTimeout,
+			logger:        settings.Logger,
+			onEvent:       settings.OnEvent,
+		}
+		cfg.source = &entraSource{cloud: settings.Cloud, clientID: app, credential: cred, members: membersOf(cred), cp1: cp1, http: settings.HTTPClient}
+		cfg.root = &Client{cfg: cfg, tenant: tenant}
+		return cfg.root
 	}
-	cfg.source = &entraSource{cloud: o.Cloud, clientID: app, credential: cred, members: membersOf(cred), cp1: o.CAE, http: o.HTTPClient}
-	cfg.root = &Client{cfg: cfg, tenant: tenant}
-	return cfg.root, nil
+	c := build(settings.CAE)
+	if settings.CAE {
+		c.cfg.withoutCAE = sync.OnceValue(func() *Client { return build(false) })
+	}
+	return c, nil
 }
 
 // Token returns an access token for scope, "<resource>/.default".
