@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/entratest"
+	"github.com/apponly/apponly/examples/internal/kit"
 )
 
 // A demo is an emulated Entra, a protected API that trusts it, and what the
@@ -45,11 +47,11 @@ func tour(ctx context.Context, stdout io.Writer, server *entratest.Server) error
 		Cloud:      server.Cloud(),
 		HTTPClient: &http.Client{Transport: tlsTransport},
 	}}
-	api, err := newAPI(ctx, d.opts.HTTPClient, authority+"/"+server.Tenant().ID()+"/v2.0", server.API().AppID())
+	api, err := kit.NewAPI(ctx, d.opts.HTTPClient, authority+"/"+server.Tenant().ID()+"/v2.0", server.API().AppID(), time.Minute)
 	if err != nil {
 		return fmt.Errorf("protected API: %w", err)
 	}
-	base, stop, err := api.serve()
+	base, stop, err := serve(orders(api))
 	if err != nil {
 		return fmt.Errorf("protected API: %w", err)
 	}
@@ -88,6 +90,32 @@ func tour(ctx context.Context, stdout io.Writer, server *entratest.Server) error
 		}
 	}
 	return d.wrongSecret(ctx)
+}
+
+// orders is an API that lets apps read orders that have Data.Read.All, and place
+// one that have Data.Write.All.
+func orders(api *kit.API) http.Handler {
+	served := func(w http.ResponseWriter, r *http.Request, app string) { fmt.Fprintf(w, "served to app %s", app) }
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders", api.Protect("Data.Read.All", served))
+	mux.Handle("POST /orders", api.Protect("Data.Write.All", served))
+	return mux
+}
+
+// serve runs an API on a free port of this machine, over plain http: fit for
+// loopback only. stop ends it.
+func serve(api http.Handler) (base string, stop func(), err error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	server := &http.Server{Handler: api, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(ln) // always an error: that it was closed
+	}()
+	return "http://" + ln.Addr().String(), func() { _ = server.Close(); <-done }, nil
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.stdout, format+"\n", args...) }
@@ -177,6 +205,6 @@ func (d *demo) wrongSecret(ctx context.Context) error {
 		return fmt.Errorf("a wrong secret gave another error than ErrSecretInvalid: %w", err)
 	}
 	d.say("  Refused, and errors.Is(err, apponly.ErrSecretInvalid) holds.")
-	d.say("  %s", strings.ReplaceAll(explain(err), "\n", "\n  "))
+	d.say("  %s", strings.ReplaceAll(kit.Explain(err), "\n", "\n  "))
 	return nil
 }

@@ -15,14 +15,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"time"
 
-	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/examples/internal/kit"
 )
 
 func main() {
@@ -30,7 +29,7 @@ func main() {
 	err := run(ctx, os.Stdout)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "quickstart:", explain(err))
+		fmt.Fprintln(os.Stderr, "quickstart:", kit.Explain(err))
 		os.Exit(1)
 	}
 }
@@ -43,19 +42,4 @@ func run(ctx context.Context, stdout io.Writer) error {
 		return askEntra(ctx, stdout)
 	}
 	return askEmulator(ctx, stdout)
-}
-
-// explain adds what to do about an error to what it says. An [apponly.Error]
-// keeps the two apart: the first belongs in a log, the second in front of a
-// person.
-func explain(err error) string {
-	e, ok := errors.AsType[*apponly.Error](err)
-	if !ok {
-		return err.Error()
-	}
-	text := err.Error() + "\n  what to do: " + e.Kind.Remedy()
-	if e.CorrelationID != "" {
-		text += "\n  for support: correlation ID " + e.CorrelationID + ", trace ID " + e.TraceID
-	}
-	return text
 }

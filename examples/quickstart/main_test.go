@@ -13,59 +13,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/entratest"
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/apponly/apponly/examples/internal/kit"
+	"github.com/apponly/apponly/examples/internal/kittest"
 )
 
-// isolate takes the environment of whoever runs the test away, and gives
-// temporary files a place of their own.
-func isolate(t *testing.T) (tmp string) {
-	t.Helper()
-	for _, kv := range os.Environ() {
-		name, _, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(name, "AZURE_") || strings.HasPrefix(name, "APPONLY_") {
-			t.Setenv(name, "")
-		}
-	}
-	tmp = t.TempDir()
-	for _, name := range []string{"TMPDIR", "TMP", "TEMP"} {
-		t.Setenv(name, tmp)
-	}
-	return tmp
-}
-
-// wantLines fails the test unless each text is in the output after the one
-// before it.
-func wantLines(t *testing.T, out string, texts ...string) {
-	t.Helper()
-	rest := out
-	for _, text := range texts {
-		_, after, ok := strings.Cut(rest, text)
-		if !ok {
-			t.Fatalf("output lacks %q at its place; it is:\n%s", text, out)
-		}
-		rest = after
-	}
-}
-
-// wantNoSecrets fails the test if there is a JWT, a key or one of secrets in
-// the output.
-func wantNoSecrets(t *testing.T, out string, secrets ...string) {
-	t.Helper()
-	// Every JWT begins with the base64 of {" and has three parts.
-	for _, secret := range append(secrets, "eyJ", "PRIVATE KEY", "this-is-not-the-secret") {
-		if strings.Contains(out, secret) {
-			t.Errorf("output holds %q", secret)
-		}
-	}
-}
-
 func TestRun(t *testing.T) {
-	tmp := isolate(t)
+	tmp := kittest.Isolate(t)
 	var out strings.Builder
 	if err := run(t.Context(), &out); err != nil {
 		t.Fatalf("run: %v\n%s", err, &out)
@@ -79,24 +35,21 @@ func TestRun(t *testing.T) {
 	}
 	want = append(want, "With a wrong secret:", "ErrSecretInvalid", "AADSTS7000215",
 		"what to do: "+apponly.ErrSecretInvalid.Remedy(), "correlation ID ")
-	wantLines(t, out.String(), want...)
-	wantNoSecrets(t, out.String())
-	left, err := os.ReadDir(tmp)
-	if err != nil || len(left) > 0 {
-		t.Errorf("left in the temporary directory: %v, %v", left, err)
-	}
+	kittest.WantLines(t, out.String(), want...)
+	kittest.WantNoSecrets(t, out.String())
+	kittest.WantEmpty(t, tmp)
 }
 
 // The same with an emulator whose secrets are known here.
 func TestTourTellsNoSecrets(t *testing.T) {
-	isolate(t)
+	kittest.Isolate(t)
 	server := entratest.New(t)
 	var out strings.Builder
 	if err := tour(t.Context(), &out, server); err != nil {
 		t.Fatal(err)
 	}
 	key, _ := pem.Decode(server.Certificate().KeyPEM())
-	wantNoSecrets(t, out.String(), server.Secret(), string(key.Bytes))
+	kittest.WantNoSecrets(t, out.String(), server.Secret(), string(key.Bytes))
 	var methods []string
 	for _, r := range server.Requests() {
 		if r.Method == http.MethodPost {
@@ -127,7 +80,7 @@ func TestTourFails(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			tmp := isolate(t)
+			tmp := kittest.Isolate(t)
 			server := entratest.New(t)
 			test.spoil(server)
 			var out strings.Builder
@@ -135,19 +88,17 @@ func TestTourFails(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) || test.kind != "" && !errors.Is(err, test.kind) {
 				t.Fatalf("error = %v, want one that says %q and is %q", err, test.want, string(test.kind))
 			}
-			if test.kind != "" && !strings.Contains(explain(err), test.kind.Remedy()) {
-				t.Errorf("explain = %q, lacks the remedy", explain(err))
+			if test.kind != "" && !strings.Contains(kit.Explain(err), test.kind.Remedy()) {
+				t.Errorf("Explain = %q, lacks the remedy", kit.Explain(err))
 			}
-			wantNoSecrets(t, out.String()+explain(err), server.Secret())
-			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
-				t.Errorf("left in the temporary directory: %v, %v", left, err)
-			}
+			kittest.WantNoSecrets(t, out.String()+kit.Explain(err), server.Secret())
+			kittest.WantEmpty(t, tmp)
 		})
 	}
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {
-	isolate(t)
+	kittest.Isolate(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := run(ctx, io.Discard); !errors.Is(err, context.Canceled) {
@@ -177,7 +128,7 @@ func asEnvironment(t *testing.T, server *entratest.Server) {
 }
 
 func TestRunByEnvironment(t *testing.T) {
-	isolate(t)
+	kittest.Isolate(t)
 	server := entratest.New(t)
 	asEnvironment(t, server)
 
@@ -185,8 +136,8 @@ func TestRunByEnvironment(t *testing.T) {
 	if err := run(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
-	wantLines(t, out.String(), "AZURE_CLIENT_SECRET", "Got a token for "+server.API().Scope()+", good until 2")
-	wantNoSecrets(t, out.String(), server.Secret())
+	kittest.WantLines(t, out.String(), "AZURE_CLIENT_SECRET", "Got a token for "+server.API().Scope()+", good until 2")
+	kittest.WantNoSecrets(t, out.String(), server.Secret())
 
 	var authorized bool
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -199,8 +150,8 @@ func TestRunByEnvironment(t *testing.T) {
 	if err := run(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
-	wantLines(t, out.String(), "Got a token", "GET "+api.URL+"/v1 answered 418")
-	wantNoSecrets(t, out.String(), server.Secret())
+	kittest.WantLines(t, out.String(), "Got a token", "GET "+api.URL+"/v1 answered 418")
+	kittest.WantNoSecrets(t, out.String(), server.Secret())
 	if !authorized {
 		t.Error("the API got no token")
 	}
@@ -215,114 +166,23 @@ func TestRunByEnvironment(t *testing.T) {
 
 func TestRunByEnvironmentFails(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
-		isolate(t)
+		kittest.Isolate(t)
 		server := entratest.New(t)
 		asEnvironment(t, server)
 		t.Setenv("AZURE_CLIENT_SECRET", "this-is-not-the-secret")
 		var out strings.Builder
 		err := run(t.Context(), &out)
-		if !errors.Is(err, apponly.ErrSecretInvalid) || !strings.Contains(explain(err), "what to do: "+apponly.ErrSecretInvalid.Remedy()) {
+		if !errors.Is(err, apponly.ErrSecretInvalid) || !strings.Contains(kit.Explain(err), "what to do: "+apponly.ErrSecretInvalid.Remedy()) {
 			t.Errorf("error = %v, want ErrSecretInvalid with a remedy", err)
 		}
-		wantNoSecrets(t, out.String()+explain(err), server.Secret())
+		kittest.WantNoSecrets(t, out.String()+kit.Explain(err), server.Secret())
 	})
 	t.Run("incomplete", func(t *testing.T) {
-		isolate(t)
+		kittest.Isolate(t)
 		t.Setenv("AZURE_CLIENT_ID", "not-a-guid")
 		err := run(t.Context(), io.Discard)
 		if err == nil || !strings.Contains(err.Error(), "AZURE_TENANT_ID") {
 			t.Errorf("error = %v, want one that names AZURE_TENANT_ID", err)
 		}
-	})
-}
-
-// An apiTest is the API in memory, in front of an emulator.
-type apiTest struct {
-	*testing.T
-	server *entratest.Server
-	issuer string
-	api    *api
-}
-
-func newAPITest(t *testing.T) *apiTest {
-	t.Helper()
-	server := entratest.New(t)
-	issuer := server.Cloud().Authority() + "/" + server.Tenant().ID() + "/v2.0"
-	a, err := newAPI(t.Context(), server.HTTPClient(), issuer, server.API().AppID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &apiTest{t, server, issuer, a}
-}
-
-func (t *apiTest) token(tenant *entratest.Tenant, resource *entratest.Resource) string {
-	t.Helper()
-	c, err := apponly.New(tenant.ID(), t.server.App().ClientID(), apponly.Secret(t.server.Secret()),
-		&apponly.Options{Cloud: t.server.Cloud(), HTTPClient: t.server.HTTPClient()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := c.Token(t.Context(), resource.Scope())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token.Value()
-}
-
-func (t *apiTest) want(name, method, path, authorization string, want int) {
-	t.Helper()
-	r := httptest.NewRequest(method, path, nil)
-	r.Header.Set("Authorization", authorization)
-	w := httptest.NewRecorder()
-	t.api.ServeHTTP(w, r)
-	if w.Code != want {
-		t.Errorf("%s: %s %s answered %d, want %d: %s", name, method, path, w.Code, want, w.Body)
-	}
-	if w.Code == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
-		t.Errorf("%s: 401 without WWW-Authenticate (RFC 9110 section 15.5.2)", name)
-	}
-	wantNoSecrets(t.T, w.Body.String())
-}
-
-// The API is what the quickstart is measured by, so it has to say no.
-func TestAPIRefuses(tt *testing.T) {
-	t := newAPITest(tt)
-	demo, api := t.server.Tenant(), t.server.API()
-	other := demo.NewResource("api://other")
-	elsewhere := t.server.AddTenant()
-	elsewhere.Install(t.server.App())
-	elsewhere.Provide(api)
-
-	good, forOther := t.token(demo, api), t.token(demo, other)
-	unsigned, err := jwt.NewWithClaims(jwt.SigningMethodNone, jwt.MapClaims{
-		"iss": t.issuer, "aud": api.AppID(), "exp": time.Now().Add(time.Hour).Unix(), "roles": []string{"Data.Read.All"},
-	}).SignedString(jwt.UnsafeAllowNoneSignatureType)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mixed := good[:strings.LastIndex(good, ".")] + forOther[strings.LastIndex(forOther, "."):]
-
-	t.want("good", "GET", "/orders", "Bearer "+good, 200)
-	t.want("role missing", "POST", "/orders", "Bearer "+good, 403)
-	t.want("unknown path", "GET", "/other", "Bearer "+good, 404)
-	t.want("no token", "GET", "/orders", "", 401)
-	t.want("other scheme", "GET", "/orders", "Basic "+good, 401)
-	t.want("no JWT", "GET", "/orders", "Bearer x", 401)
-	t.want("unsigned", "GET", "/orders", "Bearer "+unsigned, 401)
-	t.want("signature of another token", "GET", "/orders", "Bearer "+mixed, 401)
-	t.want("other audience", "GET", "/orders", "Bearer "+forOther, 401)
-	t.want("other tenant", "GET", "/orders", "Bearer "+t.token(elsewhere, api), 401)
-	t.want("outside issuer", "GET", "/orders", "Bearer "+t.server.FederatedToken(), 401)
-}
-
-func TestAPIRefusesExpiredTokens(t *testing.T) {
-	synctest.Test(t, func(tt *testing.T) {
-		t := newAPITest(tt)
-		t.server.SetTokenLifetime(time.Hour)
-		token := t.token(t.server.Tenant(), t.server.API())
-		time.Sleep(time.Hour)
-		t.want("within the leeway", "GET", "/orders", "Bearer "+token, 200)
-		time.Sleep(2 * time.Minute)
-		t.want("expired", "GET", "/orders", "Bearer "+token, 401)
 	})
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package main
+package kit
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,9 +18,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// An api is the other side: what a protected API has to check before it serves
-// a daemon.
-type api struct {
+// An API is the other side: what a protected API has to check before it serves
+// a daemon. It is safe for concurrent use.
+type API struct {
 	parser *jwt.Parser
 	keys   map[string]*rsa.PublicKey // by kid
 }
@@ -34,11 +33,12 @@ type claims struct {
 	Roles []string `json:"roles"`
 }
 
-// newAPI returns an API that takes tokens of issuer for audience. It trusts the
-// keys that the issuer publishes over TLS, and nobody's word about the
-// algorithm: a token that says "none" or HS256 is no token. A real API would
-// fetch the keys again from time to time, because Entra changes them.
-func newAPI(ctx context.Context, client *http.Client, issuer, audience string) (*api, error) {
+// NewAPI returns an API that takes tokens of issuer for audience, until leeway
+// after they have ended: the clocks of two machines differ. It trusts the keys
+// that the issuer publishes over TLS, which client fetches, and nobody's word
+// about the algorithm: a token that says "none" or HS256 is no token. A real API
+// would fetch the keys again from time to time, because Entra changes them.
+func NewAPI(ctx context.Context, client *http.Client, issuer, audience string, leeway time.Duration) (*API, error) {
 	var config struct {
 		Issuer string `json:"issuer"`
 		Keys   string `json:"jwks_uri"`
@@ -55,7 +55,7 @@ func newAPI(ctx context.Context, client *http.Client, issuer, audience string) (
 	if err := getJSON(ctx, client, config.Keys, &set); err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
-	a := &api{keys: make(map[string]*rsa.PublicKey)}
+	a := &API{keys: make(map[string]*rsa.PublicKey)}
 	for _, k := range set.Keys {
 		n, nErr := base64.RawURLEncoding.DecodeString(k.N)
 		e, eErr := base64.RawURLEncoding.DecodeString(k.E)
@@ -72,37 +72,31 @@ func newAPI(ctx context.Context, client *http.Client, issuer, audience string) (
 		jwt.WithIssuer(issuer),
 		jwt.WithAudience(audience),
 		jwt.WithExpirationRequired(),
-		jwt.WithLeeway(time.Minute), // the clocks of two machines
+		jwt.WithLeeway(leeway),
 	)
 	return a, nil
 }
 
-// ServeHTTP lets apps read orders that have Data.Read.All, and place one that
-// have Data.Write.All.
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	role, ok := map[string]string{
-		"GET /orders":  "Data.Read.All",
-		"POST /orders": "Data.Write.All",
-	}[r.Method+" "+r.URL.Path]
-	if !ok {
-		http.NotFound(w, r)
-		return
-	}
-	// 401 is "who are you?", 403 is "I know you, and no".
-	caller, err := a.authenticate(r)
-	if err != nil {
-		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		http.Error(w, err.Error(), http.StatusUnauthorized)
-		return
-	}
-	if !slices.Contains(caller.Roles, role) {
-		http.Error(w, "the app does not have the role "+role, http.StatusForbidden)
-		return
-	}
-	fmt.Fprintf(w, "served to app %s", caller.AppID)
+// Protect lets apps through to serve that have role, and tells it which app it
+// is.
+func (a *API) Protect(role string, serve func(w http.ResponseWriter, r *http.Request, app string)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// 401 is "who are you?", 403 is "I know you, and no".
+		caller, err := a.authenticate(r)
+		if err != nil {
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+			return
+		}
+		if !slices.Contains(caller.Roles, role) {
+			http.Error(w, "the app does not have the role "+role, http.StatusForbidden)
+			return
+		}
+		serve(w, r, caller.AppID)
+	})
 }
 
-func (a *api) authenticate(r *http.Request) (*claims, error) {
+func (a *API) authenticate(r *http.Request) (*claims, error) {
 	raw, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
 		return nil, fmt.Errorf("no access token")
@@ -119,22 +113,6 @@ func (a *api) authenticate(r *http.Request) (*claims, error) {
 		return nil, err
 	}
 	return &c, nil
-}
-
-// serve runs the API on a free port of this machine, over plain http: fit for
-// loopback only. stop ends it.
-func (a *api) serve() (base string, stop func(), err error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, err
-	}
-	server := &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(ln) // always an error: that it was closed
-	}()
-	return "http://" + ln.Addr().String(), func() { _ = server.Close(); <-done }, nil
 }
 
 func getJSON(ctx context.Context, client *http.Client, url string, v any) error {

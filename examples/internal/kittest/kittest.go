@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+
+// Package kittest is what the tests of the example programs have in common.
+package kittest
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// Isolate takes the environment of whoever runs the test away, and gives
+// temporary files a place of their own. What the program sets besides has to be
+// named, so that no test sees another's.
+func Isolate(t *testing.T, sets ...string) (tmp string) {
+	t.Helper()
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "AZURE_") || strings.HasPrefix(name, "APPONLY_") {
+			t.Setenv(name, "")
+		}
+	}
+	for _, name := range sets {
+		t.Setenv(name, "")
+	}
+	tmp = t.TempDir()
+	for _, name := range []string{"TMPDIR", "TMP", "TEMP"} {
+		t.Setenv(name, tmp)
+	}
+	return tmp
+}
+
+// WantEmpty fails the test if a program has left files behind in dir.
+func WantEmpty(t *testing.T, dir string) {
+	t.Helper()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
+	}
+}
+
+// WantLines fails the test unless each text is in the output after the one
+// before it.
+func WantLines(t *testing.T, out string, texts ...string) {
+	t.Helper()
+	rest := out
+	for _, text := range texts {
+		_, after, ok := strings.Cut(rest, text)
+		if !ok {
+			t.Fatalf("output lacks %q at its place; it is:\n%s", text, out)
+		}
+		rest = after
+	}
+}
+
+// WantNoSecrets fails the test if there is a JWT, a key or one of secrets in
+// the output.
+func WantNoSecrets(t *testing.T, out string, secrets ...string) {
+	t.Helper()
+	// Every JWT begins with the base64 of {" and has three parts.
+	for _, secret := range append(secrets, "eyJ", "PRIVATE KEY", "this-is-not-the-secret") {
+		if strings.Contains(out, secret) {
+			t.Errorf("output holds %q", secret)
+		}
+	}
+}
