@@ -15,12 +15,28 @@ const v1Issuer = "https://sts.windows.net/"
 
 // grant issues the token and says so.
 func (x *exchange) grant(t *Tenant, reg registration, method clientAuth, tgt target, wanted wantedClaims) answer {
-	lifetime, refreshIn := x.s.lifetimes()
+	lifetime, refreshIn := x.s.lifetimes(wanted.cp1 && tgt.continuous)
+	issued := x.now.Unix()
+	if wanted.notBefore >= reg.revoked {
+		// The answer to a claims challenge: it has to be later than the
+		// revocation, which may be in the same second.
+		issued = max(issued, reg.revoked)
+	}
 	body := map[string]any{
 		"token_type":     "Bearer",
 		"expires_in":     int(lifetime / time.Second),
 		"ext_expires_in": int(lifetime / time.Second),
-		"access_token":   x.accessToken(t, reg, method, tgt, wanted, lifetime),
+		"access_token": x.s.sign(accessToken{
+			base:     x.base,
+			tenant:   t.id,
+			clientID: reg.clientID,
+			objectID: reg.objectID,
+			method:   method,
+			target:   tgt,
+			cp1:      wanted.cp1,
+			issued:   issued,
+			expires:  x.now.Add(lifetime).Unix(),
+		}),
 	}
 	if refreshIn > 0 {
 		body["refresh_in"] = int(refreshIn / time.Second)
@@ -29,61 +45,78 @@ func (x *exchange) grant(t *Tenant, reg registration, method clientAuth, tgt tar
 }
 
 // lifetimes returns how long a token issued now lives and when it should be
-// renewed, zero for not said.
-func (s *Server) lifetimes() (lifetime, refreshIn time.Duration) {
+// renewed, zero for not said. Tokens that an API can revoke live longer.
+func (s *Server) lifetimes(revocable bool) (lifetime, refreshIn time.Duration) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	lifetime = s.tokenLifetime
-	if lifetime == 0 {
+	lifetime, refreshIn = s.tokenLifetime, s.refreshIn
+	switch {
+	case lifetime > 0:
+	case revocable:
+		lifetime = 20*time.Hour + rand.N(8*time.Hour)
+		if refreshIn == 0 {
+			refreshIn = lifetime / 2
+		}
+	default:
 		lifetime = 60*time.Minute + rand.N(30*time.Minute)
 	}
-	return lifetime.Truncate(time.Second), s.refreshIn
+	return lifetime.Truncate(time.Second), refreshIn
 }
 
-// accessToken signs a token in the shape its resource asked for. There is no
-// role in it that was not granted, but there always is a token: Entra leaves it
-// to the API to turn away who has no role.
-func (x *exchange) accessToken(t *Tenant, reg registration, method clientAuth, tgt target, wanted wantedClaims, lifetime time.Duration) string {
-	now := x.now.Unix()
+// accessToken is what makes one token differ from another.
+type accessToken struct {
+	base, tenant       string
+	clientID, objectID string
+	method             clientAuth
+	target             target
+	cp1                bool
+	issued, expires    int64 // Unix seconds
+}
+
+// sign makes a token in the shape its resource asked for. There is no role in
+// it that was not granted, but there always is a token: Entra leaves it to the
+// API to turn away who has no role.
+func (s *Server) sign(at accessToken) string {
+	key := s.published()[0]
 	claims := jwt.MapClaims{
 		"aio":   newOpaque(24),
-		"exp":   now + int64(lifetime/time.Second),
-		"iat":   now,
+		"exp":   at.expires,
+		"iat":   at.issued,
 		"idtyp": "app",
-		"nbf":   now,
-		"oid":   reg.principal,
+		"nbf":   at.issued,
+		"oid":   at.objectID,
 		"rh":    "1." + newOpaque(30) + ".",
-		"sub":   reg.principal,
-		"tid":   t.id,
+		"sub":   at.objectID,
+		"tid":   at.tenant,
 		"uti":   newOpaque(16),
 	}
-	if len(tgt.roles) > 0 {
-		claims["roles"] = tgt.roles
+	if len(at.target.roles) > 0 {
+		claims["roles"] = at.target.roles
 	}
-	if wanted.cp1 {
+	if at.cp1 {
 		claims["xms_cc"] = []string{"cp1"}
 	}
 	// How the client proved itself; an assertion counts as a certificate,
 	// whoever signed it.
 	strength := "2"
-	if method == authSecret || method == authSecretBasic {
+	if at.method == authSecret || at.method == authSecretBasic {
 		strength = "1"
 	}
-	header := map[string]any{"kid": x.s.signer.kid}
-	if tgt.version == 1 {
-		header["x5t"] = x.s.signer.kid
+	header := map[string]any{"kid": key.kid}
+	if at.target.version == 1 {
+		header["x5t"] = key.kid
 		claims["ver"] = "1.0"
-		claims["iss"] = v1Issuer + t.id + "/"
+		claims["iss"] = v1Issuer + at.tenant + "/"
 		claims["idp"] = claims["iss"]
-		claims["aud"] = tgt.requested
-		claims["appid"] = reg.clientID
+		claims["aud"] = at.target.requested
+		claims["appid"] = at.clientID
 		claims["appidacr"] = strength
 	} else {
 		claims["ver"] = "2.0"
-		claims["iss"] = x.base + "/" + t.id + "/v2.0"
-		claims["aud"] = tgt.appID
-		claims["azp"] = reg.clientID
+		claims["iss"] = at.base + "/" + at.tenant + "/v2.0"
+		claims["aud"] = at.target.appID
+		claims["azp"] = at.clientID
 		claims["azpacr"] = strength
 	}
-	return signJWT(x.s.signer.key, header, claims)
+	return signJWT(key.key, header, claims)
 }

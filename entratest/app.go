@@ -3,45 +3,37 @@
 package entratest
 
 import (
-	"crypto/sha256"
-	"crypto/x509"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 )
 
 // App is an app registration: a client ID and the credentials it may prove
-// itself with. Any number of each kind may be registered at a time.
+// itself with. Any number of secrets and certificates, and up to 20 federated
+// credentials, may be registered at a time.
 type App struct {
 	s        *Server
+	home     *Tenant // where it is registered
 	clientID string
+	from     instant
 
 	// Guarded by s.mu; who needs them longer takes a clone.
 	secrets      []clientSecret
-	certificates []*x509.Certificate
-	federated    []FederatedCredential
-}
-
-// clientSecret keeps a hash, as Entra does; it also makes values of different
-// lengths comparable in constant time.
-type clientSecret struct {
-	hash     [sha256.Size]byte
-	notAfter time.Time
-}
-
-// FederatedCredential makes an app accept assertions of an outside issuer that
-// carry exactly this issuer, subject and audience: letter case and a trailing
-// slash matter.
-type FederatedCredential struct {
-	Issuer, Subject, Audience string
+	certificates []appCertificate
+	federated    []federatedCredential
+	singleTenant bool
+	disabled     bool
+	public       bool
+	identity     bool // a managed identity
 }
 
 // NewApp registers an app without credentials in t and installs it there.
-func (t *Tenant) NewApp() *App {
-	a := &App{s: t.s, clientID: newGUID()}
-	t.s.mu.Lock()
-	t.s.apps[a.clientID] = a
-	t.s.mu.Unlock()
+func (t *Tenant) NewApp() *App { return t.newApp(false) }
+
+func (t *Tenant) newApp(identity bool) *App {
+	a := &App{s: t.s, home: t, clientID: newGUID(), from: t.s.countsFrom(), identity: identity, singleTenant: identity}
+	t.s.update(func() { t.s.apps[a.clientID] = a })
 	t.Install(a)
 	return a
 }
@@ -49,108 +41,119 @@ func (t *Tenant) NewApp() *App {
 // ClientID returns the client ID (application ID), a GUID.
 func (a *App) ClientID() string { return a.clientID }
 
-// NewSecret registers and returns a random client secret.
-func (a *App) NewSecret(notAfter time.Time) string {
-	// The form Entra gives its own: it holds a character ("~") that is sent
-	// differently by those who escape too much.
-	value := newOpaque(2) + "8Q~" + newOpaque(25)
-	a.AddSecret(value, notAfter)
-	return value
+// SetMultiTenant says whether tenants other than the one that the app is
+// registered in may use it, which is the default. In them an app that is not
+// multi-tenant is unknown (AADSTS700016), installed or not.
+func (a *App) SetMultiTenant(multi bool) { a.s.update(func() { a.singleTenant = !multi }) }
+
+// SetDisabled disables the app in all tenants, or enables it again: it gets no
+// tokens (AADSTS7000112), and those it has count as revoked meanwhile.
+func (a *App) SetDisabled(disabled bool) { a.s.update(func() { a.disabled = disabled }) }
+
+// SetPublicClient makes the app one that cannot keep a secret, such as a
+// desktop program, or a confidential one again, which is the default. A public
+// client that sends a credential is refused with AADSTS700025.
+func (a *App) SetPublicClient(public bool) { a.s.update(func() { a.public = public }) }
+
+// Remove deletes the registration: the client ID is unknown in every tenant
+// from then on.
+func (a *App) Remove() { a.s.update(func() { delete(a.s.apps, a.clientID) }) }
+
+// The limits of federated credentials
+// (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations).
+const (
+	maxFederated      = 20
+	maxFederatedField = 600
+)
+
+// FederatedCredential makes an app accept assertions of an outside issuer that
+// carry exactly this issuer, subject and audience: letter case and a trailing
+// slash matter. The issuer may also be the app's own tenant, authority and
+// "/v2.0", and the subject the object ID of a managed identity there.
+type FederatedCredential struct {
+	Issuer, Subject, Audience string
 }
 
-// AddSecret registers a client secret of the caller's choice.
-func (a *App) AddSecret(value string, notAfter time.Time) {
-	a.s.mu.Lock()
-	defer a.s.mu.Unlock()
-	a.secrets = append(a.secrets, clientSecret{sha256.Sum256([]byte(value)), notAfter})
-}
-
-// RemoveSecret takes a client secret away; one that is not there is ignored.
-func (a *App) RemoveSecret(value string) {
-	hash := sha256.Sum256([]byte(value))
-	a.s.mu.Lock()
-	defer a.s.mu.Unlock()
-	a.secrets = slices.DeleteFunc(a.secrets, func(c clientSecret) bool { return c.hash == hash })
-}
-
-// NewCertificate makes a certificate with an RSA key and registers it. One made
-// right after another has another key.
-func (a *App) NewCertificate(notBefore, notAfter time.Time) *Certificate {
-	a.s.mu.Lock()
-	n := a.s.appKeys
-	a.s.appKeys++
-	a.s.mu.Unlock()
-
-	key := appPool.get(n)
-	leaf := makeCertificate(certSpec{
-		name:      "entratest app",
-		notBefore: notBefore,
-		notAfter:  notAfter,
-		usage:     x509.KeyUsageDigitalSignature,
-		extUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, &key.PublicKey, nil, key)
-	a.AddCertificate(leaf)
-	return &Certificate{Leaf: leaf, Key: key}
-}
-
-// AddCertificate registers a certificate made elsewhere. Entra verifies RSA
-// signatures only, so a certificate with another key never matches.
-func (a *App) AddCertificate(cert *x509.Certificate) {
-	a.s.mu.Lock()
-	defer a.s.mu.Unlock()
-	a.certificates = append(a.certificates, cert)
-}
-
-// RemoveCertificate takes a certificate away; one that is not there is ignored.
-func (a *App) RemoveCertificate(cert *x509.Certificate) {
-	a.s.mu.Lock()
-	defer a.s.mu.Unlock()
-	a.certificates = slices.DeleteFunc(a.certificates, cert.Equal)
+// federatedCredential is one that is registered.
+type federatedCredential struct {
+	FederatedCredential
+	from instant
 }
 
 // AddFederatedCredential makes the app accept assertions that match fc. As at
-// Entra nothing is checked here; what is wrong shows when a token is asked for.
+// Entra the values are not checked against anything here: what is wrong shows
+// when a token is asked for. It panics where Entra would not take it: more than
+// 20 for one app, an issuer and subject that the app has already, a value of
+// more than 600 characters.
 func (a *App) AddFederatedCredential(fc FederatedCredential) {
-	a.s.mu.Lock()
-	defer a.s.mu.Unlock()
-	a.federated = append(a.federated, fc)
+	if max(len(fc.Issuer), len(fc.Subject), len(fc.Audience)) > maxFederatedField {
+		panic(fmt.Sprintf("entratest: a value of the federated credential has more than %d characters", maxFederatedField))
+	}
+	from := a.s.countsFrom()
+	a.s.update(func() {
+		if len(a.federated) == maxFederated {
+			panic(fmt.Sprintf("entratest: app %s has %d federated credentials, no more are possible", a.clientID, maxFederated))
+		}
+		if slices.ContainsFunc(a.federated, func(c federatedCredential) bool { return c.Issuer == fc.Issuer && c.Subject == fc.Subject }) {
+			panic(fmt.Sprintf("entratest: app %s has a federated credential with issuer %q and subject %q already", a.clientID, fc.Issuer, fc.Subject))
+		}
+		a.federated = append(a.federated, federatedCredential{fc, from})
+	})
 }
 
 // RemoveFederatedCredential makes the app refuse assertions that only fc matches.
 func (a *App) RemoveFederatedCredential(fc FederatedCredential) {
-	a.s.mu.Lock()
-	defer a.s.mu.Unlock()
-	a.federated = slices.DeleteFunc(a.federated, func(c FederatedCredential) bool { return c == fc })
+	a.s.update(func() {
+		a.federated = slices.DeleteFunc(a.federated, func(c federatedCredential) bool { return c.FederatedCredential == fc })
+	})
 }
 
-// registration is what is known about a client in a tenant at one moment. The
-// signatures are checked against this copy, without the lock.
+// registration is what is known about a client in a tenant at one moment; of its
+// credentials, those that count by then. The signatures are checked against this
+// copy, without the lock.
 type registration struct {
-	app          *App
 	clientID     string
-	principal    string
+	objectID     string
+	home         string // ID of the tenant it is registered in
+	public       bool
+	blocked      int
+	revoked      int64
 	secrets      []clientSecret
-	certificates []*x509.Certificate
-	federated    []FederatedCredential
+	certificates []appCertificate
+	federated    []federatedCredential
+
+	// The policy of its home about federation.
+	noFederation bool
+	issuers      []string
 }
 
-func (s *Server) findApp(t *Tenant, clientID string) (registration, *refusal) {
+func (s *Server) findApp(t *Tenant, clientID string, now time.Time) (registration, *refusal) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	app := s.apps[strings.ToLower(clientID)]
-	if app == nil {
+	if app == nil || !app.from.reached(now) || app.singleTenant && app.home != t {
 		return registration{}, refuse(700016, clientID, t.id)
 	}
-	principal := t.principals[app.clientID]
-	if principal == "" {
+	p := t.principals.find(app.clientID)
+	if p == nil || !p.from.reached(now) {
 		return registration{}, refuse(7000229, app.clientID, t.id)
 	}
-	return registration{
-		app:          app,
+	if app.disabled || p.disabled {
+		return registration{}, refuse(7000112, app.clientID)
+	}
+	reg := registration{
 		clientID:     app.clientID,
-		principal:    principal,
-		secrets:      slices.Clone(app.secrets),
-		certificates: slices.Clone(app.certificates),
-		federated:    slices.Clone(app.federated),
-	}, nil
+		objectID:     p.objectID.String(),
+		home:         app.home.id,
+		public:       app.public,
+		blocked:      int(p.blocked),
+		revoked:      p.revoked,
+		secrets:      slices.DeleteFunc(slices.Clone(app.secrets), func(c clientSecret) bool { return !c.from.reached(now) }),
+		certificates: slices.DeleteFunc(slices.Clone(app.certificates), func(c appCertificate) bool { return !c.from.reached(now) }),
+		federated:    slices.DeleteFunc(slices.Clone(app.federated), func(c federatedCredential) bool { return !c.from.reached(now) }),
+	}
+	if policy := app.home.policy; policy != nil {
+		reg.noFederation, reg.issuers = policy.noFederation, policy.issuers
+	}
+	return reg, nil
 }

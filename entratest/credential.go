@@ -89,6 +89,8 @@ func parseBasic(header string) (id, secret string, ok bool) {
 // authenticate decides whether the proof is that of the client.
 func (x *exchange) authenticate(t *Tenant, tenantName string, reg registration, p proof) *refusal {
 	switch {
+	case reg.public && (p.method != "" || p.malformed != nil):
+		return refuse(700025, reg.clientID)
 	case p.malformed != nil:
 		return p.malformed
 	case p.method == authSecret || p.method == authSecretBasic:
@@ -108,9 +110,11 @@ func checkSecret(reg registration, secret string, now time.Time) *refusal {
 	var valid, expired bool
 	for _, c := range reg.secrets {
 		if subtle.ConstantTimeCompare(hash[:], c.hash[:]) == 1 {
-			if now.Before(c.notAfter) {
+			switch {
+			case now.Before(c.notBefore):
+			case now.Before(c.notAfter):
 				valid = true
-			} else {
+			default:
 				expired = true
 			}
 		}

@@ -15,17 +15,25 @@
 // the OAuth error and the HTTP status that Entra answers with; what is right
 // gives a signed token, which verifies against the keys served next to it.
 //
-// Tenants, apps, credentials, resources and grants may be added, removed and
-// changed at any time, also while requests are on their way: everything here
-// is safe for concurrent use.
+// # State
+//
+// Tenants, apps, credentials, issuers, resources and grants may be added,
+// removed and changed at any time, also while requests are on their way:
+// everything here is safe for concurrent use. A refusal is brought about by the
+// state that leads to it, not by a script: a secret that has expired, a tenant
+// that is suspended, an API that requires an assignment, an issuer that is out
+// of reach. [Server.SetPropagation] has new credentials go unseen for a while.
+//
+// A tenant with an app and an API takes a few hundred bytes, so that a million
+// of them are no problem.
 //
 // # Time
 //
-// There is no clock to set. The emulator reads [time.Now] when it is asked
-// something, so inside a testing/synctest bubble it lives in the bubble's time.
-// Make the Server inside the bubble then: the certificate of the demo app is
-// valid from the moment it is made. Assertions may be off by five minutes in
-// either direction.
+// The emulator reads [time.Now] when it is asked something, so inside a
+// testing/synctest bubble it lives in the bubble's time. Make the Server inside
+// the bubble then: the certificate of the demo app is valid from the moment it
+// is made. [Server.SetClockOffset] sets its clock apart from that of the client.
+// Assertions may be off by five minutes in either direction.
 //
 // # What it is not
 //

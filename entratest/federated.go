@@ -7,51 +7,68 @@ import (
 	"strings"
 )
 
-// checkFederated judges an assertion of an outside issuer. The issuer comes
-// first: the keys of one that no credential trusts are nobody's business.
+// SetFederationAllowed says whether the apps registered in t may prove
+// themselves with federated credentials at all, which they may by default. If
+// not they are refused with AADSTS700223.
+func (t *Tenant) SetFederationAllowed(allowed bool) {
+	t.setPolicy(func(p *tenantPolicy) { p.noFederation = !allowed })
+}
+
+// AllowIssuers makes urls the only outside issuers that the apps registered in
+// t may federate with; assertions of others are refused with AADSTS700238. No
+// urls at all lift the policy, which is the default.
+func (t *Tenant) AllowIssuers(urls ...string) {
+	allowed := slices.Clone(urls)
+	t.setPolicy(func(p *tenantPolicy) { p.issuers = allowed })
+}
+
+// checkFederated judges an assertion that the app did not sign itself. The
+// issuer comes first: the keys of one that no credential trusts are nobody's
+// business.
 func (x *exchange) checkFederated(reg registration, a *assertion) *refusal {
-	if strings.HasPrefix(a.iss, v1Issuer) || strings.HasPrefix(a.iss, x.base+"/") {
-		return refuse(700222, a.iss)
+	if reg.noFederation {
+		return refuse(700223, reg.clientID)
 	}
-	if len(reg.federated) == 0 {
+	trusted := slices.DeleteFunc(slices.Clone(reg.federated), func(fc federatedCredential) bool { return fc.Issuer != a.iss })
+	if tenant, version := x.s.entraIssuer(x.base, a.iss); version > 0 {
+		return x.checkIdentity(reg, trusted, a, tenant, version)
+	}
+	switch {
+	case len(reg.federated) == 0:
 		return refuse(70025, reg.clientID)
-	}
-	trusted := slices.DeleteFunc(slices.Clone(reg.federated), func(fc FederatedCredential) bool { return fc.Issuer != a.iss })
-	if len(trusted) == 0 {
+	case len(trusted) == 0:
 		return refuse(700211, a.iss)
+	case len(reg.issuers) > 0 && !slices.Contains(reg.issuers, a.iss):
+		return refuse(700238, a.iss)
+	case a.alg != "RS256":
+		return refuse(5002738, a.alg, "RS256")
 	}
-	if f := x.checkOutsideSignature(a); f != nil {
+	keys, f := x.s.fetchIssuerKeys(a.iss)
+	if f != nil {
 		return f
+	}
+	if wrong := checkSignature(a, keys); wrong != "" {
+		return refuse(7000272, wrong, a.kid)
 	}
 	if f := a.checkTimes(x.now); f != nil {
 		return f
 	}
 
-	trusted = slices.DeleteFunc(trusted, func(fc FederatedCredential) bool { return fc.Audience != a.aud })
-	if len(trusted) == 0 {
+	if trusted = x.forAudience(trusted, a); len(trusted) == 0 {
 		return refuse(700212, a.aud)
 	}
-	if slices.ContainsFunc(trusted, func(fc FederatedCredential) bool { return fc.Subject == a.sub }) {
-		return nil
-	}
-	if slices.ContainsFunc(trusted, func(fc FederatedCredential) bool { return strings.EqualFold(fc.Subject, a.sub) }) {
-		return refuse(7002138, a.sub)
-	}
-	return refuse(700213, a.sub)
+	return checkSubject(trusted, a.sub)
 }
 
-func (x *exchange) checkOutsideSignature(a *assertion) *refusal {
-	if a.alg != "RS256" {
-		return refuse(5002738, a.alg, "RS256")
-	}
-	issuer := x.s.findIssuer(a.iss)
+// checkSubject compares with the credentials that match so far.
+func checkSubject(trusted []federatedCredential, sub string) *refusal {
 	switch {
-	case issuer == nil:
-		return refuse(90061, a.iss)
-	case a.kid != issuer.kid:
-		return refuse(7000272, "there is none with this identifier", a.kid)
-	case !a.verify(&issuer.key.PublicKey):
-		return refuse(7000272, "the signature does not verify", a.kid)
+	case slices.ContainsFunc(trusted, func(fc federatedCredential) bool { return fc.Subject == sub }):
+		return nil
+	case slices.ContainsFunc(trusted, func(fc federatedCredential) bool { return strings.EqualFold(fc.Subject, sub) }):
+		return refuse(7002138, sub)
+	case strings.HasPrefix(sub, "/eid1/"): // the form of Microsoft's own services
+		return refuse(7002137, sub)
 	}
-	return nil
+	return refuse(700213, sub)
 }

@@ -41,6 +41,8 @@ type tokenResponse struct {
 	TraceID       string `json:"trace_id"`
 	CorrelationID string `json:"correlation_id"`
 	ErrorURI      string `json:"error_uri"`
+	Suberror      string `json:"suberror"`
+	Claims        string `json:"claims"`
 }
 
 func do(t *testing.T, c *http.Client, req *http.Request) tokenResponse {
@@ -176,4 +178,22 @@ func getJSON(t *testing.T, c *http.Client, uri string, v any) {
 	if err := json.NewDecoder(resp.Body).Decode(v); err != nil {
 		t.Fatalf("GET %s: %v", uri, err)
 	}
+}
+
+// claimsOf reads a token without verifying it, which the caller has no use for
+// or which would fail for one issued ahead of the clock.
+func claimsOf(t *testing.T, token string) (claims map[string]any) {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		t.Fatalf("a token of %d parts", len(parts))
+	}
+	data, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims
 }

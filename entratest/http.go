@@ -4,6 +4,7 @@ package entratest
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -32,7 +33,7 @@ type answer struct {
 // ServeHTTP answers one request. It is for those who bring their own listener;
 // it must be reached over https, because every URL it hands out says so.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	now := s.now()
+	now := s.Now()
 	x := &exchange{
 		s:           s,
 		r:           r,
@@ -107,7 +108,7 @@ func canonicalHost(host string) string {
 func (x *exchange) refused(f *refusal) answer {
 	x.log.Code = f.code
 	stamp := x.now.UTC().Format("2006-01-02 15:04:05Z")
-	return answer{status: f.status(), body: map[string]any{
+	body := map[string]any{
 		"error": f.oauthError(),
 		"error_description": f.text() + " Trace ID: " + x.trace +
 			" Correlation ID: " + x.correlation + " Timestamp: " + stamp,
@@ -116,7 +117,9 @@ func (x *exchange) refused(f *refusal) answer {
 		"trace_id":       x.trace,
 		"correlation_id": x.correlation,
 		"error_uri":      x.base + "/error?code=" + strconv.Itoa(f.code),
-	}}
+	}
+	maps.Copy(body, f.members())
+	return answer{status: f.status(), body: body}
 }
 
 func (x *exchange) write(w http.ResponseWriter, ans answer) {

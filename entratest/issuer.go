@@ -3,7 +3,12 @@
 package entratest
 
 import (
+	"bytes"
 	"crypto/rsa"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -13,9 +18,14 @@ import (
 // Nothing listens at its URL. Where Entra would fetch the keys, the emulator
 // looks them up in its own memory.
 type Issuer struct {
+	s   *Server
 	url string
-	kid string
-	key *rsa.PrivateKey
+
+	// Guarded by s.mu; the slice is replaced, never changed.
+	keys        []verificationKey // published, the newest first
+	key         *rsa.PrivateKey   // of keys[0]; nil for an issuer that signs elsewhere
+	document    []byte            // that keys were read from, of such an issuer
+	unreachable bool
 }
 
 // Claims are what a test may choose about an assertion. Zero times mean from
@@ -27,25 +37,88 @@ type Claims struct {
 
 // NewIssuer makes an issuer with a key of its own. One with the URL of an
 // earlier issuer takes its place, and the assertions of the earlier one are
-// refused from then on: that is how a key rollover looks to Entra.
+// refused from then on.
 func (s *Server) NewIssuer(url string) *Issuer {
-	s.mu.Lock()
-	n := s.issuerKeys
-	s.issuerKeys++
-	s.mu.Unlock()
-
-	i := &Issuer{url: url, kid: newOpaque(16), key: issuerPool.get(n)}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.issuers[url] = i
+	i := &Issuer{s: s, url: url}
+	i.Rollover()
+	s.update(func() { s.issuers[url] = i })
 	return i
+}
+
+// AddIssuer makes the emulator know a real issuer by its URL and its JSON Web
+// Key Set, such as a kind cluster whose tokens are to be exchanged: what
+// "kubectl get --raw /openid/v1/jwks" prints. RSA keys for signatures count,
+// among the first 100 of the set. Call it again when the keys change.
+func (s *Server) AddIssuer(issuer string, jwks []byte) (*Issuer, error) {
+	if u, err := url.Parse(issuer); err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("entratest: issuer %q is not an https URL", issuer)
+	}
+	keys, err := parseJWKS(jwks)
+	if err != nil {
+		return nil, fmt.Errorf("entratest: keys of issuer %q: %w", issuer, err)
+	}
+	i := &Issuer{s: s, url: issuer, keys: keys, document: bytes.Clone(jwks)}
+	s.update(func() { s.issuers[issuer] = i })
+	return i, nil
 }
 
 // URL returns the iss of its assertions.
 func (i *Issuer) URL() string { return i.url }
 
-// Token returns a signed assertion.
+// Rollover gives the issuer a new key to sign with. The old one stays published
+// until the next Rollover, so that assertions on their way are still accepted.
+// It panics for an issuer of [Server.AddIssuer], whose keys are elsewhere.
+func (i *Issuer) Rollover() {
+	i.mustSign()
+	for done := false; !done; {
+		var n int
+		i.s.update(func() {
+			n = i.s.issuerKeys
+			i.s.issuerKeys++
+		})
+		key := issuerPool.get(n)
+		i.s.update(func() {
+			if done = key != i.key; done { // not what other issuers left over
+				i.keys = slices.Concat([]verificationKey{{newOpaque(16), &key.PublicKey}}, i.keys[:min(len(i.keys), 1)])
+				i.key = key
+			}
+		})
+	}
+}
+
+func (i *Issuer) mustSign() {
+	if i.document != nil {
+		panic(fmt.Sprintf("entratest: the key of issuer %q is not here, it was made by AddIssuer", i.url))
+	}
+}
+
+// JWKS returns the JSON Web Key Set that the issuer publishes.
+func (i *Issuer) JWKS() []byte {
+	if i.document != nil {
+		return bytes.Clone(i.document)
+	}
+	i.s.mu.RLock()
+	published := i.keys
+	i.s.mu.RUnlock()
+	set := make([]any, 0, len(published))
+	for _, k := range published {
+		set = append(set, publicJWK(k.kid, k.key))
+	}
+	data, err := json.Marshal(map[string]any{"keys": set})
+	if err != nil { // only maps and strings are ever in it
+		panic(err)
+	}
+	return data
+}
+
+// SetReachable says whether Entra can fetch the issuer's keys. It can by
+// default; if not, its assertions are refused with AADSTS501661.
+func (i *Issuer) SetReachable(reachable bool) { i.s.update(func() { i.unreachable = !reachable }) }
+
+// Token returns a signed assertion. It panics for an issuer of
+// [Server.AddIssuer], whose key is elsewhere.
 func (i *Issuer) Token(c Claims) string {
+	i.mustSign()
 	now := time.Now()
 	if c.NotBefore.IsZero() {
 		c.NotBefore = now
@@ -53,7 +126,10 @@ func (i *Issuer) Token(c Claims) string {
 	if c.ExpiresAt.IsZero() {
 		c.ExpiresAt = now.Add(time.Hour)
 	}
-	return signJWT(i.key, map[string]any{"kid": i.kid}, jwt.MapClaims{
+	i.s.mu.RLock()
+	key, kid := i.key, i.keys[0].kid
+	i.s.mu.RUnlock()
+	return signJWT(key, map[string]any{"kid": kid}, jwt.MapClaims{
 		"iss": i.url,
 		"sub": c.Subject,
 		"aud": c.Audience,
@@ -64,8 +140,16 @@ func (i *Issuer) Token(c Claims) string {
 	})
 }
 
-func (s *Server) findIssuer(url string) *Issuer {
+// fetchIssuerKeys returns the keys of an outside issuer, as Entra would fetch them.
+func (s *Server) fetchIssuerKeys(url string) ([]verificationKey, *refusal) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.issuers[url]
+	switch i := s.issuers[url]; {
+	case i == nil:
+		return nil, refuse(90061, url)
+	case i.unreachable:
+		return nil, refuse(501661, url)
+	default:
+		return i.keys, nil
+	}
 }

@@ -5,6 +5,7 @@ package entratest
 import (
 	"bytes"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"maps"
@@ -36,6 +37,7 @@ type assertion struct {
 	alg, typ, kid string
 	x5t           string // SHA-1 of the certificate
 	x5tS256       string
+	x5c           []*x509.Certificate
 
 	iss, sub, aud string
 	nbf, exp      time.Time // zero if missing
@@ -55,6 +57,7 @@ func parseAssertion(raw string) (*assertion, *refusal) {
 		Kid     string `json:"kid"`
 		X5T     string `json:"x5t"`
 		X5TS256 string `json:"x5t#S256"`
+		X5C     chain  `json:"x5c"`
 	}
 	var claims struct {
 		Iss string   `json:"iss"`
@@ -76,7 +79,7 @@ func parseAssertion(raw string) (*assertion, *refusal) {
 	return &assertion{
 		signed:    parts[0] + "." + parts[1],
 		signature: signature,
-		alg:       header.Alg, typ: header.Typ, kid: header.Kid, x5t: header.X5T, x5tS256: header.X5TS256,
+		alg:       header.Alg, typ: header.Typ, kid: header.Kid, x5t: header.X5T, x5tS256: header.X5TS256, x5c: header.X5C,
 		iss: claims.Iss, sub: claims.Sub, aud: string(claims.Aud),
 		nbf: claims.Nbf.Time, exp: claims.Exp.Time,
 	}, nil
@@ -95,6 +98,29 @@ func decodePart(part string, v any) bool {
 func (a *assertion) verify(key any) bool {
 	method := jwt.GetSigningMethod(a.alg)
 	return method != nil && method.Verify(a.signed, a.signature, key) == nil
+}
+
+// chain is the certificates of a header, the leaf first: standard base64 of
+// their DER (RFC 7515), in an array or, as MSAL .NET sends the leaf, in a string.
+type chain []*x509.Certificate
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *chain) UnmarshalJSON(data []byte) error {
+	var list [][]byte // which encoding/json reads from standard base64
+	if json.Unmarshal(data, &list) != nil {
+		list = make([][]byte, 1)
+		if err := json.Unmarshal(data, &list[0]); err != nil {
+			return err
+		}
+	}
+	for _, der := range list {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		*c = append(*c, cert)
+	}
+	return nil
 }
 
 // audience is a string or, as Kubernetes writes it, an array of one. A longer

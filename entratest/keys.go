@@ -12,7 +12,7 @@ import (
 // whole process shares a few, made when first needed. Purposes do not share a
 // key: an assertion of an app must never verify as one of an issuer.
 var (
-	signingKeys = newKeyPool(1)
+	signingKeys = newKeyPool(2)
 	issuerPool  = newKeyPool(2)
 	appPool     = newKeyPool(3)
 )

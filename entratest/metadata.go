@@ -3,36 +3,11 @@
 package entratest
 
 import (
-	"crypto/rsa"
-	"crypto/sha1" // #nosec -- x5t is defined by it
-	"crypto/x509"
 	"encoding/base64"
-	"math/big"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 )
-
-// signer is the key that access tokens are signed with.
-type signer struct {
-	key  *rsa.PrivateKey
-	cert *x509.Certificate
-	kid  string // the thumbprint of cert: Entra's kid and x5t are the same
-}
-
-func newSigner() *signer {
-	key := signingKeys.get(0)
-	now := time.Now()
-	cert := makeCertificate(certSpec{
-		name:      "entratest signing",
-		notBefore: now.Add(-time.Hour),
-		notAfter:  now.AddDate(5, 0, 0),
-		usage:     x509.KeyUsageDigitalSignature,
-	}, &key.PublicKey, nil, key)
-	sum := sha1.Sum(cert.Raw)
-	return &signer{key: key, cert: cert, kid: base64.RawURLEncoding.EncodeToString(sum[:])}
-}
 
 func (x *exchange) tokenEndpoint(tenant string) string {
 	return x.base + "/" + tenant + "/" + tokenPath
@@ -99,20 +74,17 @@ func (x *exchange) keys(name string, version int) answer {
 	if f != nil {
 		return x.refused(f)
 	}
-	s := x.s.signer
-	key := map[string]any{
-		"kty": "RSA",
-		"use": "sig",
-		"kid": s.kid,
-		"x5t": s.kid,
-		"n":   base64.RawURLEncoding.EncodeToString(s.key.N.Bytes()),
-		"e":   base64.RawURLEncoding.EncodeToString(big.NewInt(int64(s.key.E)).Bytes()),
-		"x5c": []string{base64.StdEncoding.EncodeToString(s.cert.Raw)},
+	var keys []any
+	for _, k := range x.s.published() {
+		key := publicJWK(k.kid, &k.key.PublicKey)
+		key["x5t"] = k.kid
+		key["x5c"] = []string{base64.StdEncoding.EncodeToString(k.cert.Raw)}
+		if version == 2 {
+			key["issuer"] = x.issuer(inIssuer, version)
+		}
+		keys = append(keys, key)
 	}
-	if version == 2 {
-		key["issuer"] = x.issuer(inIssuer, version)
-	}
-	return answer{status: http.StatusOK, body: map[string]any{"keys": []any{key}}}
+	return answer{status: http.StatusOK, body: map[string]any{"keys": keys}}
 }
 
 // instanceDiscovery answers the question whether an authority is a genuine one,
@@ -127,9 +99,15 @@ func (x *exchange) instanceDiscovery(string) answer {
 		return x.refused(refuse(50049, host))
 	}
 	tenant, _ := splitPath(asked.Path)
+	host := strings.TrimPrefix(x.base, "https://")
 	return answer{status: http.StatusOK, body: map[string]any{
 		"tenant_discovery_endpoint": x.base + "/" + tenant + "/" + configPathV2,
 		"api-version":               "1.1",
-		"metadata":                  []any{},
+		// What MSAL compares the issuer with: this host has no other name.
+		"metadata": []any{map[string]any{
+			"preferred_network": host,
+			"preferred_cache":   host,
+			"aliases":           []string{host},
+		}},
 	}}
 }

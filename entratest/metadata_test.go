@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/apponly/apponly/entratest"
@@ -80,6 +81,28 @@ func TestKeys(t *testing.T) {
 		if !public.Equal(cert.PublicKey.(*rsa.PublicKey)) {
 			t.Errorf("%s: x5c holds another key", path)
 		}
+	}
+}
+
+func TestInstanceDiscovery(t *testing.T) {
+	s := entratest.New(t)
+	a, id := s.Cloud().Authority(), s.Tenant().ID()
+	var got struct {
+		Endpoint string `json:"tenant_discovery_endpoint"`
+		Metadata []struct {
+			Network string `json:"preferred_network"`
+			Cache   string `json:"preferred_cache"`
+			Aliases []string
+		}
+	}
+	getJSON(t, s.HTTPClient(), a+"/common/discovery/instance?api-version=1.1&authorization_endpoint="+
+		url.QueryEscape(a+"/"+id+"/oauth2/v2.0/authorize"), &got)
+	if want := a + "/" + id + "/v2.0/.well-known/openid-configuration"; got.Endpoint != want {
+		t.Errorf("tenant_discovery_endpoint %s, want %s", got.Endpoint, want)
+	}
+	host := a[len("https://"):]
+	if len(got.Metadata) != 1 || got.Metadata[0].Network != host || got.Metadata[0].Cache != host || !slices.Equal(got.Metadata[0].Aliases, []string{host}) {
+		t.Errorf("metadata %+v, want %s alone", got.Metadata, host)
 	}
 }
 

@@ -55,13 +55,13 @@ func (o *official) secret(tenant, client, secret string) (azcore.TokenCredential
 	})
 }
 
-func (o *official) certificate(pem []byte) (azcore.TokenCredential, error) {
+func (o *official) certificate(pem []byte, sendChain bool) (azcore.TokenCredential, error) {
 	certs, key, err := azidentity.ParseCertificates(pem, nil)
 	if err != nil {
 		return nil, err
 	}
 	return azidentity.NewClientCertificateCredential(o.Tenant().ID(), o.App().ClientID(), certs, key,
-		&azidentity.ClientCertificateCredentialOptions{ClientOptions: o.options(), DisableInstanceDiscovery: true})
+		&azidentity.ClientCertificateCredentialOptions{ClientOptions: o.options(), DisableInstanceDiscovery: true, SendCertificateChain: sendChain})
 }
 
 func (o *official) workload(t *testing.T, token string) (azcore.TokenCredential, error) {
@@ -85,7 +85,8 @@ func TestAzidentityIsServed(t *testing.T) {
 		"secret": {func() (azcore.TokenCredential, error) {
 			return o.secret(o.Tenant().ID(), o.App().ClientID(), o.Secret())
 		}, "1"},
-		"certificate": {func() (azcore.TokenCredential, error) { return o.certificate(o.Certificate().PEM()) }, "2"},
+		"certificate": {func() (azcore.TokenCredential, error) { return o.certificate(o.Certificate().PEM(), false) }, "2"},
+		"x5c":         {func() (azcore.TokenCredential, error) { return o.certificate(o.Certificate().PEM(), true) }, "2"},
 		"federated":   {func() (azcore.TokenCredential, error) { return o.workload(t, o.FederatedToken()) }, "2"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,8 +139,9 @@ func TestAzidentityIsRefused(t *testing.T) {
 		"expired secret":    {code: 7000222, credential: func() (azcore.TokenCredential, error) { return o.secret(tenant, client, expired) }},
 		"unknown client":    {code: 700016, credential: func() (azcore.TokenCredential, error) { return o.secret(tenant, guid, o.Secret()) }},
 		"unknown tenant":    {code: 90002, credential: func() (azcore.TokenCredential, error) { return o.secret(guid, client, o.Secret()) }},
-		"unknown cert":      {code: 700027, credential: func() (azcore.TokenCredential, error) { return o.certificate(stranger.PEM()) }},
-		"expired cert":      {code: 1000502, credential: func() (azcore.TokenCredential, error) { return o.certificate(old.PEM()) }},
+		"unknown cert":      {code: 700027, credential: func() (azcore.TokenCredential, error) { return o.certificate(stranger.PEM(), false) }},
+		"unknown x5c":       {code: 700030, credential: func() (azcore.TokenCredential, error) { return o.certificate(stranger.PEM(), true) }},
+		"expired cert":      {code: 1000502, credential: func() (azcore.TokenCredential, error) { return o.certificate(old.PEM(), false) }},
 		"wrong subject":     {code: 700213, credential: federated(entratest.Claims{Subject: "x", Audience: o.Cloud().ExchangeAudience()})},
 		"wrong audience":    {code: 700212, credential: federated(entratest.Claims{Subject: "system:serviceaccount:demo:worker", Audience: "x"})},
 		"expired assertion": {code: 700024, credential: federated(entratest.Claims{ExpiresAt: time.Now().Add(-time.Hour)})},
@@ -225,5 +227,24 @@ func TestMSALByDomain(t *testing.T) {
 	_, claims := verify(t, o.client, o.authority, tenant.ID(), res.AccessToken)
 	if claims["tid"] != tenant.ID() || claims["roles"] != nil {
 		t.Errorf("claims = %v, want tenant %s and no roles", claims, tenant.ID())
+	}
+}
+
+// TestMSALInARegion has what MSAL does when a region is set, which only
+// Microsoft's own services are served for.
+func TestMSALInARegion(t *testing.T) {
+	s := entratest.New(t)
+	cred, err := confidential.NewCredFromSecret(s.Secret())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := confidential.New(s.Cloud().Authority()+"/"+s.Tenant().ID(), s.App().ClientID(), cred,
+		confidential.WithHTTPClient(s.HTTPClient()), confidential.WithInstanceDiscovery(false), confidential.WithAzureRegion("westeurope"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.AcquireTokenByCredential(t.Context(), []string{s.API().Scope()})
+	if err == nil || !strings.Contains(err.Error(), "AADSTS100007:") {
+		t.Errorf("got %v, want AADSTS100007", err)
 	}
 }

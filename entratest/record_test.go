@@ -4,6 +4,7 @@ package entratest_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -122,19 +123,38 @@ func TestChangesWhileServing(t *testing.T) {
 			}
 		})
 	}
+	spare := s.NewIssuer("https://spare.test")
 	wg.Go(func() {
 		for i := range 30 {
 			now := time.Now()
 			s.App().RemoveSecret(s.App().NewSecret(now.Add(time.Hour)))
 			s.App().RemoveCertificate(s.App().NewCertificate(now, now.Add(time.Hour)).Leaf)
-			s.App().AddFederatedCredential(entratest.FederatedCredential{Issuer: s.NewIssuer("https://i.test").URL()})
+			fc := entratest.FederatedCredential{Issuer: s.NewIssuer("https://i.test").URL()}
+			s.App().AddFederatedCredential(fc)
+			s.App().RemoveFederatedCredential(fc)
 			s.API().SetTokenVersion(1 + i%2)
 			s.API().Grant(s.Tenant(), s.App(), "Data.Write.All")
 			s.API().Revoke(s.Tenant(), s.App(), "Data.Write.All")
 			s.SetTokenLifetime(time.Hour)
 			s.SetRefreshIn(time.Minute)
-			s.AddTenant().Install(s.Tenant().NewApp())
-			s.AddTenant().Provide(s.Tenant().NewResource(""))
+			spare.Rollover()
+			spare.JWKS()
+			spare.SetReachable(i%2 == 0)
+			s.Rollover()
+			s.SetClockOffset(time.Duration(i) * time.Millisecond)
+			s.Tenant().AddDomain(fmt.Sprintf("d%d.example", i))
+			s.Tenant().Block(s.App(), 0)
+			s.Tenant().RevokeTokens(s.App())
+			s.Tenant().SetAssignmentRequired(s.API(), i%2 == 0)
+			s.API().AddURI(fmt.Sprintf("https://u%d.test", i))
+			tenant := s.AddTenant()
+			app, api := tenant.NewApp(), tenant.NewResource("")
+			s.Tenant().Install(app)
+			s.Tenant().Provide(api)
+			s.Tenant().Uninstall(app)
+			s.Tenant().Withdraw(api)
+			app.Remove()
+			tenant.Remove()
 		}
 	})
 	wg.Wait()

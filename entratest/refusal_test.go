@@ -3,7 +3,6 @@
 package entratest_test
 
 import (
-	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -23,13 +22,94 @@ const demoSubject = "system:serviceaccount:demo:worker"
 // wrongRequest starts as a correct one with a secret; a row breaks one thing.
 type wrongRequest struct {
 	method, tenant string
+	url            string // instead of the token endpoint of tenant
 	header         http.Header
 	form           url.Values
 	body           string // instead of form
 }
 
+type edit = func(r *wrongRequest)
+
+// refusalCase is a wrong request and what it has to be answered with.
+type refusalCase struct {
+	name   string
+	edit   edit
+	code   int
+	status int
+	error  string
+}
+
+// What error can be, in the tables of refusals.
+const (
+	badRequest, badClient = "invalid_request", "invalid_client"
+	badScope, badResource = "invalid_scope", "invalid_resource"
+	badApp, badGrant      = "unauthorized_client", "invalid_grant"
+)
+
+func (tt refusalCase) run(t *testing.T, s *entratest.Server) tokenResponse {
+	t.Helper()
+	r := &wrongRequest{method: http.MethodPost, tenant: s.Tenant().ID(), header: http.Header{}, form: secretForm(s)}
+	r.header.Set("Content-Type", "application/x-www-form-urlencoded")
+	tt.edit(r)
+	if r.body == "" {
+		r.body = r.form.Encode()
+	}
+	if r.url == "" {
+		r.url = s.Cloud().TokenEndpoint(r.tenant)
+	}
+	req, err := http.NewRequest(r.method, r.url, strings.NewReader(r.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = r.header
+	got := do(t, s.HTTPClient(), req)
+	if !slices.Equal(got.Codes, []int{tt.code}) || got.Status != tt.status || got.Error != tt.error {
+		t.Errorf("got %v %d %s, want %d %d %s\n%s", got.Codes, got.Status, got.Error, tt.code, tt.status, tt.error, got.Description)
+	}
+	if want := fmt.Sprintf("AADSTS%d: ", tt.code); !strings.HasPrefix(got.Description, want) || strings.Contains(got.Description, "%!") {
+		t.Errorf("broken text, want it to begin with %q: %s", want, got.Description)
+	}
+	log := s.Requests()
+	if last := log[len(log)-1]; last.Code != tt.code || last.Status != tt.status {
+		t.Errorf("recorded %+v", last)
+	}
+	return got
+}
+
+// withAssertion makes a request carry an assertion instead of the secret.
+func withAssertion(s *entratest.Server, token string) edit {
+	return func(r *wrongRequest) { r.form = assertionForm(s, token) }
+}
+
 func TestRefusals(t *testing.T) {
 	s := entratest.New(t)
+	for _, tt := range wrongRequests(s) {
+		t.Run(tt.name, func(t *testing.T) { tt.run(t, s) })
+	}
+}
+
+// TestEveryRefusalIsProduced keeps numbers out that no request leads to.
+func TestEveryRefusalIsProduced(t *testing.T) {
+	produced := make(map[int]bool)
+	for _, tt := range wrongRequests(entratest.New(t)) {
+		produced[tt.code] = true
+	}
+	for _, tt := range conditions {
+		produced[tt.code] = true
+	}
+	for _, code := range entratest.RefusalCodes() {
+		if !produced[code] {
+			t.Errorf("AADSTS%d is in the table of refusals, but no row of a test leads to it", code)
+		}
+	}
+	if n := len(entratest.RefusalCodes()); n < 40 {
+		t.Errorf("%d numbers, want 40 at least", n)
+	}
+}
+
+// wrongRequests are requests in which something is wrong, while the directory is
+// in order.
+func wrongRequests(s *entratest.Server) []refusalCase {
 	now := time.Now()
 	const guid = "11111111-2222-4333-8444-555555555555"
 	aud := s.Cloud().ExchangeAudience()
@@ -49,7 +129,6 @@ func TestRefusals(t *testing.T) {
 	impostor := entratest.NewServer().NewIssuer(s.Issuer().URL())
 	unreachable := entratest.NewServer().NewIssuer("https://unreachable.test")
 
-	type edit = func(r *wrongRequest)
 	set := func(k, v string) edit { return func(r *wrongRequest) { r.form.Set(k, v) } }
 	del := func(k string) edit { return func(r *wrongRequest) { r.form.Del(k) } }
 	tenant := func(name string) edit { return func(r *wrongRequest) { r.tenant = name } }
@@ -59,7 +138,7 @@ func TestRefusals(t *testing.T) {
 			r.header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(id+":"+secret)))
 		}
 	}
-	assertion := func(token string) edit { return func(r *wrongRequest) { r.form = assertionForm(s, token) } }
+	assertion := func(token string) edit { return withAssertion(s, token) }
 	cert := func(change func(tok *jwt.Token, c jwt.MapClaims)) edit { return assertion(selfSigned(s, change)) }
 	claim := func(k string, v any) edit {
 		return cert(func(_ *jwt.Token, c jwt.MapClaims) {
@@ -82,17 +161,7 @@ func TestRefusals(t *testing.T) {
 		}))
 	}
 
-	const (
-		badRequest, badClient = "invalid_request", "invalid_client"
-		badScope              = "invalid_scope"
-	)
-	for _, tt := range []struct {
-		name   string
-		edit   edit
-		code   int
-		status int
-		error  string
-	}{
+	return []refusalCase{
 		{"verb GET", func(r *wrongRequest) { r.method = http.MethodGet }, 900561, 400, badRequest},
 		{"verb PUT", func(r *wrongRequest) { r.method = http.MethodPut }, 900561, 400, badRequest},
 		{"content type JSON", func(r *wrongRequest) { r.header.Set("Content-Type", "application/json") }, 900144, 400, badRequest},
@@ -105,8 +174,16 @@ func TestRefusals(t *testing.T) {
 
 		{"tenant unknown GUID", tenant(guid), 90002, 400, badRequest},
 		{"tenant unknown domain", tenant("nobody.example"), 90002, 400, badRequest},
-		{"tenant common", tenant("common"), 90002, 400, badRequest},
-		{"tenant organizations", tenant("organizations"), 90002, 400, badRequest},
+		{"tenant common", tenant("common"), 50059, 400, badRequest},
+		{"tenant organizations", tenant("Organizations"), 50059, 400, badRequest},
+		{"tenant consumers", tenant("consumers"), 9001023, 400, badRequest},
+		{"tenant empty GUID", tenant("00000000-0000-0000-0000-000000000000"), 900021, 400, badRequest},
+		{"regional host", func(r *wrongRequest) {
+			r.url = strings.Replace(s.Cloud().TokenEndpoint(r.tenant), "https://", "https://westeurope.", 1)
+		}, 100007, 400, badRequest},
+		{"authority unknown", func(r *wrongRequest) {
+			r.method, r.url = http.MethodGet, s.Cloud().Authority()+"/common/discovery/instance?authorization_endpoint=https://evil.test/x"
+		}, 50049, 400, "invalid_instance"},
 		{"tenant one label", tenant("undefined"), 900023, 400, badRequest},
 		{"tenant with underscore", tenant("a_b.example"), 900023, 400, badRequest},
 		{"tenant empty", tenant(""), 900023, 400, badRequest},
@@ -115,8 +192,8 @@ func TestRefusals(t *testing.T) {
 		{"grant type other", set("grant_type", "password"), 70003, 400, "unsupported_grant_type"},
 
 		{"client missing", del("client_id"), 900144, 400, badRequest},
-		{"client unknown", set("client_id", guid), 700016, 400, "unauthorized_client"},
-		{"client not a GUID", set("client_id", "worker"), 700016, 400, "unauthorized_client"},
+		{"client unknown", set("client_id", guid), 700016, 400, badApp},
+		{"client not a GUID", set("client_id", "worker"), 700016, 400, badApp},
 		{"client of another tenant", set("client_id", elsewhere.ClientID()), 7000229, 401, badClient},
 		{"client asked in another tenant", tenant("FABRIKAM.example"), 7000229, 401, badClient},
 
@@ -153,6 +230,10 @@ func TestRefusals(t *testing.T) {
 		{"assertion header garbage", assertion("e30x.e30.e30"), 50027, 401, badClient},
 		{"assertion claims an array", assertion("e30.W10.e30"), 50027, 401, badClient},
 		{"assertion signature garbage", assertion("e30.e30.*"), 50027, 401, badClient},
+		{"x5c garbage", head("x5c", []string{"?"}), 50027, 401, badClient},
+		{"x5c not a certificate", head("x5c", "e30="), 50027, 401, badClient},
+		{"x5c URL-safe", head("x5c", base64.RawURLEncoding.EncodeToString(s.Certificate().Leaf.Raw)), 50027, 401, badClient},
+		{"x5c a number", head("x5c", 1), 50027, 401, badClient},
 		{"assertion date garbage", claim("exp", "NaN"), 50027, 401, badClient},
 
 		{"alg none", signedBy(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType), 5002738, 401, badClient},
@@ -162,13 +243,20 @@ func TestRefusals(t *testing.T) {
 		{"thumbprint missing", cert(func(tok *jwt.Token, _ jwt.MapClaims) { delete(tok.Header, "x5t#S256") }), 5002723, 401, badClient},
 		{"thumbprint garbage", head("x5t#S256", "?"), 700027, 401, badClient},
 		{"thumbprints disagree", head("x5t", "AAAA"), 700027, 401, badClient},
+		{"x5c of another certificate", head("x5c", [][]byte{unknownCert.Leaf.Raw, s.Certificate().Leaf.Raw}), 700030, 401, badClient},
+		{"x5c of an unknown certificate that signed", assertion(signedWith(s, unknownCert, unknownCert.Key, func(tok *jwt.Token, _ jwt.MapClaims) {
+			tok.Header["x5c"] = unknownCert.Leaf.Raw
+		})), 700030, 401, badClient},
+		{"x5c of another registered certificate", head("x5c", [][]byte{oldCert.Leaf.Raw}), 700027, 401, badClient},
 		{"certificate unknown", assertion(signedWith(s, unknownCert, unknownCert.Key, nil)), 700027, 401, badClient},
 		{"signed with another key", assertion(signedWith(s, s.Certificate(), unknownCert.Key, nil)), 700027, 401, badClient},
 		{"certificate expired", assertion(signedWith(s, oldCert, oldCert.Key, nil)), 1000502, 401, badClient},
 		{"certificate not yet valid", assertion(signedWith(s, newCert, newCert.Key, nil)), 1000502, 401, badClient},
 		{"iss of another app", claim("iss", bare.ClientID()), 700021, 401, badClient},
 		{"iss missing", claim("iss", nil), 700021, 401, badClient},
-		{"sub of another app", claim("sub", bare.ClientID()), 700021, 401, badClient},
+		{"iss and sub of another app", cert(func(_ *jwt.Token, c jwt.MapClaims) { c["iss"], c["sub"] = bare.ClientID(), bare.ClientID() }), 700021, 401, badClient},
+		{"sub of another app", claim("sub", bare.ClientID()), 50048, 401, badClient},
+		{"sub missing", claim("sub", nil), 50048, 401, badClient},
 		{"aud missing", claim("aud", nil), 700023, 401, badClient},
 		{"aud of another tenant", claim("aud", s.Cloud().TokenEndpoint(guid)), 700023, 401, badClient},
 		{"aud of another cloud", claim("aud", "https://login.microsoftonline.com/"+s.Tenant().ID()+"/oauth2/v2.0/token"), 700023, 401, badClient},
@@ -191,8 +279,10 @@ func TestRefusals(t *testing.T) {
 		{"issuer signature wrong", assertion(tampered), 7000272, 401, badClient},
 		{"issuer alg PS256", cert(func(_ *jwt.Token, c jwt.MapClaims) { c["iss"] = s.Issuer().URL() }), 5002738, 401, badClient},
 		{"federated audience", federated(s.Issuer(), entratest.Claims{Subject: demoSubject, Audience: "api://other"}), 700212, 401, badClient},
+		{"federated audience as Entra writes it", federated(s.Issuer(), entratest.Claims{Subject: demoSubject, Audience: "fb60f99c-7a34-4190-8149-302f77469936"}), 700212, 401, badClient},
 		{"federated subject", federated(s.Issuer(), entratest.Claims{Subject: demoSubject + "2", Audience: aud}), 700213, 401, badClient},
 		{"federated subject case", federated(s.Issuer(), entratest.Claims{Subject: strings.ToUpper(demoSubject), Audience: aud}), 7002138, 401, badClient},
+		{"federated subject of another service", federated(s.Issuer(), entratest.Claims{Subject: "/eid1/c/pub/t/x/a/y/1", Audience: aud}), 7002137, 401, badClient},
 		{"federated expired", federated(s.Issuer(), entratest.Claims{Subject: demoSubject, Audience: aud, ExpiresAt: now.Add(-time.Hour)}), 700024, 401, badClient},
 		{"federated not yet valid", federated(s.Issuer(), entratest.Claims{Subject: demoSubject, Audience: aud, NotBefore: now.Add(30 * time.Minute)}), 700024, 401, badClient},
 
@@ -202,154 +292,25 @@ func TestRefusals(t *testing.T) {
 		{"scope without suffix", set("scope", s.API().URI()), 1002012, 400, badScope},
 		{"scope suffix only", set("scope", "/.default"), 1002012, 400, badScope},
 		{"scope encoded twice", set("scope", url.QueryEscape(s.API().Scope())), 1002012, 400, badScope},
-		{"scope of two resources", set("scope", s.API().Scope()+" https://x.test/.default"), 70011, 400, badScope},
-		{"resource unknown", set("scope", "https://x.test/.default"), 500011, 400, "invalid_resource"},
-		{"resource case", set("scope", strings.ToUpper(s.API().URI())+"x/.default"), 500011, 400, "invalid_resource"},
-		{"resource of another tenant", set("scope", foreign.Scope()), 500011, 400, "invalid_resource"},
-		{"resource of another tenant by ID", set("scope", foreign.AppID()+"/.default"), 500011, 400, "invalid_resource"},
+		{"scope of two resources", set("scope", s.API().Scope()+" https://x.test/.default"), 700022, 400, badScope},
+		{"scope of two resources, a slash apart", set("scope", s.API().Scope()+" "+s.API().URI()+"//.default"), 700022, 400, badScope},
+		{"scope twice in it", set("scope", s.API().Scope()+" "+s.API().Scope()), 70011, 400, badScope},
+		{"scope with another of a user", set("scope", s.API().Scope()+" "+s.API().URI()+"/Data.Read.All"), 70011, 400, badScope},
+		{"scope a word", set("scope", "Data.Read.All"), 1002012, 400, badScope},
+		{"resource instead of scope", func(r *wrongRequest) {
+			r.form.Set("resource", s.API().URI())
+			r.form.Del("scope")
+		}, 901002, 400, badRequest},
+		{"resource beside scope", set("resource", s.API().URI()), 901002, 400, badRequest},
+		{"resource unknown", set("scope", "https://x.test/.default"), 500011, 400, badResource},
+		{"resource case", set("scope", strings.ToUpper(s.API().URI())+"x/.default"), 500011, 400, badResource},
+		{"resource of another tenant", set("scope", foreign.Scope()), 500011, 400, badResource},
+		{"resource of another tenant by ID", set("scope", foreign.AppID()+"/.default"), 500011, 400, badResource},
 
 		{"claims not JSON", set("claims", "x"), 9002313, 400, badRequest},
 		{"claims an array", set("claims", "[]"), 9002313, 400, badRequest},
 		{"claims null", set("claims", "null"), 9002313, 400, badRequest},
+		{"claims with a date that is none", set("claims", `{"access_token":{"nbf":{"value":"soon"}}}`), 9002313, 400, badRequest},
 		{"claims of another shape", set("claims", `{"access_token":{"xms_cc":["cp1"]}}`), 9002313, 400, badRequest},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := &wrongRequest{method: http.MethodPost, tenant: s.Tenant().ID(), header: http.Header{}, form: secretForm(s)}
-			r.header.Set("Content-Type", "application/x-www-form-urlencoded")
-			tt.edit(r)
-			if r.body == "" {
-				r.body = r.form.Encode()
-			}
-			req, err := http.NewRequest(r.method, s.Cloud().TokenEndpoint(r.tenant), strings.NewReader(r.body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header = r.header
-			got := do(t, s.HTTPClient(), req)
-			if !slices.Equal(got.Codes, []int{tt.code}) || got.Status != tt.status || got.Error != tt.error {
-				t.Errorf("got %v %d %s, want %d %d %s\n%s", got.Codes, got.Status, got.Error, tt.code, tt.status, tt.error, got.Description)
-			}
-			if strings.Contains(got.Description, "%!") {
-				t.Errorf("broken text: %s", got.Description)
-			}
-			log := s.Requests()
-			if last := log[len(log)-1]; last.Code != tt.code || last.Status != tt.status {
-				t.Errorf("recorded %+v", last)
-			}
-		})
-	}
-}
-
-// TestAccepted has what looks odd and is right.
-func TestAccepted(t *testing.T) {
-	s := entratest.New(t)
-	now := time.Now()
-	strange := "p% +~:ü&="
-	s.App().AddSecret(strange, now.Add(time.Hour))
-	sum := sha1.Sum(s.Certificate().Leaf.Raw)
-	slash := s.Tenant().NewResource("https://slash.test/")
-	second := s.App().NewCertificate(now.Add(-time.Hour), now.Add(time.Hour))
-
-	with := func(k, v string) url.Values {
-		form := secretForm(s)
-		form.Set(k, v)
-		return form
-	}
-	cert := func(edit func(tok *jwt.Token, c jwt.MapClaims)) url.Values {
-		return assertionForm(s, selfSigned(s, edit))
-	}
-	for name, form := range map[string]url.Values{
-		"second secret":      with("client_secret", strange),
-		"client uppercase":   with("client_id", strings.ToUpper(s.App().ClientID())),
-		"MSAL's scopes":      with("scope", s.API().Scope()+" openid offline_access profile"),
-		"scope by app ID":    with("scope", s.API().AppID()+"/.default"),
-		"scope by api://":    with("scope", "api://"+s.API().AppID()+"/.default"),
-		"slash, twice":       with("scope", slash.Scope()),
-		"slash, once":        with("scope", "https://slash.test/.default"),
-		"client_info":        with("client_info", "1"),
-		"claims empty":       with("claims", "{}"),
-		"claims others":      with("claims", `{"id_token":{},"access_token":{"nbf":{"essential":true}}}`),
-		"certificate":        cert(nil),
-		"second certificate": assertionForm(s, signedWith(s, second, second.Key, nil)),
-		"x5t RS256": cert(func(tok *jwt.Token, _ jwt.MapClaims) {
-			tok.Method, tok.Header["alg"] = jwt.SigningMethodRS256, "RS256"
-			delete(tok.Header, "x5t#S256")
-			tok.Header["x5t"] = base64.RawURLEncoding.EncodeToString(sum[:])
-		}),
-		"padded thumbprint": cert(func(tok *jwt.Token, _ jwt.MapClaims) {
-			raw, _ := base64.RawURLEncoding.DecodeString(tok.Header["x5t#S256"].(string))
-			tok.Header["x5t#S256"] = base64.StdEncoding.EncodeToString(raw)
-		}),
-		"dates as strings": cert(func(_ *jwt.Token, c jwt.MapClaims) {
-			c["nbf"], c["exp"] = fmt.Sprint(c["nbf"]), fmt.Sprint(c["exp"])
-		}),
-		"clock ahead":  cert(func(_ *jwt.Token, c jwt.MapClaims) { c["nbf"] = now.Add(4 * time.Minute).Unix() }),
-		"clock behind": cert(func(_ *jwt.Token, c jwt.MapClaims) { c["exp"] = now.Add(-4 * time.Minute).Unix() }),
-		"aud an array": cert(func(_ *jwt.Token, c jwt.MapClaims) { c["aud"] = []any{c["aud"]} }),
-		"no nbf":       cert(func(_ *jwt.Token, c jwt.MapClaims) { delete(c, "nbf") }),
-		"federated":    assertionForm(s, s.FederatedToken()),
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := postForm(t, s, s.Tenant().ID(), form); got.Status != http.StatusOK {
-				t.Errorf("got %d %s", got.Status, got.Description)
-			}
-		})
-	}
-
-	t.Run("basic", func(t *testing.T) {
-		form := secretForm(s)
-		form.Del("client_secret")
-		form.Del("client_id")
-		req, err := http.NewRequest(http.MethodPost, s.Cloud().TokenEndpoint(s.Tenant().ID()), strings.NewReader(form.Encode()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
-		req.SetBasicAuth(url.QueryEscape(s.App().ClientID()), url.QueryEscape(strange))
-		if got := do(t, s.HTTPClient(), req); got.Status != http.StatusOK {
-			t.Errorf("got %d %s", got.Status, got.Description)
-		}
-		log := s.Requests()
-		if got := log[len(log)-1].AuthMethod; got != "secret_basic" {
-			t.Errorf("recorded %q", got)
-		}
-	})
-}
-
-func TestErrorAnswer(t *testing.T) {
-	s := entratest.New(t)
-	const id = "11111111-2222-4333-8444-555555555555"
-	form := secretForm(s)
-	form.Set("client_secret", "nope")
-	req, err := http.NewRequest(http.MethodPost, s.Cloud().TokenEndpoint(s.Tenant().ID()), strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("client-request-id", id)
-	req.Header.Set("Return-Client-Request-Id", "true")
-	got := do(t, s.HTTPClient(), req)
-
-	if got.CorrelationID != id || got.Header.Get("client-request-id") != id {
-		t.Errorf("correlation ID %q, header %q, want %q", got.CorrelationID, got.Header.Get("client-request-id"), id)
-	}
-	if got.TraceID == "" || got.Header.Get("x-ms-request-id") != got.TraceID {
-		t.Errorf("trace ID %q, header %q", got.TraceID, got.Header.Get("x-ms-request-id"))
-	}
-	stamp, err := time.Parse("2006-01-02 15:04:05Z", got.Timestamp)
-	if err != nil || time.Since(stamp).Abs() > time.Minute {
-		t.Errorf("timestamp %q: %v", got.Timestamp, err)
-	}
-	if _, err := http.ParseTime(got.Header.Get("Date")); err != nil {
-		t.Errorf("Date: %v", err)
-	}
-	if want := "AADSTS7000215: "; !strings.HasPrefix(got.Description, want) {
-		t.Errorf("description %q, want it to begin with %q", got.Description, want)
-	}
-	if want := " Trace ID: " + got.TraceID + " Correlation ID: " + id + " Timestamp: " + got.Timestamp; !strings.HasSuffix(got.Description, want) {
-		t.Errorf("description %q, want it to end with %q", got.Description, want)
-	}
-	if want := s.Cloud().Authority() + "/error?code=7000215"; got.ErrorURI != want {
-		t.Errorf("error_uri %q, want %q", got.ErrorURI, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apponly/apponly/cloud"
@@ -41,7 +42,6 @@ type Server struct {
 	issuer   *Issuer
 	secret   string
 	cert     *Certificate
-	signer   *signer
 	requests requestLog
 	ca       func() *authority
 
@@ -50,15 +50,18 @@ type Server struct {
 	// read or written while it is held.
 	mu            sync.RWMutex
 	cloud         cloud.Cloud
-	tenants       map[string]*Tenant // by lower-case ID and domain
-	apps          map[string]*App    // by client ID
-	resources     []*Resource
-	issuers       map[string]*Issuer // by URL
-	appKeys       int                // how many app keys were handed out
+	signers       signers
+	tenants       map[string]*Tenant     // by lower-case ID and domain
+	apps          map[string]*App        // by client ID
+	resources     map[string][]*Resource // by app ID and by URI without a slash at its end
+	issuers       map[string]*Issuer     // by URL
+	appKeys       int                    // how many app keys were handed out
 	issuerKeys    int
 	tokenLifetime time.Duration
 	refreshIn     time.Duration
-	clockOffset   time.Duration
+	propagation   time.Duration
+
+	clockOffset atomic.Int64 // a time.Duration
 
 	// tlsMu orders StartTLS and Close. It is held while a socket is opened,
 	// which is why it is not mu.
@@ -84,13 +87,14 @@ func New(tb TB) *Server {
 // NewServer is [New] without a test. Call [Server.Close] when done with it.
 func NewServer() *Server {
 	s := &Server{
-		fail:    func(format string, args ...any) { panic(fmt.Sprintf("entratest: "+format, args...)) },
-		cloud:   cloud.Custom("https://" + memoryHost),
-		tenants: make(map[string]*Tenant),
-		apps:    make(map[string]*App),
-		issuers: make(map[string]*Issuer),
-		ca:      sync.OnceValue(newAuthority),
-		signer:  newSigner(),
+		fail:      func(format string, args ...any) { panic(fmt.Sprintf("entratest: "+format, args...)) },
+		cloud:     cloud.Custom("https://" + memoryHost),
+		tenants:   make(map[string]*Tenant),
+		apps:      make(map[string]*App),
+		resources: make(map[string][]*Resource),
+		issuers:   make(map[string]*Issuer),
+		ca:        sync.OnceValue(newAuthority),
+		signers:   signers{newSigner(0)},
 	}
 	s.tenant = s.AddTenant()
 	s.app = s.tenant.NewApp()
@@ -158,32 +162,27 @@ func (s *Server) FederatedToken() string {
 // whole seconds. Zero brings back the default: a random time between 60 and 90
 // minutes for every token, as Entra does to spread renewals.
 func (s *Server) SetTokenLifetime(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tokenLifetime = max(d, 0)
+	s.update(func() { s.tokenLifetime = max(d, 0) })
 }
 
 // SetRefreshIn sets the refresh_in of answers from now on, in whole seconds:
 // the time after which Entra wants a token renewed although it is still good.
 // Zero, the default, leaves it out.
 func (s *Server) SetRefreshIn(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refreshIn = max(d, 0)
+	s.update(func() { s.refreshIn = max(d, 0) })
 }
 
-// SetClockOffset sets the emulator's clock apart from the local one, which its
-// checks of assertions and its Date header then follow: a client whose host has
-// the wrong time.
-func (s *Server) SetClockOffset(d time.Duration) {
+// SetClockOffset sets the emulator's clock apart from the local one, which all
+// its checks and its Date header then follow: a client whose host has the wrong
+// time.
+func (s *Server) SetClockOffset(d time.Duration) { s.clockOffset.Store(int64(d)) }
+
+// Now returns the time by the emulator's clock: [time.Now] and the offset.
+func (s *Server) Now() time.Time { return time.Now().Add(time.Duration(s.clockOffset.Load())) }
+
+// update changes the directory.
+func (s *Server) update(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.clockOffset = d
-}
-
-// now is the time by the emulator's clock.
-func (s *Server) now() time.Time {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return time.Now().Add(s.clockOffset)
+	change()
 }

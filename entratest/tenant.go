@@ -11,43 +11,37 @@ import (
 // tenantName is what Entra takes for a domain: at least two labels.
 var tenantName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$`)
 
+// emptyGUID is what an identifier that was never filled in looks like.
+const emptyGUID = "00000000-0000-0000-0000-000000000000"
+
 // Tenant is a directory: the service principals of apps and resources in it,
 // and the roles granted between them.
 type Tenant struct {
 	s  *Server
 	id string
 
-	// principals maps the app ID of an app or a resource to the object ID of
-	// its service principal here. Guarded by s.mu, like grants.
-	principals map[string]string
-	grants     map[grantKey]map[string]bool
+	// Guarded by s.mu.
+	domains    []string
+	principals principals
+	policy     *tenantPolicy // nil: nothing out of the ordinary
 }
 
-type grantKey struct {
-	app      *App
-	resource *Resource
+// tenantPolicy is what few tenants of many have.
+type tenantPolicy struct {
+	suspended    bool
+	otherCloud   bool
+	noFederation bool
+	issuers      []string // that may be federated with; nil for any
 }
 
 // AddTenant makes an empty tenant with a random ID. Requests may name it by
 // that ID or by one of domains. It panics if a domain is not one or is taken.
 func (s *Server) AddTenant(domains ...string) *Tenant {
-	t := &Tenant{
-		s:          s,
-		id:         newGUID(),
-		principals: make(map[string]string),
-		grants:     make(map[grantKey]map[string]bool),
-	}
+	t := &Tenant{s: s, id: newGUID()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range domains {
-		d = strings.ToLower(d)
-		if !tenantName.MatchString(d) {
-			panic(fmt.Sprintf("entratest: %q is not a domain name", d))
-		}
-		if s.tenants[d] != nil {
-			panic(fmt.Sprintf("entratest: domain %q belongs to another tenant", d))
-		}
-		s.tenants[d] = t
+		t.addDomain(d)
 	}
 	s.tenants[t.id] = t
 	return t
@@ -56,27 +50,58 @@ func (s *Server) AddTenant(domains ...string) *Tenant {
 // ID returns the tenant ID, a GUID.
 func (t *Tenant) ID() string { return t.id }
 
-// Install makes a service principal for app in t, which is what an
-// administrator's consent does for an app of another tenant. Installing it
-// again changes nothing.
-func (t *Tenant) Install(app *App) {
-	t.s.mustOwn(app.s)
-	t.addPrincipal(app.clientID)
-}
+// AddDomain gives the tenant another name that requests may use in place of its
+// ID. It panics if it is not a domain name or belongs to another tenant.
+func (t *Tenant) AddDomain(domain string) { t.s.update(func() { t.addDomain(domain) }) }
 
-// Provide makes a service principal for r in t, so that apps there can ask for
-// tokens for it. Providing it again changes nothing.
-func (t *Tenant) Provide(r *Resource) {
-	t.s.mustOwn(r.s)
-	t.addPrincipal(r.appID)
-}
-
-func (t *Tenant) addPrincipal(appID string) {
-	t.s.mu.Lock()
-	defer t.s.mu.Unlock()
-	if t.principals[appID] == "" {
-		t.principals[appID] = newGUID()
+func (t *Tenant) addDomain(domain string) {
+	d := strings.ToLower(domain)
+	if !tenantName.MatchString(d) {
+		panic(fmt.Sprintf("entratest: %q is not a domain name", d))
 	}
+	switch t.s.tenants[d] {
+	case t:
+		return
+	case nil:
+	default:
+		panic(fmt.Sprintf("entratest: domain %q belongs to another tenant", d))
+	}
+	t.s.tenants[d] = t
+	t.domains = append(t.domains, d)
+}
+
+// SetDisabled suspends the tenant, or ends that: token requests to it are
+// refused with AADSTS5000224.
+func (t *Tenant) SetDisabled(disabled bool) {
+	t.setPolicy(func(p *tenantPolicy) { p.suspended = disabled })
+}
+
+// SetOtherCloud makes the tenant one of another national cloud, or one of this
+// cloud again. A confidential client cannot cross clouds: token requests to such
+// a tenant are refused with AADSTS900382.
+func (t *Tenant) SetOtherCloud(other bool) {
+	t.setPolicy(func(p *tenantPolicy) { p.otherCloud = other })
+}
+
+func (t *Tenant) setPolicy(change func(*tenantPolicy)) {
+	t.s.update(func() {
+		if t.policy == nil {
+			t.policy = new(tenantPolicy)
+		}
+		change(t.policy)
+	})
+}
+
+// Remove deletes the tenant: its ID and its domains are unknown from then on.
+// The apps registered in it stay with the other tenants that installed them.
+func (t *Tenant) Remove() {
+	t.s.update(func() {
+		delete(t.s.tenants, t.id)
+		for _, d := range t.domains {
+			delete(t.s.tenants, d)
+		}
+		t.domains = nil
+	})
 }
 
 // mustOwn panics if an object is of another emulator: its state has another
@@ -90,12 +115,11 @@ func (s *Server) mustOwn(other *Server) {
 // findTenant returns the tenant that a path names.
 func (s *Server) findTenant(name string) (*Tenant, *refusal) {
 	n := strings.ToLower(name)
-	switch n {
-	case "common", "organizations", "consumers":
-		// An app-only request has no user from whom the tenant could follow.
-		return nil, refuse(90002, name)
-	}
-	if !isGUID(n) && !tenantName.MatchString(n) {
+	switch {
+	case n == emptyGUID:
+		return nil, refuse(900021, name)
+	case n == "consumers": // a tenant of its own, which is not here
+	case !isGUID(n) && !tenantName.MatchString(n):
 		return nil, refuse(900023, name)
 	}
 	s.mu.RLock()
@@ -104,4 +128,30 @@ func (s *Server) findTenant(name string) (*Tenant, *refusal) {
 		return t, nil
 	}
 	return nil, refuse(90002, name)
+}
+
+// findTokenTenant returns the tenant that a token request names, if tokens are
+// to be had there.
+func (s *Server) findTokenTenant(name string) (*Tenant, *refusal) {
+	switch strings.ToLower(name) {
+	case "common", "organizations":
+		// An app-only request has no user from whom the tenant could follow.
+		return nil, refuse(50059)
+	case "consumers":
+		return nil, refuse(9001023)
+	}
+	t, f := s.findTenant(name)
+	if f != nil {
+		return nil, f
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	switch p := t.policy; {
+	case p == nil:
+	case p.otherCloud:
+		return nil, refuse(900382)
+	case p.suspended:
+		return nil, refuse(5000224)
+	}
+	return t, nil
 }

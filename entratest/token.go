@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // maxBody bounds what is read of a request; a form with an assertion in it is
@@ -39,6 +40,9 @@ func (x *exchange) issue(tenantName string) (answer, *refusal) {
 	if x.r.Method != http.MethodPost {
 		return answer{}, refuse(900561, x.r.Method)
 	}
+	if region := x.s.regionOf(x.base); region != "" {
+		return answer{}, refuse(100007, region)
+	}
 	form, f := x.readForm()
 	if f != nil {
 		return answer{}, f
@@ -51,7 +55,7 @@ func (x *exchange) issue(tenantName string) (answer, *refusal) {
 		return answer{}, f
 	}
 
-	tenant, f := x.s.findTenant(tenantName)
+	tenant, f := x.s.findTokenTenant(tenantName)
 	if f != nil {
 		return answer{}, f
 	}
@@ -68,18 +72,34 @@ func (x *exchange) issue(tenantName string) (answer, *refusal) {
 		return answer{}, f
 	}
 
-	reg, f := x.s.findApp(tenant, proof.clientID)
+	reg, f := x.s.findApp(tenant, proof.clientID, x.now)
 	if f != nil {
 		return answer{}, f
 	}
 	if f := x.authenticate(tenant, tenantName, reg, proof); f != nil {
 		return answer{}, f
 	}
-	tgt, f := x.s.findResource(tenant, reg.app, resource)
+	if reg.blocked != 0 {
+		return answer{}, refuse(reg.blocked)
+	}
+	tgt, f := x.s.findResource(tenant, reg.clientID, resource, x.now)
 	if f != nil {
 		return answer{}, f
 	}
 	return x.grant(tenant, reg, proof.method, tgt, wanted), nil
+}
+
+// regionOf returns the first label of a host that is one of the regional ones
+// in front of this authority, such as "westeurope.login…". MSAL goes there if a
+// region is set, in the code or in the environment.
+func (s *Server) regionOf(base string) string {
+	own := strings.TrimPrefix(s.Cloud().Authority(), "https://")
+	host, secure := strings.CutPrefix(base, "https://")
+	region, below := strings.CutSuffix(host, "."+own)
+	if !secure || !below {
+		return ""
+	}
+	return region
 }
 
 // readForm reads the parameters of the body. Those of the query do not count:
@@ -117,6 +137,8 @@ func checkGrant(form url.Values, p proof) *refusal {
 		return refuse(70003, grant)
 	case p.clientID == "":
 		return refuse(900144, "client_id")
+	case form.Has("resource"): // as at the endpoint of version 1
+		return refuse(901002)
 	case form.Get("scope") == "":
 		return refuse(900144, "scope")
 	}

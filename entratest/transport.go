@@ -60,7 +60,8 @@ func (t *memoryTransport) reach(req *http.Request) error {
 	if err := req.Context().Err(); err != nil {
 		return context.Cause(req.Context())
 	}
-	if req.URL.Scheme+"://"+canonicalHost(req.URL.Host) == t.s.Cloud().Authority() {
+	base := req.URL.Scheme + "://" + canonicalHost(req.URL.Host)
+	if base == t.s.Cloud().Authority() || t.s.regionOf(base) != "" {
 		return nil
 	}
 	cause := error(&net.DNSError{Err: "no such host", Name: req.URL.Hostname(), IsNotFound: true})

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+
+package entratest
+
+import (
+	"crypto/sha1" // #nosec -- the older form of the thumbprint, still sent and accepted
+	"crypto/sha256"
+	"crypto/x509"
+	"slices"
+	"time"
+)
+
+// clientSecret keeps a hash, as Entra does; it also makes values of different
+// lengths comparable in constant time.
+type clientSecret struct {
+	hash                [sha256.Size]byte
+	notBefore, notAfter time.Time
+	from                instant
+}
+
+// NewSecret registers and returns a random client secret.
+func (a *App) NewSecret(notAfter time.Time) string {
+	// The form Entra gives its own: it holds a character ("~") that is sent
+	// differently by those who escape too much.
+	value := newOpaque(2) + "8Q~" + newOpaque(25)
+	a.AddSecret(value, notAfter)
+	return value
+}
+
+// AddSecret registers a client secret of the caller's choice, good from now on.
+func (a *App) AddSecret(value string, notAfter time.Time) {
+	a.AddSecretDates(value, time.Time{}, notAfter)
+}
+
+// AddSecretDates registers a client secret that is good from notBefore until
+// notAfter: before, it is as wrong as any (AADSTS7000215), later it has expired
+// (AADSTS7000222).
+func (a *App) AddSecretDates(value string, notBefore, notAfter time.Time) {
+	secret := clientSecret{sha256.Sum256([]byte(value)), notBefore, notAfter, a.s.countsFrom()}
+	a.s.update(func() { a.secrets = append(a.secrets, secret) })
+}
+
+// RemoveSecret takes a client secret away; one that is not there is ignored.
+func (a *App) RemoveSecret(value string) {
+	hash := sha256.Sum256([]byte(value))
+	a.s.update(func() {
+		a.secrets = slices.DeleteFunc(a.secrets, func(c clientSecret) bool { return c.hash == hash })
+	})
+}
+
+// appCertificate is a registered certificate with the thumbprints it is found by.
+type appCertificate struct {
+	cert    *x509.Certificate
+	sha1    [sha1.Size]byte
+	sha256  [sha256.Size]byte
+	from    instant
+	revoked bool
+}
+
+// NewCertificate makes a certificate with an RSA key and registers it. One made
+// right after another has another key.
+func (a *App) NewCertificate(notBefore, notAfter time.Time) *Certificate {
+	var n int
+	a.s.update(func() {
+		n = a.s.appKeys
+		a.s.appKeys++
+	})
+	key := appPool.get(n)
+	leaf := makeCertificate(certSpec{
+		name:      "entratest app",
+		notBefore: notBefore,
+		notAfter:  notAfter,
+		usage:     x509.KeyUsageDigitalSignature,
+		extUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, &key.PublicKey, nil, key)
+	a.AddCertificate(leaf)
+	return &Certificate{Leaf: leaf, Key: key}
+}
+
+// AddCertificate registers a certificate made elsewhere. Entra verifies RSA
+// signatures only, so a certificate with another key never matches.
+func (a *App) AddCertificate(cert *x509.Certificate) {
+	c := appCertificate{cert, sha1.Sum(cert.Raw), sha256.Sum256(cert.Raw), a.s.countsFrom(), false}
+	a.s.update(func() { a.certificates = append(a.certificates, c) })
+}
+
+// RemoveCertificate takes a certificate away; one that is not there is ignored.
+func (a *App) RemoveCertificate(cert *x509.Certificate) {
+	a.s.update(func() {
+		a.certificates = slices.DeleteFunc(a.certificates, func(c appCertificate) bool { return c.cert.Equal(cert) })
+	})
+}
+
+// RevokeCertificate makes a registered certificate a revoked one, as if its
+// issuer had put it on the revocation list (AADSTS7000214); one that is not
+// there is ignored.
+func (a *App) RevokeCertificate(cert *x509.Certificate) {
+	a.s.update(func() {
+		for i := range a.certificates {
+			if a.certificates[i].cert.Equal(cert) {
+				a.certificates[i].revoked = true
+			}
+		}
+	})
+}

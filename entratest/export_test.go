@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+
+package entratest
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// RefusalCodes returns the numbers of the table of refusals.
+func RefusalCodes() []int { return slices.Sorted(maps.Keys(refusals)) }
+
+// RegisterIdentity, IdentityToken and Revoked are what the endpoints beside
+// Entra are built on.
+
+func (s *Server) RegisterIdentity(t *Tenant) (clientID, objectID string) {
+	return s.registerIdentity(t)
+}
+
+// IdentityToken returns the AADSTS number of a refusal as code.
+func (s *Server) IdentityToken(base string, t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, code int) {
+	signed, lifetime, f := s.identityToken(base, t, clientID, resource)
+	if f != nil {
+		return "", 0, f.code
+	}
+	return signed, lifetime, 0
+}
+
+func (s *Server) Revoked(tid, appID string, issuedAt time.Time) (since time.Time, revoked bool) {
+	return s.revoked(tid, appID, issuedAt)
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+
+package entratest
+
+import "time"
+
+// RevokeTokens makes the tokens that app got in t so far worthless to APIs that
+// take part in continuous access evaluation ([Resource.Protect]): they answer
+// with a claims challenge until the app sends a token that was asked for with
+// the claims in it. Entra does this when a service principal is disabled,
+// deleted or at risk. It panics if the app is not installed in t.
+//
+// Times in tokens are whole seconds. All tokens of the second in which the
+// revocation falls count as revoked, and one that is asked for with the claims
+// of the challenge carries the next second as its iat and nbf, even if that is
+// still less than a second away.
+func (t *Tenant) RevokeTokens(app *App) {
+	now := t.s.Now()
+	t.changePrincipal(app.s, app.clientID, func(p *principal) { p.revoked = revokedFrom(now) })
+}
+
+// revokedFrom is the first second of which a token is good after a revocation
+// at now.
+func revokedFrom(now time.Time) int64 { return now.Unix() + 1 }
+
+// revoked tells a resource whether a token no longer counts, by its tid, its
+// azp or appid, and its iat; since is the time that a token has to be issued at
+// or after to count again.
+func (s *Server) revoked(tid, appID string, issuedAt time.Time) (since time.Time, revoked bool) {
+	gone := time.Unix(revokedFrom(s.Now()), 0)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	t, app := s.tenants[tid], s.apps[appID]
+	if t == nil || app == nil {
+		return gone, true
+	}
+	p := t.principals.find(appID)
+	if p == nil || p.disabled || app.disabled {
+		return gone, true
+	}
+	if p.revoked == 0 {
+		return time.Time{}, false
+	}
+	return time.Unix(p.revoked, 0), issuedAt.Unix() < p.revoked
+}
