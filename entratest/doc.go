@@ -35,6 +35,15 @@
 // is made. [Server.SetClockOffset] sets its clock apart from that of the client.
 // Assertions may be off by five minutes in either direction.
 //
+// # Faults
+//
+// [Server.AddFault] makes requests fail: by a status, an AADSTS number, a delay,
+// or a connection that hangs, breaks off or is reset; for a tenant, an app, an
+// endpoint, the next n requests or some of them. [Server.SetThrottle] answers
+// 429 to who asks too often. [Server.Requests] and [Server.Counters] tell what
+// happened. All of it works the same in memory and over sockets, and from
+// another process by the paths of [Server.SetAdmin].
+//
 // # What it is not
 //
 // No user ever signs in here; only the client_credentials grant is served. How

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -114,4 +115,48 @@ func ExampleServer_SetPropagation() {
 	// Output:
 	// 401  [7000215]
 	// 200 Bearer []
+}
+
+// Entra is overloaded for two requests, as a script says, and then fine.
+func ExampleServer_AddFault() {
+	sts := entratest.NewServer()
+	defer sts.Close()
+
+	script := `{"endpoint": "token", "times": 2, "status": 503, "retry_after": "30"}`
+	var fault entratest.Fault
+	if err := json.Unmarshal([]byte(script), &fault); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := sts.AddFault(fault); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	for range 3 {
+		resp, err := sts.HTTPClient().PostForm(sts.Cloud().TokenEndpoint(sts.Tenant().ID()), url.Values{
+			"grant_type":    {"client_credentials"},
+			"client_id":     {sts.App().ClientID()},
+			"client_secret": {sts.Secret()},
+			"scope":         {sts.API().Scope()},
+		})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		resp.Body.Close()
+		fmt.Printf("%d %q\n", resp.StatusCode, resp.Header.Get("Retry-After"))
+	}
+	for _, r := range sts.Requests() {
+		fmt.Printf("%d %q\n", r.Status, r.Fault)
+	}
+	fmt.Println(sts.Counters().Statuses[http.StatusOK], "token")
+	// Output:
+	// 503 "30"
+	// 503 "30"
+	// 200 ""
+	// 503 "status 503"
+	// 503 "status 503"
+	// 200 ""
+	// 1 token
 }

@@ -30,3 +30,12 @@ func (s *Server) IdentityToken(base string, t *Tenant, clientID, resource string
 func (s *Server) Revoked(tid, appID string, issuedAt time.Time) (since time.Time, revoked bool) {
 	return s.revoked(tid, appID, issuedAt)
 }
+
+// Admit is a token request of a client as the throttle sees it. It returns how
+// many windows are remembered afterwards.
+func (s *Server) Admit(tenant, client string, now time.Time) int {
+	s.throttle.admit(windowKey{tenant, client}, now)
+	s.throttle.mu.Lock()
+	defer s.throttle.mu.Unlock()
+	return len(s.throttle.windows)
+}

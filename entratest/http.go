@@ -16,7 +16,10 @@ type exchange struct {
 	s           *Server
 	r           *http.Request
 	now         time.Time
-	base        string // "https://host" as the client spelled it
+	base        string // scheme and host as the client spelled them
+	route       route  // the zero one if nothing is served there
+	tenant      string // what the path has in a tenant's place
+	sent        sentBy // who asks, as far as faults and throttling have looked
 	trace       string
 	correlation string
 	log         Request // filled in as things become known
@@ -25,14 +28,50 @@ type exchange struct {
 // answer is what a request gets. Handlers return it instead of writing it, so
 // that the record is complete before the client sees anything.
 type answer struct {
-	status int
+	status int // 0: none, the connection is all there is to see
 	header map[string]string
-	body   any // marshalled to JSON; nil for none
+	body   any    // marshalled to JSON, unless it is a rawBody; nil for none
+	broken string // how the connection fails while it is sent: a Fault.Connection
 }
 
-// ServeHTTP answers one request. It is for those who bring their own listener;
-// it must be reached over https, because every URL it hands out says so.
+const (
+	jsonType = "application/json; charset=utf-8"
+	textType = "text/plain; charset=utf-8"
+)
+
+// rawBody is a body that is sent as it is.
+type rawBody struct{ contentType, text string }
+
+// ServeHTTP answers one request to the token service. It is for those who bring
+// their own listener; it must be reached over https, because every URL it hands
+// out says so. What real machines serve over plain http is not here but at
+// [Server.StartHTTP].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.isAdmin(r.URL.Path) {
+		s.serveAdmin(w, r)
+		return
+	}
+	s.serve(w, r, false)
+}
+
+// servePlain is ServeHTTP for what is reached over plain http.
+func (s *Server) servePlain(w http.ResponseWriter, r *http.Request) { s.serve(w, r, true) }
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, plain bool) {
+	x := s.receive(r, plain)
+	var ans answer
+	if f, ok := x.findFault(); ok {
+		x.log.Fault = f.summary()
+		ans = x.inject(f)
+	} else {
+		ans = x.genuine()
+	}
+	x.log.Status = ans.status
+	s.requests.add(x.log, x.route.name)
+	x.deliver(w, ans)
+}
+
+func (s *Server) receive(r *http.Request, plain bool) *exchange {
 	now := s.Now()
 	x := &exchange{
 		s:           s,
@@ -43,59 +82,29 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		correlation: r.Header.Get("client-request-id"),
 		log:         Request{Time: now, Method: r.Method, Host: r.Host, Path: r.URL.Path},
 	}
+	if plain {
+		x.base = "http://" + r.Host
+	}
 	if !isGUID(x.correlation) {
 		x.correlation = newGUID()
 	}
-
-	tenant, endpoint := splitPath(r.URL.Path)
-	x.log.Tenant = tenant
-	isToken := endpoint == tokenPath
-	ans := x.route(tenant, endpoint)
-	x.log.Status = ans.status
-	s.requests.add(x.log, isToken && r.Method == http.MethodPost)
-	x.write(w, ans)
+	x.route, x.tenant = findRoute(r.URL.Path, plain)
+	x.log.Tenant = x.tenant
+	return x
 }
 
-// The endpoints, by what follows the tenant in the path.
-const (
-	tokenPath     = "oauth2/v2.0/token"
-	configPathV1  = ".well-known/openid-configuration"
-	configPathV2  = "v2.0/.well-known/openid-configuration"
-	keysPathV1    = "discovery/keys"
-	keysPathV2    = "discovery/v2.0/keys"
-	discoveryPath = "discovery/instance"
-)
-
-func (x *exchange) route(tenant, endpoint string) answer {
-	if endpoint == tokenPath {
-		return x.token(tenant)
-	}
-	var handle func(tenant string) answer
-	switch endpoint {
-	case configPathV1:
-		handle = func(t string) answer { return x.configuration(t, 1) }
-	case configPathV2:
-		handle = func(t string) answer { return x.configuration(t, 2) }
-	case keysPathV1:
-		handle = func(t string) answer { return x.keys(t, 1) }
-	case keysPathV2:
-		handle = func(t string) answer { return x.keys(t, 2) }
-	case discoveryPath:
-		handle = x.instanceDiscovery
-	default:
+// genuine gives the right answer.
+func (x *exchange) genuine() answer {
+	if x.route.handle == nil {
 		return answer{status: http.StatusNotFound}
 	}
-	if m := x.r.Method; m != http.MethodGet && m != http.MethodHead {
+	if m := x.r.Method; x.route.read && m != http.MethodGet && m != http.MethodHead {
 		return answer{status: http.StatusMethodNotAllowed, header: map[string]string{"Allow": "GET, HEAD"}}
 	}
-	return handle(tenant)
-}
-
-// splitPath cuts "/tenant/endpoint". The endpoint is compared without letter
-// case, as Entra does.
-func splitPath(path string) (tenant, endpoint string) {
-	tenant, endpoint, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return tenant, strings.ToLower(endpoint)
+	if ans, over := x.throttled(); over {
+		return ans
+	}
+	return x.route.handle(x, x.tenant)
 }
 
 // canonicalHost makes "HOST:443" and "host" the same, because they are the
@@ -109,8 +118,8 @@ func (x *exchange) refused(f *refusal) answer {
 	x.log.Code = f.code
 	stamp := x.now.UTC().Format("2006-01-02 15:04:05Z")
 	body := map[string]any{
-		"error": f.oauthError(),
-		"error_description": f.text() + " Trace ID: " + x.trace +
+		"error": f.oauth,
+		"error_description": f.description() + " Trace ID: " + x.trace +
 			" Correlation ID: " + x.correlation + " Timestamp: " + stamp,
 		"error_codes":    []int{f.code},
 		"timestamp":      stamp,
@@ -119,9 +128,10 @@ func (x *exchange) refused(f *refusal) answer {
 		"error_uri":      x.base + "/error?code=" + strconv.Itoa(f.code),
 	}
 	maps.Copy(body, f.members())
-	return answer{status: f.status(), body: body}
+	return answer{status: f.status, body: body}
 }
 
+// write sends an answer; of the body of a broken one only the first half.
 func (x *exchange) write(w http.ResponseWriter, ans answer) {
 	h := w.Header()
 	// net/http would add the date, an in-memory recorder does not; clients
@@ -139,14 +149,27 @@ func (x *exchange) write(w http.ResponseWriter, ans answer) {
 		w.WriteHeader(ans.status)
 		return
 	}
-	body, err := json.Marshal(ans.body)
-	if err != nil { // only maps, strings and numbers are ever in it
-		panic(err)
-	}
-	h.Set("Content-Type", "application/json; charset=utf-8")
+	body := ans.encode(h)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(ans.status)
+	if ans.broken != "" {
+		body = body[:len(body)/2]
+	}
 	if x.r.Method != http.MethodHead {
 		w.Write(body) // the client being gone is its own affair
 	}
+}
+
+// encode returns the bytes of the body, and says in h what they are.
+func (a *answer) encode(h http.Header) []byte {
+	if raw, ok := a.body.(rawBody); ok {
+		h.Set("Content-Type", raw.contentType)
+		return []byte(raw.text)
+	}
+	body, err := json.Marshal(a.body)
+	if err != nil { // only maps, strings and numbers are ever in it
+		panic(err)
+	}
+	h.Set("Content-Type", jsonType)
+	return body
 }

@@ -3,6 +3,8 @@
 package entratest
 
 import (
+	"maps"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -18,39 +20,63 @@ const maxRecorded = 256
 // assertion or token: what the query, the headers and the body held otherwise
 // is not kept.
 type Request struct {
-	Time       time.Time
-	Method     string
-	Host       string
-	Path       string
-	Tenant     string // ID of the tenant; if there is none, what the path had in its place
-	ClientID   string // as sent, if it is a GUID: a secret sent in its place is not kept
-	Scope      string
-	AuthMethod string // "secret", "secret_basic", "certificate", "federated", or "" if it did not come to that
-	Status     int    // HTTP status of the answer
-	Code       int    // AADSTS number of the answer, 0 if it was no refusal
+	Time       time.Time `json:"time"`
+	Method     string    `json:"method"`
+	Host       string    `json:"host"`
+	Path       string    `json:"path"`
+	Tenant     string    `json:"tenant,omitzero"`    // ID of the tenant; if there is none, what the path had in its place
+	ClientID   string    `json:"client_id,omitzero"` // as sent, if it is a GUID: a secret sent in its place is not kept
+	Scope      string    `json:"scope,omitzero"`
+	AuthMethod string    `json:"auth_method,omitzero"` // "secret", "secret_basic", "certificate", "federated", or "" if it did not come to that
+	Status     int       `json:"status"`               // HTTP status of the answer, 0 if a fault let none out
+	Code       int       `json:"code,omitzero"`        // AADSTS number of the answer, 0 if it was no refusal
+	Fault      string    `json:"fault,omitzero"`       // what a [Fault] did to it: "delay 2s, status 503", "hang"; "" if the answer is a genuine one
 }
 
 // Requests returns what was asked so far, oldest first; of a long run the last
-// 10,000 requests. A request is in it before its answer is out.
+// 10,000 requests. A request is in it before its answer is out, one that a
+// fault delays when its delay is over. What the admin path was asked is not.
 func (s *Server) Requests() []Request { return s.requests.list() }
 
 // TokenRequests returns how many POST requests to token endpoints there were so
-// far, refused ones included.
+// far, those included that were refused or met a fault.
 func (s *Server) TokenRequests() int {
 	s.requests.mu.Lock()
 	defer s.requests.mu.Unlock()
 	return s.requests.tokens
 }
 
-// requestLog is a ring; next is where the oldest entry is once it is full.
-type requestLog struct {
-	mu     sync.Mutex
-	ring   []Request
-	next   int
-	tokens int
+// Counters are sums over all requests since the emulator was made, except those
+// to the admin path. They have JSON keys of the same names in lower case, with
+// underscores.
+type Counters struct {
+	Requests     int            `json:"requests"`
+	Endpoints    map[string]int `json:"endpoints"`     // by endpoint, named as for [Fault]; "" counts paths where nothing is
+	Statuses     map[int]int    `json:"statuses"`      // by HTTP status; 0 counts what a fault left without one
+	Codes        map[int]int    `json:"codes"`         // by AADSTS number
+	Faults       int            `json:"faults"`        // requests that met a fault
+	Throttled    int            `json:"throttled"`     // requests that [Server.SetThrottle] refused
+	EarlyReturns int            `json:"early_returns"` // those of them whose client had been told to stay away longer
 }
 
-func (l *requestLog) add(r Request, isToken bool) {
+// Counters returns the sums so far, as a copy. It is cheap: nothing is counted
+// only when it is called.
+func (s *Server) Counters() Counters {
+	c := s.requests.sums()
+	c.Throttled, c.EarlyReturns = s.throttle.counts()
+	return c
+}
+
+// requestLog is a ring; next is where the oldest entry is once it is full.
+type requestLog struct {
+	mu       sync.Mutex
+	ring     []Request
+	next     int
+	tokens   int
+	counters Counters // without those of the throttler
+}
+
+func (l *requestLog) add(r Request, endpoint string) {
 	for _, p := range []*string{&r.Method, &r.Host, &r.Path, &r.Tenant, &r.Scope} {
 		*p = shorten(*p, maxRecorded)
 	}
@@ -59,15 +85,41 @@ func (l *requestLog) add(r Request, isToken bool) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if isToken {
+	if endpoint == endpointToken && r.Method == http.MethodPost {
 		l.tokens++
 	}
+	l.counters.add(&r, endpoint)
 	if len(l.ring) < maxRequests {
 		l.ring = append(l.ring, r)
 		return
 	}
 	l.ring[l.next] = r
 	l.next = (l.next + 1) % maxRequests
+}
+
+// add counts a request. The maps stay small: endpoints, statuses and codes are
+// ours, not the client's.
+func (c *Counters) add(r *Request, endpoint string) {
+	if c.Endpoints == nil {
+		c.Endpoints, c.Statuses, c.Codes = make(map[string]int), make(map[int]int), make(map[int]int)
+	}
+	c.Requests++
+	c.Endpoints[endpoint]++
+	c.Statuses[r.Status]++
+	if r.Code != 0 {
+		c.Codes[r.Code]++
+	}
+	if r.Fault != "" {
+		c.Faults++
+	}
+}
+
+func (l *requestLog) sums() Counters {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.counters
+	c.Endpoints, c.Statuses, c.Codes = maps.Clone(c.Endpoints), maps.Clone(c.Statuses), maps.Clone(c.Codes)
+	return c
 }
 
 func (l *requestLog) list() []Request {

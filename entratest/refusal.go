@@ -10,15 +10,16 @@ import (
 // refusal is a reason not to give a token: a row of the table below and what
 // its text says about this request.
 type refusal struct {
-	code  int
-	args  []any
-	oauth string // instead of the error of the table
+	refusalRow
+	code int
+	args []any
 }
 
 // refuse makes a refusal. Arguments come from the request and are shortened;
 // secrets and assertions are never among them.
 func refuse(code int, args ...any) *refusal {
-	if _, ok := refusals[code]; !ok {
+	row, ok := rowOf(code)
+	if !ok {
 		panic(fmt.Sprintf("entratest: no text for AADSTS%d", code))
 	}
 	for i, a := range args {
@@ -26,20 +27,11 @@ func refuse(code int, args ...any) *refusal {
 			args[i] = shorten(s, maxRecorded)
 		}
 	}
-	return &refusal{code: code, args: args}
+	return &refusal{refusalRow: row, code: code, args: args}
 }
 
-func (f *refusal) status() int { return refusals[f.code].status }
-
-func (f *refusal) oauthError() string {
-	if f.oauth != "" {
-		return f.oauth
-	}
-	return refusals[f.code].oauth
-}
-
-func (f *refusal) text() string {
-	return fmt.Sprintf("AADSTS%d: ", f.code) + fmt.Sprintf(refusals[f.code].text, f.args...)
+func (f *refusal) description() string {
+	return fmt.Sprintf("AADSTS%d: ", f.code) + fmt.Sprintf(f.text, f.args...)
 }
 
 // members are what the answer holds besides that of every refusal.
@@ -64,6 +56,7 @@ type refusalRow struct {
 const (
 	badRequest   = http.StatusBadRequest
 	unauthorized = http.StatusUnauthorized
+	unavailable  = http.StatusServiceUnavailable
 )
 
 // refusals says what Entra answers with: number, status and error are its own,
@@ -151,4 +144,25 @@ var refusals = map[int]refusalRow{
 	530032:  {badRequest, "invalid_grant", "A security policy of the tenant does not allow the token."},
 	530035:  {badRequest, "invalid_grant", "The security defaults of the tenant do not allow the token."},
 	1000031: {badRequest, "unauthorized_client", "The application cannot be used at this time."},
+}
+
+// outages are the refusals that nothing in a request brings about: Entra itself
+// is in trouble, or has had enough. They are there for faults.
+var outages = map[int]refusalRow{
+	50033: {unavailable, "temporarily_unavailable", "A transient error has occurred. Try again."},
+	90006: {unavailable, "temporarily_unavailable", "A service behind this one could not be reached. Try again."},
+	90012: {unavailable, "temporarily_unavailable", "The request has taken too long. Try again."},
+	90024: {unavailable, "temporarily_unavailable", "The request has used up its time. Try again."},
+	90033: {unavailable, "temporarily_unavailable", "The directory is unavailable for the moment. Try again."},
+	90090: {unavailable, "temporarily_unavailable", "The directory could not be read. Try again."},
+	90055: {http.StatusTooManyRequests, "temporarily_unavailable", "The tenant has sent too many requests."},
+	50196: {badRequest, "invalid_grant", "The client asks the same again and again: a loop was detected."},
+}
+
+// rowOf returns the row of an AADSTS number.
+func rowOf(code int) (row refusalRow, ok bool) {
+	if row, ok = refusals[code]; !ok {
+		row, ok = outages[code]
+	}
+	return row, ok
 }

@@ -43,7 +43,10 @@ type Server struct {
 	secret   string
 	cert     *Certificate
 	requests requestLog
+	faults   faultList
+	throttle throttler
 	ca       func() *authority
+	closing  chan struct{} // closed by Close: lets go of what faults hold
 
 	// mu guards the directory: everything below, and the mutable fields of
 	// every Tenant, App, Resource and Issuer of this server. Nothing is signed,
@@ -60,14 +63,17 @@ type Server struct {
 	tokenLifetime time.Duration
 	refreshIn     time.Duration
 	propagation   time.Duration
+	adminOff      bool
+	plainBase     string // "http://host:port", once StartHTTP has been called
 
 	clockOffset atomic.Int64 // a time.Duration
 
-	// tlsMu orders StartTLS and Close. It is held while a socket is opened,
-	// which is why it is not mu.
-	tlsMu     sync.Mutex
-	listener  *tlsListener
-	tlsClosed bool
+	// listenMu orders StartTLS, its siblings and Close. It is held while a
+	// socket is opened, which is why it is not mu.
+	listenMu sync.Mutex
+	secure   *listener
+	plain    *listener
+	closed   bool
 }
 
 // New returns a running emulator for a test and closes it when the test ends.
@@ -95,6 +101,7 @@ func NewServer() *Server {
 		issuers:   make(map[string]*Issuer),
 		ca:        sync.OnceValue(newAuthority),
 		signers:   signers{newSigner(0)},
+		closing:   make(chan struct{}),
 	}
 	s.tenant = s.AddTenant()
 	s.app = s.tenant.NewApp()
@@ -113,9 +120,10 @@ func NewServer() *Server {
 	return s
 }
 
-// Close stops what [Server.StartTLS] started. It may be called more than once;
-// [Server.HTTPClient] goes on answering.
-func (s *Server) Close() { s.stopTLS() }
+// Close stops what [Server.StartTLS] and its siblings started, cuts off what
+// faults hold, and returns when its connections are gone. It may be called more
+// than once; [Server.HTTPClient] goes on answering.
+func (s *Server) Close() { s.stopListening() }
 
 // Cloud returns the cloud that this emulator is: an in-memory host under .test
 // at first, the TLS authority once [Server.StartTLS] has been called.
@@ -126,9 +134,10 @@ func (s *Server) Cloud() cloud.Cloud {
 }
 
 // HTTPClient returns a client that reaches this emulator without a network:
-// requests to the host of [Server.Cloud] are answered from memory, any other
-// host fails like a name that does not resolve. It leaves no goroutine behind
-// and works in a testing/synctest bubble.
+// requests to the host of [Server.Cloud] are answered from memory, and over
+// plain http those to 169.254.169.254, metadata.google.internal and the base of
+// [Server.StartHTTP]. Any other host fails like a name that does not resolve.
+// It leaves no goroutine behind and works in a testing/synctest bubble.
 func (s *Server) HTTPClient() *http.Client {
 	return &http.Client{Transport: &memoryTransport{s: s}}
 }

@@ -3,15 +3,19 @@
 package entratest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"strconv"
+	"slices"
+	"strings"
 	"sync"
 )
+
+// plainHosts is who else is played in memory, over plain http: the metadata
+// services of cloud machines.
+var plainHosts = []string{"169.254.169.254", "metadata.google.internal"}
 
 // memoryTransport carries requests to a Server by calling it. There is no
 // socket, so a goroutine that waits for an answer is durably blocked in the
@@ -27,48 +31,55 @@ func (t *memoryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body == nil {
 		body.ReadCloser = http.NoBody
 	}
-	if err := t.reach(req); err != nil {
+	handler, err := t.reach(req)
+	if err != nil {
 		body.Close()
 		return nil, err
 	}
 
-	type outcome struct {
-		resp *http.Response
-		err  error
-	}
-	done := make(chan outcome, 1) // the handler never waits for who has left
+	// The handler has a context of its own, which also ends when the client
+	// closes the body of the answer: that is how a client leaves.
+	ctx, leave := context.WithCancel(req.Context())
+	rec := newRecorder(req, leave)
 	go func() {
+		defer leave()
 		defer body.Close()
-		rec := &recorder{header: make(http.Header)}
-		err := serve(t.s, rec, asReceived(req, body))
-		done <- outcome{rec.response(req), err}
+		rec.finish(serve(handler, rec, asReceived(req.WithContext(ctx), body)))
 	}()
 	select {
-	case out := <-done:
-		if out.err != nil {
-			return nil, out.err
-		}
-		return out.resp, nil
+	case <-rec.begun:
+		return rec.response()
 	case <-req.Context().Done():
 		body.Close() // or a handler that reads it might stay for ever
 		return nil, context.Cause(req.Context())
 	}
 }
 
-// reach fails where a network would fail before anything is sent.
-func (t *memoryTransport) reach(req *http.Request) error {
+// reach returns who answers a request. It fails where a network would fail
+// before anything is sent.
+func (t *memoryTransport) reach(req *http.Request) (http.Handler, error) {
 	if err := req.Context().Err(); err != nil {
-		return context.Cause(req.Context())
+		return nil, context.Cause(req.Context())
 	}
-	base := req.URL.Scheme + "://" + canonicalHost(req.URL.Host)
-	if base == t.s.Cloud().Authority() || t.s.regionOf(base) != "" {
-		return nil
+	secure, plain := t.s.bases()
+	switch base := req.URL.Scheme + "://" + canonicalHost(req.URL.Host); {
+	case base == secure, t.s.regionOf(base) != "":
+		return t.s, nil
+	case base == plain, req.URL.Scheme == "http" && slices.Contains(plainHosts, strings.TrimSuffix(strings.ToLower(req.URL.Host), ":80")):
+		return http.HandlerFunc(t.s.servePlain), nil
 	}
 	cause := error(&net.DNSError{Err: "no such host", Name: req.URL.Hostname(), IsNotFound: true})
-	if canonicalHost(req.URL.Host) == canonicalHost(t.s.Cloud().Authority()[len("https://"):]) {
+	if canonicalHost(req.URL.Host) == canonicalHost(secure[len("https://"):]) {
 		cause = errors.New("connection refused: the emulator is reached over https")
 	}
-	return &net.OpError{Op: "dial", Net: "tcp", Err: cause}
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: cause}
+}
+
+// bases returns where the emulator is, over https and over plain http.
+func (s *Server) bases() (secure, plain string) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.cloud.Authority(), s.plainBase
 }
 
 // asReceived makes a client's request look like one a server has read.
@@ -105,42 +116,6 @@ func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
 	}()
 	h.ServeHTTP(w, r)
 	return nil
-}
-
-// recorder collects an answer.
-type recorder struct {
-	header http.Header
-	sent   http.Header // as it was when the status was written
-	status int
-	body   bytes.Buffer
-}
-
-func (r *recorder) Header() http.Header { return r.header }
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status, r.sent = status, r.header.Clone()
-	}
-}
-
-func (r *recorder) Write(p []byte) (int, error) {
-	r.WriteHeader(http.StatusOK)
-	return r.body.Write(p)
-}
-
-func (r *recorder) response(req *http.Request) *http.Response {
-	r.WriteHeader(http.StatusOK)
-	return &http.Response{
-		Status:        strconv.Itoa(r.status) + " " + http.StatusText(r.status),
-		StatusCode:    r.status,
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        r.sent,
-		Body:          io.NopCloser(&r.body),
-		ContentLength: int64(r.body.Len()),
-		Request:       req,
-	}
 }
 
 // onceCloser closes a request body once, whoever is first.

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+
+package entratest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// adminPrefix begins the paths to the emulator itself. No tenant can be called
+// that: domain names have no underscore.
+const adminPrefix = "/_emulator/"
+
+// SetAdmin opens or closes the paths below /_emulator/, by which another
+// process looks at the emulator and changes it; they are open by default.
+// Closed, they are paths where nothing is. What they are asked is neither
+// recorded nor counted, and meets no fault.
+//
+//	GET    requests          the record, as of [Server.Requests]; ?limit=n for the newest n
+//	GET    counters          [Counters]
+//	GET    faults            the active ones: [{"id": 1, "hits": 0, "fault": {…}}]
+//	POST   faults            adds a [Fault], answers {"id": 1}
+//	DELETE faults            removes all
+//	DELETE faults/{id}       removes one
+//	GET    throttle          [Throttle]
+//	PUT    throttle          sets it
+//	DELETE throttle          turns it off
+//	GET    clock             {"now": "2030-01-31T12:00:00Z", "offset": "1h0m0s"}
+//	PUT    clock             sets it by one of these keys
+//
+// Mistakes are answered {"error": "…"}. There is no password, so what a page in
+// a browser might send is refused: requests with an Origin, and those for
+// another host than an IP address, localhost or that of [Server.Cloud].
+func (s *Server) SetAdmin(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.adminOff = !on
+}
+
+func (s *Server) isAdmin(path string) bool {
+	if !strings.HasPrefix(path, adminPrefix) {
+		return false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return !s.adminOff
+}
+
+// adminHandler answers with a body for JSON, nil for none. An *adminError has a
+// status; any other error means 400.
+type adminHandler func(s *Server, r *http.Request, body []byte) (any, error)
+
+type adminError struct {
+	status int
+	text   string
+}
+
+func (e *adminError) Error() string { return e.text }
+
+var adminRoutes = map[string]map[string]adminHandler{
+	"requests": {http.MethodGet: adminRequests},
+	"counters": {http.MethodGet: func(s *Server, _ *http.Request, _ []byte) (any, error) { return s.Counters(), nil }},
+	"faults":   {http.MethodGet: adminFaults, http.MethodPost: adminAddFault, http.MethodDelete: adminClearFaults},
+	"faults/":  {http.MethodDelete: adminRemoveFault},
+	"throttle": {http.MethodGet: adminThrottle, http.MethodPut: adminSetThrottle, http.MethodDelete: adminEndThrottle},
+	"clock":    {http.MethodGet: adminClock, http.MethodPut: adminSetClock},
+}
+
+func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", jsonType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	body, err := s.admin(h, r)
+	status := http.StatusOK
+	if err != nil {
+		status = http.StatusBadRequest
+		if e, ok := errors.AsType[*adminError](err); ok {
+			status = e.status
+		}
+		body = map[string]string{"error": strings.TrimPrefix(err.Error(), "entratest: ")}
+	}
+	if body == nil {
+		h.Del("Content-Type")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	data, err := json.Marshal(body)
+	if err != nil { // our own types marshal
+		panic(err)
+	}
+	w.WriteHeader(status)
+	w.Write(data)
+}
+
+func (s *Server) admin(h http.Header, r *http.Request) (any, error) {
+	if r.Header.Get("Origin") != "" {
+		return nil, &adminError{http.StatusForbidden, "a page in a browser may not do this"}
+	}
+	if host := hostname(r.Host); !s.isOurs(host) {
+		return nil, &adminError{http.StatusForbidden, fmt.Sprintf("host %q is not this emulator, want an IP address, localhost or the host of its authority", shorten(host, maxRecorded))}
+	}
+	name := strings.TrimPrefix(r.URL.Path, adminPrefix)
+	if collection, _, ok := strings.Cut(name, "/"); ok {
+		name = collection + "/"
+	}
+	methods := adminRoutes[name]
+	if methods == nil {
+		return nil, &adminError{http.StatusNotFound, "nothing is served there, want " + strings.Join(slices.Sorted(maps.Keys(adminRoutes)), ", ")}
+	}
+	handle := methods[r.Method]
+	if handle == nil {
+		allow := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
+		h.Set("Allow", allow)
+		return nil, &adminError{http.StatusMethodNotAllowed, "want " + allow}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	if err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	return handle(s, r, body)
+}
+
+// isOurs tells whether a request for host is meant for the emulator. A page may
+// have its own name resolve to this machine, but the name then stays in the
+// Host header; an address that is an address is nobody's trick.
+func (s *Server) isOurs(host string) bool {
+	secure, _ := s.bases()
+	u, err := url.Parse(secure)
+	return net.ParseIP(host) != nil || strings.EqualFold(host, "localhost") ||
+		err == nil && strings.EqualFold(host, u.Hostname())
+}
+
+func adminRequests(s *Server, r *http.Request, _ []byte) (any, error) {
+	list := s.Requests()
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return nil, fmt.Errorf("limit %q is not a whole number, 0 or more", shorten(text, maxRecorded))
+		}
+		list = list[max(0, len(list)-n):]
+	}
+	return list, nil
+}
+
+func adminFaults(s *Server, _ *http.Request, _ []byte) (any, error) { return s.faults.list(), nil }
+
+func adminAddFault(s *Server, _ *http.Request, body []byte) (any, error) {
+	var f Fault
+	if err := f.UnmarshalJSON(body); err != nil {
+		return nil, err
+	}
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	return map[string]int{"id": s.faults.add(f)}, nil
+}
+
+func adminClearFaults(s *Server, _ *http.Request, _ []byte) (any, error) {
+	s.ClearFaults()
+	return nil, nil
+}
+
+func adminRemoveFault(s *Server, r *http.Request, _ []byte) (any, error) {
+	text := strings.TrimPrefix(r.URL.Path, adminPrefix+"faults/")
+	if id, err := strconv.Atoi(text); err != nil || !s.faults.remove(id) {
+		return nil, &adminError{http.StatusNotFound, fmt.Sprintf("there is no fault with the id %q", shorten(text, maxRecorded))}
+	}
+	return nil, nil
+}
+
+func adminThrottle(s *Server, _ *http.Request, _ []byte) (any, error) { return s.throttle.get(), nil }
+
+func adminSetThrottle(s *Server, _ *http.Request, body []byte) (any, error) {
+	var t Throttle
+	if err := t.UnmarshalJSON(body); err != nil {
+		return nil, err
+	}
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	s.SetThrottle(t)
+	return t, nil
+}
+
+func adminEndThrottle(s *Server, _ *http.Request, _ []byte) (any, error) {
+	s.SetThrottle(Throttle{})
+	return nil, nil
+}
+
+func adminClock(s *Server, _ *http.Request, _ []byte) (any, error) {
+	return map[string]any{"now": s.Now().UTC(), "offset": duration(s.clockOffset.Load())}, nil
+}
+
+func adminSetClock(s *Server, r *http.Request, body []byte) (any, error) {
+	var now *time.Time
+	var offset *duration
+	if err := readScript("clock", body, map[string]any{"now": &now, "offset": &offset}); err != nil {
+		return nil, err
+	}
+	switch {
+	case (now == nil) == (offset == nil):
+		return nil, errors.New("clock: want either now or offset")
+	case now != nil:
+		d := time.Until(*now)
+		if d == math.MinInt64 || d == math.MaxInt64 {
+			return nil, errors.New("clock: now is centuries away")
+		}
+		offset = new(duration(d))
+	}
+	s.SetClockOffset(time.Duration(*offset))
+	return adminClock(s, r, nil)
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+
+package entratest
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/apponly/apponly/cloud"
+)
+
+var errClosed = errors.New("the emulator is closed")
+
+// StartTLS makes the emulator listen on a free port of 127.0.0.1, for clients
+// that insist on a socket or run in another process. It returns the authority,
+// "https://127.0.0.1:port", which is what [Server.Cloud] is from then on, and a
+// pool with the CA that its certificate is from. The certificate also holds for
+// localhost. A second call returns the same. Sockets do not work in a
+// testing/synctest bubble; use [Server.HTTPClient] there.
+func (s *Server) StartTLS() (authority string, ca *x509.CertPool) {
+	s.listenMu.Lock()
+	defer s.listenMu.Unlock()
+	pool := x509.NewCertPool()
+	pool.AddCert(s.ca().cert)
+	if s.secure == nil || s.closed {
+		if err := s.listenTLS("127.0.0.1:0"); err != nil {
+			s.fail("StartTLS: %v", err)
+			return "", pool
+		}
+	}
+	return s.secure.base, pool
+}
+
+// ListenTLS is [Server.StartTLS] at an address of one's choice, as net.Listen
+// takes it. The authority has the host of addr, for which the certificate then
+// also holds; if that is empty or unspecified the authority has 127.0.0.1. It
+// is an error if the emulator listens already, or is closed. [Server.CAPEM]
+// has the CA.
+func (s *Server) ListenTLS(addr string) (authority string, err error) {
+	s.listenMu.Lock()
+	defer s.listenMu.Unlock()
+	if s.secure != nil && !s.closed {
+		return "", fmt.Errorf("entratest: already listening at %s", s.secure.base)
+	}
+	if err := s.listenTLS(addr); err != nil {
+		return "", fmt.Errorf("entratest: %w", err)
+	}
+	return s.secure.base, nil
+}
+
+// listenTLS is called with listenMu held.
+func (s *Server) listenTLS(addr string) error {
+	if s.closed {
+		return errClosed
+	}
+	ln, host, err := listen(addr)
+	if err != nil {
+		return err
+	}
+	certificate := s.ca().serverCertificate(hostname(host))
+	s.secure = newListener("https://"+host, s)
+	s.secure.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	s.secure.run(func(server *http.Server) error { return server.ServeTLS(ln, "", "") })
+	s.mu.Lock()
+	s.cloud = cloud.Custom(s.secure.base)
+	s.mu.Unlock()
+	return nil
+}
+
+// StartHTTP makes the emulator listen for plain http on a free port of
+// 127.0.0.1 and returns "http://127.0.0.1:port". Nothing is served there but
+// what is plain http on real machines, too: metadata services. A second call
+// returns the same.
+func (s *Server) StartHTTP() (base string) {
+	s.listenMu.Lock()
+	defer s.listenMu.Unlock()
+	if s.closed {
+		s.fail("StartHTTP: %v", errClosed)
+		return ""
+	}
+	if s.plain == nil {
+		ln, host, err := listen("127.0.0.1:0")
+		if err != nil {
+			s.fail("StartHTTP: %v", err)
+			return ""
+		}
+		s.plain = newListener("http://"+host, http.HandlerFunc(s.servePlain))
+		s.plain.run(func(server *http.Server) error { return server.Serve(ln) })
+		s.mu.Lock()
+		s.plainBase = s.plain.base
+		s.mu.Unlock()
+	}
+	return s.plain.base
+}
+
+// stopListening implements Close.
+func (s *Server) stopListening() {
+	s.listenMu.Lock()
+	defer s.listenMu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	close(s.closing)
+	for _, l := range []*listener{s.secure, s.plain} {
+		if l != nil {
+			l.close()
+		}
+	}
+}
+
+// listen opens a socket, and says by which host and port to reach it.
+func listen(addr string) (net.Listener, string, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, "", err
+	}
+	host := hostname(addr)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	_, port, _ := net.SplitHostPort(ln.Addr().String()) // of a TCP address it cannot fail
+	return ln, canonicalHost(net.JoinHostPort(host, port)), nil
+}
+
+// hostname cuts the port off, and the brackets around an IPv6 address.
+func hostname(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.Trim(hostport, "[]")
+}
+
+// listener is a running server.
+type listener struct {
+	base   string // scheme, host and port
+	server *http.Server
+	conns  sync.WaitGroup // one for each connection
+	done   chan struct{}  // closed when Serve has returned
+}
+
+func newListener(base string, h http.Handler) *listener {
+	l := &listener{base: base, done: make(chan struct{})}
+	l.server = &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		// A client that does not trust the CA is a test, not an event.
+		ErrorLog: log.New(io.Discard, "", 0),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				l.conns.Add(1)
+			case http.StateHijacked, http.StateClosed:
+				l.conns.Done()
+			}
+		},
+	}
+	return l
+}
+
+func (l *listener) run(serve func(*http.Server) error) {
+	go func() {
+		defer close(l.done)
+		_ = serve(l.server) // always an error: that it was closed
+	}()
+}
+
+// close returns when all connections are gone. A connection that was accepted
+// while the server closed is known to it only once Serve has returned, so it is
+// closed twice.
+func (l *listener) close() {
+	_ = l.server.Close()
+	<-l.done
+	_ = l.server.Close()
+	l.conns.Wait()
+}
