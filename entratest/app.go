@@ -83,14 +83,18 @@ type federatedCredential struct {
 // AddFederatedCredential makes the app accept assertions that match fc. As at
 // Entra the values are not checked against anything here: what is wrong shows
 // when a token is asked for. It panics where Entra would not take it: more than
-// 20 for one app, an issuer and subject that the app has already, a value of
-// more than 600 characters.
+// 20 for one app, an issuer and subject that the app has already with another
+// audience, a value of more than 600 characters. Adding one again changes
+// nothing.
 func (a *App) AddFederatedCredential(fc FederatedCredential) {
 	if max(len(fc.Issuer), len(fc.Subject), len(fc.Audience)) > maxFederatedField {
 		panic(fmt.Sprintf("entratest: a value of the federated credential has more than %d characters", maxFederatedField))
 	}
 	from := a.s.countsFrom()
 	a.s.update(func() {
+		if slices.ContainsFunc(a.federated, func(c federatedCredential) bool { return c.FederatedCredential == fc }) {
+			return
+		}
 		if len(a.federated) == maxFederated {
 			panic(fmt.Sprintf("entratest: app %s has %d federated credentials, no more are possible", a.clientID, maxFederated))
 		}

@@ -44,6 +44,15 @@
 // happened. All of it works the same in memory and over sockets, and from
 // another process by the paths of [Server.SetAdmin].
 //
+// # Outside of Entra
+//
+// What programs get their assertions from is here too, with the environment
+// variables that it sets: [Tenant.NewManagedIdentity], [Server.NewGitHubJob],
+// [Server.NewPipelineJob], [Server.NewGoogleVM]. Each says which federated
+// credential makes an app accept what it issues. At the other end,
+// [Resource.Protect] checks access tokens as an API has to, and challenges
+// those that [Tenant.RevokeTokens] revoked.
+//
 // # What it is not
 //
 // No user ever signs in here; only the client_credentials grant is served. How

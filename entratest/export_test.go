@@ -6,7 +6,22 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 )
+
+// SignAccessToken signs any claims with the key of the access tokens: what no
+// request makes Entra sign, and an API has to turn away all the same.
+func (s *Server) SignAccessToken(method jwt.SigningMethod, claims jwt.MapClaims) string {
+	key := s.published()[0]
+	token := jwt.NewWithClaims(method, claims)
+	token.Header["kid"] = key.kid
+	signed, err := token.SignedString(key.key)
+	if err != nil {
+		panic(err)
+	}
+	return signed
+}
 
 // RefusalCodes returns the numbers of the table of refusals.
 func RefusalCodes() []int { return slices.Sorted(maps.Keys(refusals)) }

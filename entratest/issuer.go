@@ -118,7 +118,6 @@ func (i *Issuer) SetReachable(reachable bool) { i.s.update(func() { i.unreachabl
 // Token returns a signed assertion. It panics for an issuer of
 // [Server.AddIssuer], whose key is elsewhere.
 func (i *Issuer) Token(c Claims) string {
-	i.mustSign()
 	now := time.Now()
 	if c.NotBefore.IsZero() {
 		c.NotBefore = now
@@ -126,9 +125,7 @@ func (i *Issuer) Token(c Claims) string {
 	if c.ExpiresAt.IsZero() {
 		c.ExpiresAt = now.Add(time.Hour)
 	}
-	i.s.mu.RLock()
-	key, kid := i.key, i.keys[0].kid
-	i.s.mu.RUnlock()
+	key, kid := i.signing()
 	return signJWT(key, map[string]any{"kid": kid}, jwt.MapClaims{
 		"iss": i.url,
 		"sub": c.Subject,
@@ -138,6 +135,15 @@ func (i *Issuer) Token(c Claims) string {
 		"exp": c.ExpiresAt.Unix(),
 		"jti": newGUID(),
 	})
+}
+
+// signing returns the key to sign with. It panics for an issuer whose key is
+// elsewhere.
+func (i *Issuer) signing() (key *rsa.PrivateKey, kid string) {
+	i.mustSign()
+	i.s.mu.RLock()
+	defer i.s.mu.RUnlock()
+	return i.key, i.keys[0].kid
 }
 
 // fetchIssuerKeys returns the keys of an outside issuer, as Entra would fetch them.

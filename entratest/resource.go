@@ -65,6 +65,12 @@ func (r *Resource) AddURI(uri string) {
 // with.
 func resourceKey(uri string) string { return strings.TrimSuffix(uri, "/") }
 
+// resourceKeys are those of what a scope names: an app ID URI, an app ID, or
+// "api://" and an app ID.
+func resourceKeys(name string) []string {
+	return []string{resourceKey(name), strings.TrimPrefix(strings.ToLower(name), "api://")}
+}
+
 // AddRoles makes r define more app roles.
 func (r *Resource) AddRoles(roles ...string) {
 	r.s.update(func() {
@@ -74,6 +80,17 @@ func (r *Resource) AddRoles(roles ...string) {
 			}
 		}
 	})
+}
+
+func (r *Resource) defines(role string) bool {
+	r.s.mu.RLock()
+	defer r.s.mu.RUnlock()
+	return slices.Contains(r.roles, role)
+}
+
+// named tells whether a scope can name r so. The caller holds mu.
+func (r *Resource) named(name string) bool {
+	return slices.ContainsFunc(resourceKeys(name), func(key string) bool { return slices.Contains(r.s.resources[key], r) })
 }
 
 // SetTokenVersion chooses the claims of the tokens for r, 1 or 2; 2 is the
@@ -153,13 +170,12 @@ type target struct {
 	continuous bool
 }
 
-// findResource looks up what a scope names: an app ID URI, an app ID, or
-// "api://" and an app ID.
+// findResource looks up what a scope names.
 func (s *Server) findResource(t *Tenant, clientID, name string, now time.Time) (target, *refusal) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	client := t.principals.find(clientID)
-	for _, key := range []string{resourceKey(name), strings.TrimPrefix(strings.ToLower(name), "api://")} {
+	for _, key := range resourceKeys(name) {
 		for _, r := range s.resources[key] {
 			p := t.principals.find(r.appID)
 			if p == nil || !p.from.reached(now) || r.singleTenant && r.home != t {

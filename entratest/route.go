@@ -22,9 +22,10 @@ type route struct {
 	// name is what Fault.Endpoint and Counters call it. Several routes may
 	// share one.
 	name string
-	// path is what follows the tenant, in lower case. One that begins with a
-	// slash is the whole path and has no tenant before it; if it ends in a
-	// slash, too, everything below it is meant.
+	// path is what follows the tenant, compared without letter case as Entra
+	// does. One that begins with a slash is the whole path, has no tenant before
+	// it, and is compared as it is; if it ends in a slash, too, everything below
+	// it is meant.
 	path string
 	// read endpoints answer GET and HEAD only; others look at the method
 	// themselves.
@@ -45,13 +46,16 @@ var routes = []route{
 	{name: "keys", path: keysPathV1, read: true, handle: func(x *exchange, t string) answer { return x.keys(t, 1) }},
 	{name: "keys", path: keysPathV2, read: true, handle: func(x *exchange, t string) answer { return x.keys(t, 2) }},
 	{name: "discovery", path: discoveryPath, read: true, handle: (*exchange).instanceDiscovery},
+	{name: "imds", path: imdsPath, plain: true, handle: (*exchange).imds},
+	{name: "imds", path: appServicePath, plain: true, handle: (*exchange).appService},
+	{name: "google", path: googlePath, plain: true, handle: (*exchange).google},
+	{name: "github", path: githubPath, handle: (*exchange).github},
+	{name: "pipelines", path: pipelinesPath, handle: (*exchange).pipelines},
 }
 
 // findRoute returns the route for a path, and what stands in it for the tenant.
-// Paths are compared without letter case, as Entra does.
 func findRoute(path string, plain bool) (found route, tenant string) {
 	tenant, endpoint := splitPath(path)
-	path = strings.ToLower(path)
 	for _, rt := range routes {
 		switch whole := strings.HasPrefix(rt.path, "/"); {
 		case rt.plain != plain:

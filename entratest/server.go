@@ -43,6 +43,7 @@ type Server struct {
 	secret   string
 	cert     *Certificate
 	requests requestLog
+	sources  sources
 	faults   faultList
 	throttle throttler
 	ca       func() *authority

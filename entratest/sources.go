@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+
+package entratest
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// sources are what hands assertions to programs outside Entra: the metadata
+// service of a machine, the token service of a pipeline. Guarded by the
+// server's mu but for issuing.
+type sources struct {
+	identities    []*ManagedIdentity
+	jobs          map[string]*GitHubJob   // by the ID in their URL
+	pipelines     map[string]*PipelineJob // by the ID in their URI
+	organizations map[string]string       // of Azure DevOps: ID by name
+	vm            *GoogleVM
+
+	// issuing makes finding an issuer and making it one step: a second issuer
+	// with the same URL would take the first one's place.
+	issuing sync.Mutex
+}
+
+// issuerAt returns the issuer with a URL, and makes it if there is none.
+func (s *Server) issuerAt(url string) *Issuer {
+	s.sources.issuing.Lock()
+	defer s.sources.issuing.Unlock()
+	s.mu.RLock()
+	i := s.issuers[url]
+	s.mu.RUnlock()
+	if i == nil {
+		i = s.NewIssuer(url)
+	}
+	return i
+}
+
+// outsideToken signs an assertion of an outside issuer by the emulator's clock:
+// valid since back ago and for lifetime from now. The issuer is looked up every
+// time, because a test may have put another one in its place.
+func (x *exchange) outsideToken(issuer string, lifetime, back time.Duration, claims jwt.MapClaims) string {
+	key, kid := x.s.issuerAt(issuer).signing()
+	claims["iss"] = issuer
+	claims["iat"] = x.now.Unix()
+	claims["nbf"] = x.now.Add(-back).Unix()
+	claims["exp"] = x.now.Add(lifetime).Unix()
+	return signJWT(key, map[string]any{"kid": kid}, claims)
+}
+
+// hasBearer says whether the request is authorized with this token (RFC 6750,
+// section 2.1).
+func (x *exchange) hasBearer(token string) bool {
+	return sameSecret(bearerToken(x.r), token)
+}
+
+// bearerToken returns the token of the Authorization header, "" if there is none.
+func bearerToken(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// sameSecret compares in constant time, whatever the lengths.
+func sameSecret(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+func methodNotAllowed(allow string, body any) answer {
+	return answer{status: http.StatusMethodNotAllowed, header: map[string]string{"Allow": allow}, body: body}
+}
