@@ -29,10 +29,10 @@ type App struct {
 }
 
 // NewApp registers an app without credentials in t and installs it there.
-func (t *Tenant) NewApp() *App { return t.newApp(false) }
+func (t *Tenant) NewApp() *App { return t.newApp(newGUID(), false) }
 
-func (t *Tenant) newApp(identity bool) *App {
-	a := &App{s: t.s, home: t, clientID: newGUID(), from: t.s.countsFrom(), identity: identity, singleTenant: identity}
+func (t *Tenant) newApp(clientID string, identity bool) *App {
+	a := &App{s: t.s, home: t, clientID: clientID, from: t.s.countsFrom(), identity: identity, singleTenant: identity}
 	t.s.update(func() { t.s.apps[a.clientID] = a })
 	t.Install(a)
 	return a

@@ -20,7 +20,7 @@ const identityLifetime = 24 * time.Hour
 // registerIdentity makes a user-assigned managed identity in t: an app without
 // credentials whose tokens the platform hands out.
 func (s *Server) registerIdentity(t *Tenant) (clientID, objectID string) {
-	a := t.newApp(true)
+	a := t.newApp(newGUID(), true)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return a.clientID, t.principals.find(a.clientID).objectID.String()

@@ -29,7 +29,11 @@ type Resource struct {
 // defines, and provides it in t. An empty uri gives it the one that Entra
 // suggests, "api://" and its app ID.
 func (t *Tenant) NewResource(uri string, roles ...string) *Resource {
-	r := &Resource{s: t.s, home: t, uri: uri, appID: newGUID(), roles: slices.Clone(roles), version: 2}
+	return t.newResource(newGUID(), uri, roles)
+}
+
+func (t *Tenant) newResource(appID, uri string, roles []string) *Resource {
+	r := &Resource{s: t.s, home: t, uri: uri, appID: appID, roles: slices.Clone(roles), version: 2}
 	if r.uri == "" {
 		r.uri = "api://" + r.appID
 	}
@@ -49,6 +53,13 @@ func (r *Resource) AppID() string { return r.appID }
 // "/.default". A URI that ends in a slash therefore gives two of them, and has
 // to.
 func (r *Resource) Scope() string { return r.uri + "/.default" }
+
+// Roles returns the app roles that r defines.
+func (r *Resource) Roles() []string {
+	r.s.mu.RLock()
+	defer r.s.mu.RUnlock()
+	return slices.Clone(r.roles)
+}
 
 // AddURI gives r another app ID URI that scopes may name it by.
 func (r *Resource) AddURI(uri string) {

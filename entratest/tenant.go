@@ -36,8 +36,10 @@ type tenantPolicy struct {
 
 // AddTenant makes an empty tenant with a random ID. Requests may name it by
 // that ID or by one of domains. It panics if a domain is not one or is taken.
-func (s *Server) AddTenant(domains ...string) *Tenant {
-	t := &Tenant{s: s, id: newGUID()}
+func (s *Server) AddTenant(domains ...string) *Tenant { return s.addTenant(newGUID(), domains) }
+
+func (s *Server) addTenant(id string, domains []string) *Tenant {
+	t := &Tenant{s: s, id: id}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range domains {

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"crypto/x509"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/apponly/apponly/entratest"
+)
+
+// demoName refers to the emulator's own tenant, app, API or issuer.
+const demoName = "demo"
+
+// A config is what a file adds to the demo. docs/emulator.yaml shows all of it.
+type config struct {
+	errs *configErrors
+	dir  string // of the file: paths in it are relative to it
+
+	tenants   []*tenantConfig
+	apps      []*appConfig
+	resources []*resourceConfig
+	issuers   []*issuerConfig
+	installs  []*installConfig
+	grants    []*grantConfig
+	faults    []*faultConfig
+	throttle  *throttleConfig
+
+	tokenLifetime, refreshIn, clockOffset, propagation read[time.Duration]
+}
+
+type tenantConfig struct {
+	at
+	id       read[string]
+	domains  []read[string]
+	disabled read[bool]
+
+	live *entratest.Tenant
+}
+
+type appConfig struct {
+	at
+	name, clientID, tenant read[string]
+	multiTenant, disabled  read[bool]
+	secrets                []*secretConfig
+	certificates           []*certificateConfig
+	federated              []*federatedConfig
+
+	home *tenantConfig
+	in   map[*tenantConfig]bool
+	live *entratest.App
+}
+
+type secretConfig struct {
+	at
+	value               read[string]
+	notBefore, notAfter read[date]
+}
+
+type certificateConfig struct {
+	at
+	file read[string]
+
+	cert *x509.Certificate
+}
+
+type federatedConfig struct {
+	at
+	issuer, subject, audience read[string]
+}
+
+type resourceConfig struct {
+	at
+	uri, appID, tenant              read[string]
+	roles                           []read[string]
+	tokenVersion                    read[int]
+	multiTenant, assignmentRequired read[bool]
+
+	home *tenantConfig
+	in   map[*tenantConfig]bool
+	live *entratest.Resource
+}
+
+type issuerConfig struct {
+	at
+	url, jwks read[string]
+
+	keys []byte
+}
+
+type installConfig struct {
+	at
+	app, resource read[string]
+	tenants       []read[string]
+
+	who   *appConfig
+	what  *resourceConfig
+	where []*tenantConfig
+}
+
+type grantConfig struct {
+	at
+	app, resource, tenant read[string]
+	roles                 []read[string]
+
+	who   *appConfig
+	what  *resourceConfig
+	where *tenantConfig
+}
+
+type faultConfig struct {
+	at
+	endpoint, tenant, clientID, retryAfter, connection read[string]
+	times, status, code                                read[int]
+	probability                                        read[float64]
+	delay                                              read[time.Duration]
+
+	who   *appConfig
+	where *tenantConfig
+}
+
+type throttleConfig struct {
+	at
+	requests        read[int]
+	per, retryAfter read[time.Duration]
+}
+
+// maxFile bounds a configuration and the files it names; a thousand tenants are
+// a tenth of it.
+const maxFile = 1 << 20
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s is larger than 1 MiB", path)
+	}
+	return data, err
+}
+
+// loadConfig reads a file and checks all that can be checked before it is
+// applied. Its error names every fault with line and key.
+func loadConfig(path string, sts *entratest.Server) (*config, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--config: %w", err)
+	}
+	c := parseConfig(path, data)
+	c.check(newNames(sts))
+	c.readFiles()
+	if err := c.errs.orNil(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// parseConfig reads the shape of a configuration.
+func parseConfig(path string, data []byte) *config {
+	c := &config{errs: &configErrors{file: path}, dir: filepath.Dir(path)}
+	root, ok := parseYAML(data, c.errs)
+	if !ok {
+		return c
+	}
+	root.object(fields{
+		"tenants":   objects(&c.tenants, parseTenant),
+		"apps":      objects(&c.apps, parseApp),
+		"resources": objects(&c.resources, parseResource),
+		"issuers":   objects(&c.issuers, parseIssuer),
+		"installs":  objects(&c.installs, parseInstall),
+		"grants":    objects(&c.grants, parseGrant),
+		"faults":    objects(&c.faults, parseFault),
+		"throttle": func(v node) {
+			c.throttle = &throttleConfig{at: v.at}
+			v.object(fields{
+				"requests":    into(&c.throttle.requests, asCount),
+				"per":         into(&c.throttle.per, between(time.Millisecond, 24*time.Hour)),
+				"retry_after": into(&c.throttle.retryAfter, between(time.Second, time.Hour)),
+			}, "requests", "per")
+		},
+		"token_lifetime": into(&c.tokenLifetime, between(time.Second, forever)),
+		"refresh_in":     into(&c.refreshIn, between(time.Second, forever)),
+		"clock_offset":   into(&c.clockOffset, between(-forever, forever)),
+		"propagation":    into(&c.propagation, between(0, forever)),
+	})
+	return c
+}
+
+func parseTenant(v node, t *tenantConfig) {
+	t.at = v.at
+	v.object(fields{
+		"id":       into(&t.id, asGUID),
+		"domains":  each(&t.domains, asDomain),
+		"disabled": into(&t.disabled, asBool),
+	})
+}
+
+func parseApp(v node, a *appConfig) {
+	a.at = v.at
+	v.object(fields{
+		"name":         into(&a.name, asText),
+		"client_id":    into(&a.clientID, asGUID),
+		"tenant":       into(&a.tenant, asText),
+		"multi_tenant": into(&a.multiTenant, asBool),
+		"disabled":     into(&a.disabled, asBool),
+		"secrets": objects(&a.secrets, func(v node, s *secretConfig) {
+			s.at = v.at
+			v.object(fields{
+				"value":      into(&s.value, asText),
+				"not_before": into(&s.notBefore, asDate),
+				"not_after":  into(&s.notAfter, asDate),
+			}, "value")
+		}),
+		"certificates": objects(&a.certificates, func(v node, c *certificateConfig) {
+			c.at = v.at
+			v.object(fields{"file": into(&c.file, asText)}, "file")
+		}),
+		"federated": objects(&a.federated, func(v node, f *federatedConfig) {
+			f.at = v.at
+			v.object(fields{
+				"issuer":   into(&f.issuer, asIssuer),
+				"subject":  into(&f.subject, asFederated),
+				"audience": into(&f.audience, asFederated),
+			}, "issuer", "subject")
+		}),
+	}, "name", "tenant")
+}
+
+func parseResource(v node, r *resourceConfig) {
+	r.at = v.at
+	v.object(fields{
+		"uri":                 into(&r.uri, asURI),
+		"app_id":              into(&r.appID, asGUID),
+		"tenant":              into(&r.tenant, asText),
+		"roles":               each(&r.roles, asText),
+		"token_version":       into(&r.tokenVersion, asCount),
+		"multi_tenant":        into(&r.multiTenant, asBool),
+		"assignment_required": into(&r.assignmentRequired, asBool),
+	}, "uri", "tenant")
+}
+
+func parseIssuer(v node, i *issuerConfig) {
+	i.at = v.at
+	v.object(fields{"url": into(&i.url, asIssuer), "jwks": into(&i.jwks, asText)}, "url", "jwks")
+}
+
+func parseInstall(v node, i *installConfig) {
+	i.at = v.at
+	v.object(fields{
+		"app":      into(&i.app, asText),
+		"resource": into(&i.resource, asText),
+		"tenants":  each(&i.tenants, asText),
+	}, "tenants")
+}
+
+func parseGrant(v node, g *grantConfig) {
+	g.at = v.at
+	v.object(fields{
+		"app":      into(&g.app, asText),
+		"resource": into(&g.resource, asText),
+		"tenant":   into(&g.tenant, asText),
+		"roles":    each(&g.roles, asText),
+	}, "app", "resource", "roles")
+}
+
+// parseFault reads an entratest.Fault, by the keys of its JSON.
+func parseFault(v node, f *faultConfig) {
+	f.at = v.at
+	v.object(fields{
+		"endpoint":    into(&f.endpoint, asText),
+		"tenant":      into(&f.tenant, asText),
+		"client_id":   into(&f.clientID, asText),
+		"times":       into(&f.times, asCount),
+		"probability": into(&f.probability, asFraction),
+		"delay":       into(&f.delay, between(0, forever)),
+		"status":      into(&f.status, asCount),
+		"retry_after": into(&f.retryAfter, asAnyText),
+		"code":        into(&f.code, asCount),
+		"connection":  into(&f.connection, asText),
+	})
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/apponly/apponly/entratest"
+)
+
+// The files of an emulator's directory.
+const (
+	caFile          = "ca.pem"
+	certificateFile = "client.pem"
+	federatedFile   = "federated-token"
+	envFile         = "env"
+	emulatorFile    = "emulator.json"
+)
+
+// A demo is what a client needs in order to be the demo app. Its JSON is the
+// line on stdout, which programs read: keys are added, never renamed.
+type demo struct {
+	AuthorityHost      string `json:"authority_host"`
+	TenantID           string `json:"tenant_id"`
+	ClientID           string `json:"client_id"`
+	ClientSecret       string `json:"client_secret"`
+	CertificatePath    string `json:"certificate_path"`
+	FederatedTokenFile string `json:"federated_token_file"`
+	CAFile             string `json:"ca_file"`
+	Scope              string `json:"scope"`
+	APIAudience        string `json:"api_audience"`
+
+	sts *entratest.Server
+	dir string
+}
+
+func newDemo(sts *entratest.Server, authority, dir string) *demo {
+	return &demo{
+		AuthorityHost:      authority,
+		TenantID:           sts.Tenant().ID(),
+		ClientID:           sts.App().ClientID(),
+		ClientSecret:       sts.Secret(),
+		CertificatePath:    filepath.Join(dir, certificateFile),
+		FederatedTokenFile: filepath.Join(dir, federatedFile),
+		CAFile:             filepath.Join(dir, caFile),
+		Scope:              sts.API().Scope(),
+		APIAudience:        sts.API().AppID(),
+		sts:                sts,
+		dir:                dir,
+	}
+}
+
+// write writes all files. The one that other commands look for comes last.
+func (d *demo) write() error {
+	line, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{
+		{caFile, d.sts.CAPEM()},
+		{certificateFile, d.sts.Certificate().PEM()},
+		{federatedFile, []byte(d.sts.FederatedToken())},
+		{envFile, d.env()},
+		{emulatorFile, append(line, '\n')},
+	} {
+		if err := writeFile(d.dir, f.name, f.data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The federated token lives for an hour. Kubernetes renews its own when a fifth
+// of their time is left; half leaves room for failures.
+const (
+	renewFederated = 30 * time.Minute
+	retryFederated = time.Minute
+)
+
+// keepFresh rewrites the federated token until ctx ends.
+func (d *demo) keepFresh(ctx context.Context, failed func(error)) {
+	wait := renewFederated
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = renewFederated
+		if err := writeFile(d.dir, federatedFile, []byte(d.sts.FederatedToken())); err != nil {
+			failed(err)
+			wait = retryFederated
+		}
+	}
+}
+
+// env returns what a shell exports for apponly.FromEnv and the Azure SDKs. It
+// has all three credentials, and APPONLY_CREDENTIAL to say which one counts.
+func (d *demo) env() []byte {
+	var b bytes.Buffer
+	b.WriteString("# The demo app of apponly emulator, for apponly.FromEnv: source this file.\n")
+	fmt.Fprintf(&b, "# Tokens are for the scope %s\n", d.Scope)
+	for _, v := range [][2]string{
+		{"AZURE_AUTHORITY_HOST", d.AuthorityHost},
+		{"APPONLY_TRUST_AUTHORITY_HOST", "1"},
+		{"APPONLY_CA_FILE", d.CAFile},
+		{"AZURE_TENANT_ID", d.TenantID},
+		{"AZURE_CLIENT_ID", d.ClientID},
+		{"AZURE_CLIENT_SECRET", d.ClientSecret},
+		{"AZURE_CLIENT_CERTIFICATE_PATH", d.CertificatePath},
+		{"AZURE_FEDERATED_TOKEN_FILE", d.FederatedTokenFile},
+	} {
+		fmt.Fprintf(&b, "export %s=%s\n", v[0], quote(v[1]))
+	}
+	b.WriteString("# Which of the three it is: secret, certificate or federated.\n")
+	b.WriteString("export APPONLY_CREDENTIAL=secret\n")
+	return b.Bytes()
+}
+
+// quote returns s as one word of a POSIX shell, whatever is in it.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// privateDir makes a directory that only its owner may look into. One that is
+// there is narrowed if nothing else is in it; otherwise that is left to who
+// knows what else it is for.
+func privateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("--dir: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("--dir: %w", err)
+	}
+	if info.Mode().Perm()&0o077 == 0 || runtime.GOOS == "windows" { // where modes say nothing
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("--dir: %w", err)
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case caFile, certificateFile, federatedFile, envFile, emulatorFile:
+		default:
+			return fmt.Errorf("--dir: %s has mode %#o and holds %s: others could read the secrets written there; name a directory of its own, or chmod 700 it",
+				dir, info.Mode().Perm(), e.Name())
+		}
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return fmt.Errorf("--dir: %w", err)
+	}
+	return nil
+}
+
+// writeFile replaces a file, readable by its owner alone. Whoever reads it sees
+// the old content or the new one.
+func writeFile(dir, name string, data []byte) error {
+	f, err := os.CreateTemp(dir, "."+name+"-*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, name))
+	}
+	if err != nil {
+		os.Remove(f.Name()) // the first error is the one to tell
+	}
+	return err
+}

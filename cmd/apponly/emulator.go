@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apponly/apponly/entratest"
+)
+
+type emulatorOptions struct {
+	addr   string
+	dir    string
+	config string
+	admin  bool
+}
+
+func newEmulator() *cobra.Command {
+	var opts emulatorOptions
+	cmd := &cobra.Command{
+		Use:   "emulator",
+		Short: "Serve an Entra to develop and test against",
+		Long: `Serve an emulated Microsoft Entra token service over TLS until interrupted.
+
+It has a demo tenant with an app and an API; --config adds to it. When it is
+ready, the directory holds, readable by you alone:
+
+  ca.pem           the root to trust
+  client.pem       certificate and key of the demo app
+  federated-token  an assertion of an outside issuer that the demo app trusts,
+                   kept fresh
+  env              lines for a shell to source: . DIR/env
+  emulator.json    what is printed
+
+and one line of JSON is on stdout, which says where everything is. All keys and
+secrets are made anew at every start, unless the configuration gives them.`,
+		Example: `  apponly emulator --addr 127.0.0.1:8443 --dir ./entra
+  apponly emulator --config entra.yaml
+  apponly emulator fault add --dir ./entra '{"endpoint":"token","status":503,"times":3}'`,
+		Args: exactArgs(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if local, err := checkAddr(opts.addr); err != nil {
+				return usagef("--addr: %w", err)
+			} else if !local {
+				// Who can reach the admin path can make every client of this
+				// emulator fail, so it is not opened to a network unasked.
+				opts.admin = opts.admin && cmd.Flags().Changed("admin")
+				cmd.PrintErrf("apponly: warning: %s is not a loopback address: whoever reaches it and knows a secret gets tokens (admin path: %t)\n", opts.addr, opts.admin)
+			}
+			return emulate(cmd, opts)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.addr, "addr", "127.0.0.1:0", "host:port to listen on; port 0 takes a free one")
+	flags.StringVar(&opts.dir, "dir", "", "directory for what clients need (default: a temporary one, removed at the end)")
+	flags.StringVar(&opts.config, "config", "", "YAML file with tenants, apps and more besides the demo")
+	flags.BoolVar(&opts.admin, "admin", true, "serve /_emulator/; where --addr is not loopback, only if given")
+	cmd.AddCommand(newFault())
+	return cmd
+}
+
+// checkAddr reports what is wrong with an address to listen on, and whether
+// only this machine reaches it. Names but "localhost" count as not local: what
+// they resolve to may change.
+func checkAddr(addr string) (local bool, err error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false, errors.New("want host:port")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return false, errors.New("the port must be a number from 0 to 65535")
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback(), nil
+}
+
+// emulate serves until the process is told to stop, which is no failure.
+func emulate(cmd *cobra.Command, opts emulatorOptions) (err error) {
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt is not to be waited for
+
+	sts := entratest.NewServer()
+	defer sts.Close()
+	sts.SetAdmin(opts.admin)
+	if opts.config != "" {
+		c, err := loadConfig(opts.config, sts)
+		if err == nil {
+			err = c.apply(sts, cmd.PrintErrf)
+		}
+		if err != nil {
+			return &usageError{err: err, plain: true}
+		}
+	}
+
+	dir, remove, err := openDir(opts.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	authority, err := sts.ListenTLS(opts.addr)
+	if err != nil {
+		return err
+	}
+	d := newDemo(sts, authority, dir)
+	if err := d.write(); err != nil {
+		return err
+	}
+	if err := json.NewEncoder(cmd.OutOrStdout()).Encode(d); err != nil {
+		return fmt.Errorf("stdout: %w", err)
+	}
+	cmd.PrintErrf("apponly: the emulator is at %s; for a shell: . %s\n", authority, quote(filepath.Join(dir, envFile)))
+	d.keepFresh(ctx, func(err error) { cmd.PrintErrf("apponly: %v\n", err) })
+	return nil
+}
+
+// openDir returns the directory for the demo's files, absolute, and what
+// removes it if it is a temporary one.
+func openDir(path string) (dir string, remove func() error, err error) {
+	if path == "" {
+		dir, err := os.MkdirTemp("", "apponly-emulator-")
+		return dir, func() error { return os.RemoveAll(dir) }, err
+	}
+	dir, err = filepath.Abs(path)
+	if err == nil {
+		err = privateDir(dir)
+	}
+	return dir, func() error { return nil }, err
+}

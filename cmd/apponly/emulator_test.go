@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apponly/apponly"
+)
+
+// awkward is a directory that a shell would take apart.
+const awkward = "it's $(a) \"dir\"\twith\\ `all` of; it"
+
+func TestFiles(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), awkward)
+	e := start(t, "--dir", dir)
+
+	var keys map[string]string
+	if err := json.Unmarshal([]byte(e.line), &keys); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"api_audience", "authority_host", "ca_file", "certificate_path", "client_id", "client_secret",
+		"federated_token_file", "scope", "tenant_id"}
+	if got := slices.Sorted(maps.Keys(keys)); !slices.Equal(got, want) {
+		t.Errorf("keys %v, want %v", got, want)
+	}
+	for key, name := range map[string]string{"ca_file": "ca.pem", "certificate_path": "client.pem", "federated_token_file": "federated-token"} {
+		if want := filepath.Join(dir, name); keys[key] != want {
+			t.Errorf("%s = %q, want %q", key, keys[key], want)
+		}
+	}
+
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o700 {
+		t.Errorf("directory has mode %#o, want 0700", info.Mode().Perm())
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+		if info, err := entry.Info(); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%s: %v, %v, want mode 0600", entry.Name(), info.Mode(), err)
+		}
+	}
+	if want := []string{"ca.pem", "client.pem", "emulator.json", "env", "federated-token"}; !slices.Equal(names, want) {
+		t.Errorf("files %q, want %q", names, want)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "emulator.json")); string(got) != e.line {
+		t.Errorf("emulator.json has %q, %v, want what was printed", got, err)
+	}
+	e.stop(os.Interrupt)
+	if rest, err := e.stdout.ReadString(0); rest != "" {
+		t.Errorf("more on stdout: %q, %v", rest, err)
+	}
+	if _, err := os.Stat(e.CAFile); err != nil {
+		t.Errorf("a directory that was given is left alone: %v", err)
+	}
+}
+
+// TestEnv sources the file as a user does, and takes FromEnv's word for it.
+func TestEnv(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), awkward)
+	e := start(t, "--dir", dir)
+	out, err := exec.Command("sh", "-c", `. "$1/env" && env -0`, "sh", dir).Output()
+	if err != nil {
+		t.Fatalf("sourcing env: %v", err)
+	}
+	exported := 0
+	for line := range strings.SplitSeq(string(out), "\x00") {
+		name, value, _ := strings.Cut(line, "=")
+		if strings.HasPrefix(name, "AZURE_") || strings.HasPrefix(name, "APPONLY_") {
+			t.Setenv(name, value)
+			exported++
+		}
+	}
+	if exported < 9 {
+		t.Fatalf("%d variables exported:\n%s", exported, out)
+	}
+
+	explained := apponly.ExplainEnv(nil)
+	if explained.Err != nil || explained.Credential != "secret" || explained.Reason != "APPONLY_CREDENTIAL" {
+		t.Errorf("as it stands, FromEnv reads it as:\n%v", explained)
+	}
+	for _, credential := range []string{"secret", "certificate", "federated"} {
+		t.Run(credential, func(t *testing.T) {
+			t.Setenv("APPONLY_CREDENTIAL", credential)
+			client, err := apponly.FromEnv(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tok, err := client.Token(t.Context(), e.Scope)
+			if err != nil {
+				t.Fatal(err)
+			}
+			claims := verifyToken(t, e.client(t), e.AuthorityHost+"/"+e.TenantID+"/discovery/v2.0/keys", tok.Value())
+			if claims["aud"] != e.APIAudience || claims["azp"] != e.ClientID {
+				t.Errorf("claims %v, want audience %s and client %s", claims, e.APIAudience, e.ClientID)
+			}
+		})
+	}
+}
+
+// TestDirIsReplaced starts twice in a directory that begins as one for all.
+func TestDirIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	first := start(t, "--dir", dir)
+	first.stop(os.Interrupt)
+	if err := os.Chmod(first.CAFile, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	second := start(t, "--dir", dir)
+	if first.ClientSecret == second.ClientSecret {
+		t.Error("two emulators have the same secret")
+	}
+	for path, want := range map[string]os.FileMode{dir: 0o700, second.CAFile: 0o600} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v, want %#o", path, info.Mode(), err, want)
+		}
+	}
+	if got := second.ask(t, second.TenantID); got.Status != http.StatusOK {
+		t.Errorf("got %+v with the new CA", got)
+	}
+}
+
+func TestAdminPath(t *testing.T) {
+	for name, tt := range map[string]struct {
+		args  []string
+		admin bool
+		warns bool
+	}{
+		"loopback":            {nil, true, false},
+		"loopback, off":       {[]string{"--admin=false"}, false, false},
+		"localhost":           {[]string{"--addr", "localhost:0"}, true, false},
+		"all addresses":       {[]string{"--addr", "0.0.0.0:0"}, false, true},
+		"all addresses, on":   {[]string{"--addr", ":0", "--admin"}, true, true},
+		"all addresses, IPv6": {[]string{"--addr", "[::]:0"}, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if strings.Contains(name, "IPv6") && !hasIPv6() {
+				t.Skip("no IPv6 on this machine")
+			}
+			e := start(t, tt.args...)
+			resp, err := e.client(t).Get(e.AuthorityHost + faultsPath)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if got := resp.StatusCode == http.StatusOK; got != tt.admin {
+				t.Errorf("GET %s: %s, want it served: %t", faultsPath, resp.Status, tt.admin)
+			}
+			e.stop(os.Interrupt)
+			if got := strings.Contains(e.stderr.String(), "warning"); got != tt.warns {
+				t.Errorf("warned: %t, want %t:\n%s", got, tt.warns, e.stderr)
+			}
+		})
+	}
+}
+
+func hasIPv6() bool {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err == nil {
+		l.Close()
+	}
+	return err == nil
+}

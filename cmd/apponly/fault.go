@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// newFault is the admin path of a running emulator for those who would
+// otherwise write curl lines.
+func newFault() *cobra.Command {
+	cmd := &cobra.Command{Use: "fault", Short: "Set the faults of a running emulator"}
+	group(cmd)
+	var dir string
+	cmd.PersistentFlags().StringVar(&dir, "dir", "", "the directory that the emulator was given")
+	add := func(method, use, short, example string, args int) {
+		cmd.AddCommand(&cobra.Command{
+			Use: use, Short: short, Example: example, Args: exactArgs(args),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				if dir == "" {
+					return usagef("--dir is required")
+				}
+				var body []byte
+				if len(args) > 0 {
+					if body = []byte(args[0]); !json.Valid(body) {
+						return usagef("the fault is not JSON")
+					}
+				}
+				answer, err := askAdmin(cmd.Context(), dir, method, body)
+				if err == nil && len(bytes.TrimSpace(answer)) > 0 {
+					_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", bytes.TrimSpace(answer))
+				}
+				return err
+			},
+		})
+	}
+	add(http.MethodPost, "add FAULT", "Add a fault, given as JSON",
+		`  apponly emulator fault add --dir ./entra '{"endpoint":"token","status":429,"retry_after":"30","times":2}'
+  apponly emulator fault add --dir ./entra '{"connection":"hang","probability":0.1}'
+  apponly emulator fault add --dir ./entra '{"code":7000222,"client_id":"…"}'`, 1)
+	add(http.MethodGet, "list", "List the faults that are left", "", 0)
+	add(http.MethodDelete, "clear", "Remove all faults", "", 0)
+	return cmd
+}
+
+const faultsPath = "/_emulator/faults"
+
+// askAdmin asks the emulator that wrote dir, and returns what it answered.
+func askAdmin(ctx context.Context, dir, method string, body []byte) ([]byte, error) {
+	var d demo
+	line, err := os.ReadFile(filepath.Join(dir, emulatorFile))
+	if err == nil {
+		err = json.Unmarshal(line, &d)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("is an emulator running there? %w", err)
+	}
+	// From dir, not from the path in the line: it may be mounted elsewhere.
+	ca, err := os.ReadFile(filepath.Join(dir, caFile))
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		return nil, errors.New(caFile + " holds no certificate")
+	}
+	client := &http.Client{
+		Timeout:   10 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true},
+	}
+	req, err := http.NewRequestWithContext(ctx, method, d.AuthorityHost+faultsPath, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode == http.StatusNotFound:
+		return nil, errors.New("the emulator serves no admin path: it was started with --admin=false, or on an address that is not loopback")
+	case resp.StatusCode >= 400 && resp.StatusCode < 500:
+		return nil, usagef("the emulator refused it: %s", adminError(resp.Status, answer))
+	case resp.StatusCode/100 != 2:
+		return nil, fmt.Errorf("the emulator answered: %s", adminError(resp.Status, answer))
+	}
+	return answer, nil
+}
+
+func adminError(status string, answer []byte) string {
+	var body struct{ Error string }
+	if json.Unmarshal(answer, &body) == nil && body.Error != "" {
+		return body.Error
+	}
+	return status
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+
+// Command apponly helps whoever writes or runs a daemon that gets app-only
+// tokens for Microsoft Entra ID.
+//
+//	apponly emulator    an Entra to develop and test against
+//	apponly version     what this is
+//
+// Results go to stdout, everything else to stderr. The exit status is 0, 1 if
+// it failed, or 2 if it was used wrongly: a flag, an address or a configuration
+// that cannot be right.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// Exit statuses, besides 0.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// run is the program without the process around it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "apponly: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	if usage, ok := errors.AsType[*usageError](err); ok {
+		if !usage.plain {
+			fmt.Fprintf(stderr, "See '%s --help'.\n", cmd.CommandPath())
+		}
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// A usageError is the fault of whoever typed the command or wrote the file that
+// it names.
+type usageError struct {
+	err   error
+	plain bool // no help with flags is wanted
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{err: fmt.Errorf(format, args...)}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "apponly",
+		Short:         "App-only access tokens for Microsoft Entra ID",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	group(root)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
+	out := output("text")
+	root.PersistentFlags().VarP(&out, "output", "o", "form of results: text or json")
+	root.AddCommand(newEmulator(), newVersion(&out))
+	return root
+}
+
+// group makes a command one that only holds others: without one of their names
+// it is used wrongly. Cobra would print the help and succeed, which a script
+// with a typo in it takes for success.
+func group(cmd *cobra.Command) {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usagef("%s needs a command", cmd.CommandPath())
+		}
+		hint := ""
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = fmt.Sprintf(": did you mean %q?", near[0])
+		}
+		return usagef("%s has no command %q%s", cmd.CommandPath(), args[0], hint)
+	}
+}
+
+// exactArgs is cobra.ExactArgs with an error that counts as wrong usage.
+func exactArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
+			return &usageError{err: err}
+		}
+		return nil
+	}
+}
+
+// output is the value of --output.
+type output string
+
+func (o *output) String() string { return string(*o) }
+func (o *output) Type() string   { return "form" }
+
+func (o *output) Set(s string) error {
+	if s != "text" && s != "json" {
+		return errors.New("want text or json")
+	}
+	*o = output(s)
+	return nil
+}

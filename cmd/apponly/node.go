@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// A node is a YAML value with its place and the list of what is wrong so far.
+// The library's own decoding into structs stops short of what is wanted here:
+// the key of each fault beside its line, and the places of the good values, for
+// checks that compare them.
+type node struct {
+	at
+	n    *yaml.Node
+	errs *configErrors
+}
+
+// parseYAML returns the root of a file, false if there is none: the file is
+// empty, or so broken that there is no telling what it means.
+func parseYAML(data []byte, errs *configErrors) (node, bool) {
+	loader, err := yaml.NewLoader(bytes.NewReader(data))
+	if err != nil { // of options, of which there are none
+		panic(err)
+	}
+	var doc, more yaml.Node
+	switch err := loader.Load(&doc); {
+	case errors.Is(err, io.EOF):
+		return node{}, false
+	case err != nil:
+		errs.syntax(err)
+		return node{}, false
+	}
+	switch err := loader.Load(&more); {
+	case err == nil:
+		errs.add(at{line: more.Line}, "YAML: want one document, here is a second")
+	case !errors.Is(err, io.EOF):
+		errs.syntax(err)
+	}
+	if len(doc.Content) == 0 || isNull(doc.Content[0]) {
+		return node{}, false
+	}
+	root := doc.Content[0]
+	return node{at{root.Line, ""}, root, errs}, true
+}
+
+func (e *configErrors) syntax(err error) {
+	if l, ok := errors.AsType[*yaml.LoadError](err); ok {
+		e.add(at{line: l.Mark.Line}, "YAML: %s", l.Message)
+		return
+	}
+	if l, ok := errors.AsType[*yaml.LoadErrors](err); ok {
+		for _, err := range l.Errors {
+			e.add(at{line: err.Mark.Line}, "YAML: %s", err.Message)
+		}
+		return
+	}
+	e.add(at{}, "YAML: %v", err)
+}
+
+// fields says what to do with each key of a mapping.
+type fields map[string]func(node)
+
+// object reads a mapping. Of required keys all must be there.
+func (v node) object(f fields, required ...string) {
+	if !v.is(yaml.MappingNode, "a mapping of keys to values") {
+		return
+	}
+	seen := make(map[string]int)
+	for i := 0; i+1 < len(v.n.Content); i += 2 {
+		key, val := v.n.Content[i], v.n.Content[i+1]
+		child := node{at{key.Line, v.join(key.Value)}, val, v.errs}
+		switch read := f[key.Value]; {
+		case key.Kind != yaml.ScalarNode:
+			v.errs.add(at{key.Line, v.key}, "a key is not a word")
+		case read == nil:
+			v.errs.add(child.at, "unknown key%s", didYouMean(key.Value, slices.Sorted(maps.Keys(f))))
+		case seen[key.Value] > 0:
+			v.errs.add(child.at, "is in line %d already", seen[key.Value])
+		default:
+			seen[key.Value] = key.Line
+			read(child)
+		}
+	}
+	for _, name := range required {
+		if seen[name] == 0 {
+			v.errs.add(at{v.line, v.join(name)}, "is missing")
+		}
+	}
+}
+
+// items reads a sequence.
+func (v node) items(each func(node)) {
+	if !v.is(yaml.SequenceNode, "a list") {
+		return
+	}
+	for i, item := range v.n.Content {
+		each(node{at{item.Line, fmt.Sprintf("%s[%d]", v.key, i)}, item, v.errs})
+	}
+}
+
+func (v node) is(kind yaml.Kind, want string) bool {
+	switch {
+	case v.n.Kind == yaml.AliasNode:
+		// Nothing here is worth the care that files which unfold to a thousand
+		// times their size need.
+		v.errs.add(v.at, "aliases are not supported: write it out")
+		return false
+	case isNull(v.n):
+		v.errs.add(v.at, "there is nothing: want %s", want)
+		return false
+	case v.n.Kind != kind:
+		v.errs.add(v.at, "want %s", want)
+		return false
+	}
+	return true
+}
+
+func (v node) join(key string) string {
+	key = clean(key)
+	if v.key == "" {
+		return key
+	}
+	return v.key + "." + key
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// clean makes what a file says fit for a line of an error.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if len(s) > 60 {
+		s = strings.ToValidUTF8(s[:60], "") + "…"
+	}
+	return s
+}
+
+// didYouMean names the candidate that a word was probably meant to be.
+func didYouMean(word string, candidates []string) string {
+	best, nearest := "", 3
+	for _, c := range candidates {
+		if d := distance(word, c); d < nearest && d < len(c) {
+			best, nearest = c, d
+		}
+	}
+	if best == "" {
+		return ", want one of " + strings.Join(candidates, ", ")
+	}
+	return fmt.Sprintf(", did you mean %s?", best)
+}
+
+// distance is the number of letters to insert, drop or replace (Levenshtein).
+// Words that differ much in length are far apart and not compared.
+func distance(a, b string) int {
+	if d := len(a) - len(b); d > 3 || d < -3 {
+		return 4
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			d := diagonal
+			if a[i] != b[j] {
+				d++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(d, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

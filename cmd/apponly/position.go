@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// at is where a value stands in a configuration.
+type at struct {
+	line int
+	key  string // "apps[0].secrets[1].value"
+}
+
+// read is a value with its place. One that could not be read has a place but is
+// not good: so that one fault is not told as two.
+type read[T any] struct {
+	at
+	v    T
+	good bool
+}
+
+// or returns the value if it is good, else another one.
+func (r read[T]) or(other T) T {
+	if r.good {
+		return r.v
+	}
+	return other
+}
+
+// configErrors is everything that is wrong with a configuration.
+type configErrors struct {
+	file string
+	list []configError
+}
+
+type configError struct {
+	at
+	text string
+}
+
+func (e *configErrors) add(p at, format string, args ...any) {
+	e.list = append(e.list, configError{p, fmt.Sprintf(format, args...)})
+}
+
+// orNil returns what was collected as an error, nil if nothing was.
+func (e *configErrors) orNil() error {
+	if len(e.list) == 0 {
+		return nil
+	}
+	return e
+}
+
+// Error returns one line for each fault, "file:line: key: text", in the order
+// of the file.
+func (e *configErrors) Error() string {
+	slices.SortStableFunc(e.list, func(a, b configError) int { return cmp.Compare(a.line, b.line) })
+	var b strings.Builder
+	for i, f := range e.list {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "%s:%d: ", e.file, max(f.line, 1))
+		if f.key != "" {
+			b.WriteString(f.key + ": ")
+		}
+		b.WriteString(f.text)
+	}
+	return b.String()
+}
