@@ -16,7 +16,7 @@ import (
 // demoName refers to the emulator's own tenant, app, API or issuer.
 const demoName = "demo"
 
-// A config is what a file adds to the demo. docs/emulator.yaml shows all of it.
+// A config is what a file adds to the demo. testdata/example.yaml shows all of it.
 type config struct {
 	errs *configErrors
 	dir  string // of the file: paths in it are relative to it

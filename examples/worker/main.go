@@ -55,8 +55,8 @@ type worker struct {
 // The file is read for each token request: a new secret needs no restart.
 func newWorker(tenantID, clientID, secretFile, scope, url string, w *world) (*worker, error) {
 	client, err := apponly.New(tenantID, clientID, apponly.SecretFile(secretFile), &apponly.Options{
-		Cloud:      w.entra.Cloud(), // the real Entra needs neither this
-		HTTPClient: w.entraClient,   // nor this
+		Cloud:      w.entra.Cloud(),      // the real Entra needs neither this
+		HTTPClient: w.entra.HTTPClient(), // nor this
 		OnEvent:    func(ev apponly.Event) { w.log.say("%s", inWords(ev)) },
 	})
 	if err != nil {

@@ -10,9 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/apponly/apponly/entratest"
@@ -41,11 +39,9 @@ const (
 // A world is what is around the worker. All of it is in memory and all its time
 // is that of package time, so that a test need not wait for it.
 type world struct {
-	entra       *entratest.Server
-	entraClient *http.Client
-	outage      *outage
-	api         http.RoundTripper
-	log         *timeline
+	entra *entratest.Server
+	api   http.RoundTripper
+	log   *timeline
 }
 
 // run has a worker work in a world in which a scenario happens.
@@ -109,8 +105,11 @@ func (w *world) play(ctx context.Context, plan scenario, secretFile string, work
 		what string
 		do   func() error
 	}{
-		{plan.outage, "Entra is out of order: it answers 503 from now on", func() error { w.outage.on.Store(true); return nil }},
-		{plan.recovery, "Entra is back", func() error { w.outage.on.Store(false); return nil }},
+		{plan.outage, "Entra is out of order: it answers 503 from now on", func() error {
+			_, err := w.entra.AddFault(entratest.Fault{Endpoint: "token", Status: http.StatusServiceUnavailable})
+			return err
+		}},
+		{plan.recovery, "Entra is back", func() error { w.entra.ClearFaults(); return nil }},
 		{plan.rotation, "the secret is rotated: a new one is in the file, Entra knows the old one no more", func() error {
 			fresh := w.entra.App().NewSecret(time.Now().Add(time.Hour))
 			if err := replace(secretFile, fresh); err != nil {
@@ -143,11 +142,8 @@ func newWorld(ctx context.Context, stdout io.Writer, entra *entratest.Server) (*
 	if err != nil {
 		return nil, fmt.Errorf("protected API: %w", err)
 	}
-	out := &outage{base: entra.HTTPClient().Transport}
 	return &world{
-		entra:       entra,
-		entraClient: &http.Client{Transport: out},
-		outage:      out,
+		entra: entra,
 		api: inMemory{api.Protect("Data.Read.All", func(w http.ResponseWriter, _ *http.Request, _ string) {
 			fmt.Fprint(w, "no orders")
 		})},
@@ -162,26 +158,6 @@ func replace(path, content string) error {
 		return err
 	}
 	return os.Rename(next, path)
-}
-
-// An outage is the way to Entra, with a fault that can be switched on.
-type outage struct {
-	on   atomic.Bool
-	base http.RoundTripper
-}
-
-func (o *outage) RoundTrip(req *http.Request) (*http.Response, error) {
-	if !o.on.Load() {
-		return o.base.RoundTrip(req)
-	}
-	if req.Body != nil {
-		req.Body.Close()
-	}
-	return &http.Response{
-		StatusCode: http.StatusServiceUnavailable, Status: "503 Service Unavailable",
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
-		Body: io.NopCloser(strings.NewReader("The service is unavailable.")), Request: req,
-	}, nil
 }
 
 // inMemory is the way to an API that has no socket.
