@@ -57,6 +57,7 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 		flightTimeout: azureFlightTimeout,
 		logger:        o.Logger,
 		onEvent:       o.OnEvent,
+		observers:     new(gate),
 	}
 	cfg.root = &Client{cfg: cfg}
 	return cfg.root, nil
@@ -131,7 +132,8 @@ func azureFailure(err error) *Error {
 //
 // The client capability "cp1" is declared for a call if [Options.CAE] is set and
 // the SDK client says EnableCAE, which is its word that it answers challenges.
-// One that does not gets tokens of the usual lifetime, cached apart.
+// One that does not gets tokens of the usual lifetime, cached apart, which
+// [Client.Status] and [Client.KeepWarm] know nothing of.
 func (c *Client) TokenCredential() azcore.TokenCredential { return tokenCredential{c} }
 
 type tokenCredential struct{ c *Client }

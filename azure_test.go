@@ -12,8 +12,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -348,4 +352,74 @@ type fixedCredential struct{ _ int }
 
 func (*fixedCredential) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	return azcore.AccessToken{Token: "abc", ExpiresOn: time.Now().Add(time.Hour)}, nil
+}
+
+// Clients with and without cp1 are one to whoever observes them.
+func TestTokenCredentialSharesTheObserver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		opts := s.options()
+		opts.CAE = true
+		var calls atomic.Int64
+		release := make(chan struct{})
+		opts.OnEvent = func(apponly.Event) { calls.Add(1); <-release }
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, c, s.API().Scope())
+		mustForce(t, c, s.API().Scope())
+		if n := calls.Load(); n != 1 {
+			t.Fatalf("%d calls", n)
+		}
+		if _, err := c.TokenCredential().GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{s.API().Scope()}}); err != nil {
+			t.Fatal(err)
+		}
+		if n := calls.Load(); n != 1 {
+			t.Errorf("OnEvent was called %d times, the first call has not returned", n)
+		}
+		close(release)
+		synctest.Wait()
+	})
+}
+
+// The client without cp1 is made late, by many at once, from what New was given.
+func TestTokenCredentialWithoutCAE(t *testing.T) {
+	s := newSTS(t)
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte(s.Secret()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cred := apponly.SecretFile("secret")
+	opts := s.options()
+	opts.CAE = true
+	c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), cred, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plainOpts := *opts
+	plainOpts.CAE = false
+	plain, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.SecretFile(filepath.Join(dir, "secret")), &plainOpts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := mustToken(t, plain, s.API().Scope()).Value()
+	*opts = apponly.Options{}
+	t.Chdir(t.TempDir())
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			for _, cae := range []bool{false, true} {
+				tok, err := c.TokenCredential().GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{s.API().Scope()}, EnableCAE: cae})
+				if err != nil || (tok.Token == want) == cae {
+					t.Errorf("cae %v: %v", cae, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := s.requests(); n != 2 {
+		t.Errorf("%d token requests", n)
+	}
 }

@@ -3,6 +3,7 @@
 package apponly
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -10,10 +11,9 @@ import (
 )
 
 // A challenge is one of those in WWW-Authenticate headers (RFC 9110 section
-// 11.6.1).
+// 11.6.1), with those of its parameters that matter here.
 type challenge struct {
-	scheme string            // as sent
-	params map[string]string // names in lower case; the first of a name counts
+	scheme, error, claims string // as sent
 }
 
 // parseChallenges reads all challenges of all headers, in order. Several may
@@ -47,7 +47,7 @@ func (p *challengeReader) next() bool {
 	if p.n++; scheme == "" || p.n > maxChallenges {
 		return false
 	}
-	p.challenge = challenge{scheme: scheme, params: map[string]string{}}
+	p.challenge = challenge{scheme: scheme}
 	if strings.HasPrefix(p.rest, "=") {
 		return false // a parameter without a challenge
 	}
@@ -69,9 +69,11 @@ func (p *challengeReader) next() bool {
 			p.rest = ""
 			return true
 		}
-		name = strings.ToLower(name)
-		if _, ok := p.challenge.params[name]; !ok {
-			p.challenge.params[name] = value
+		switch c := &p.challenge; { // the first of a name counts
+		case strings.EqualFold(name, "error"):
+			c.error = cmp.Or(c.error, value)
+		case strings.EqualFold(name, "claims"):
+			c.claims = cmp.Or(c.claims, value)
 		}
 	}
 }
@@ -124,7 +126,7 @@ func (p *challengeReader) value() (string, bool) {
 	return "", false
 }
 
-// maxClaims bounds a claims challenge.
+// maxClaims bounds a claims challenge, decoded.
 const maxClaims = 64 << 10
 
 // claimsChallenge returns the claims that a 401 asks for, decoded, "" if it asks
@@ -132,18 +134,24 @@ const maxClaims = 64 << 10
 // https://learn.microsoft.com/entra/identity-platform/claims-challenge.
 func claimsChallenge(h http.Header) (claims string, bad bool) {
 	for _, c := range parseChallenges(h["Www-Authenticate"]) {
-		if !strings.EqualFold(c.scheme, "Bearer") || c.params["error"] != "insufficient_claims" {
+		if !strings.EqualFold(c.scheme, "Bearer") || c.error != "insufficient_claims" {
 			continue
 		}
-		// Standard, URL-safe, padded, not padded: all have been seen.
-		text := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(c.params["claims"], "="))
-		b, err := base64.RawStdEncoding.DecodeString(text)
-		var object map[string]json.RawMessage
-		if err != nil || len(b) > maxClaims || json.Unmarshal(b, &object) != nil || object == nil {
-			bad = true
-			continue
+		if claims, ok := decodeClaims(c.claims); ok {
+			return claims, false
 		}
-		return string(b), false
+		bad = true
 	}
 	return "", bad
+}
+
+func decodeClaims(text string) (claims string, ok bool) {
+	if base64.RawStdEncoding.DecodedLen(len(text)) > maxClaims {
+		return "", false
+	}
+	// Standard, URL-safe, padded, not padded: all have been seen.
+	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
+	b, err := base64.RawStdEncoding.DecodeString(text)
+	var object map[string]json.RawMessage
+	return string(b), err == nil && json.Unmarshal(b, &object) == nil && object != nil
 }

@@ -8,10 +8,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +21,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/apponly/apponly"
 )
 
@@ -259,7 +263,7 @@ func TestTransportBodies(t *testing.T) {
 	a := &api{good: func(token string) bool { return token != revoked }}
 	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 
-	// A stream gets its 401 back, before another token is here.
+	// A stream gets its 401 back as it is.
 	req := newRequest(t, "POST", "https://api.test/", io.NopCloser(bytes.NewReader(big)))
 	resp, err := s.apiClient(t, c, a).Do(req)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized || a.n != 1 {
@@ -269,6 +273,8 @@ func TestTransportBodies(t *testing.T) {
 		t.Errorf("a stream: body of the 401 = %q", b)
 	}
 
+	c = s.client(t) // which knows of no refusal yet
+	revoked = mustToken(t, c, s.API().Scope()).Value()
 	resp, err = s.apiClient(t, c, a).Post("https://api.test/", "text/plain", bytes.NewReader(big))
 	if err != nil || resp.StatusCode != http.StatusOK || a.n != 3 {
 		t.Fatalf("a body: %v, %v after %d calls", resp, err, a.n)
@@ -335,4 +341,140 @@ func TestTransportKeepsTheConnection(t *testing.T) {
 	if n := conns.Load(); n != 1 {
 		t.Errorf("%d connections, want 1", n)
 	}
+}
+
+// A caller that only ever streams must not be refused for as long as a token
+// lives, which with cp1 is a day: the first refusal brings the next one another.
+func TestTransportStreamsLearnOfTheRefusal(t *testing.T) {
+	for name, claims := range map[string]string{"plain": "", "claims": someClaims} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSTS(t)
+				s.SetTokenLifetime(24 * time.Hour) // as with cp1
+				opts := s.options()
+				opts.CAE = true
+				c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				revoked := mustToken(t, c, s.API().Scope()).Value()
+				a := &api{good: func(token string) bool { return token != revoked }, claims: claims}
+				h := s.apiClient(t, c, a)
+				refused := 0
+				for range 60 { // an hour of uploads
+					resp, err := h.Do(newRequest(t, "POST", "https://api.test/", io.NopCloser(strings.NewReader("x"))))
+					if err != nil {
+						t.Fatal(err)
+					}
+					resp.Body.Close()
+					if resp.StatusCode == 401 {
+						refused++
+					}
+					time.Sleep(time.Minute)
+				}
+				if refused != 1 {
+					t.Errorf("%d of 60 uploads in an hour were refused with the same revoked token, want 1; %d token requests", refused, s.requests())
+				}
+			})
+		})
+	}
+}
+
+// A gateway sends the headers of a 401 and holds its body back. The request
+// must not wait for that: another token is here.
+func TestTransportLeavesAHungBody(t *testing.T) {
+	s := newSTS(t)
+	c := s.client(t)
+	revoked := mustToken(t, c, s.API().Scope()).Value()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ") != revoked {
+			return
+		}
+		w.WriteHeader(401)
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	rt, err := apponly.NewTransport(c, s.API().Scope(), &apponly.TransportOptions{
+		Base: &http.Transport{}, Hosts: []string{server.Listener.Addr().String()}, AllowLoopbackHTTP: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	resp, err := (&http.Client{Transport: rt}).Do(newRequest(t, "GET", server.URL, nil).WithContext(ctx))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("%v, %v", resp, err)
+	}
+}
+
+// A source with a cache of its own brings the refused token again, which is no
+// other token for being obtained once more.
+func TestTransportKnowsTheSameToken(t *testing.T) {
+	cred := &tokenCredential{func(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+		return azcore.AccessToken{Token: "a.b.c", ExpiresOn: time.Now().Add(time.Hour)}, nil
+	}}
+	c, err := apponly.FromTokenCredential(cred, &apponly.Options{Cache: apponly.NewCache(nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := &apiRecorder{answer: status(401, "{}")}
+	rt, err := apponly.NewTransport(c, "https://api.test/.default", &apponly.TransportOptions{Base: base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := rt.RoundTrip(newRequest(t, "POST", "https://api.test/", strings.NewReader("pay 100")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if n := len(base.sent); n != 1 {
+		t.Errorf("sent %d times with one and the same token", n)
+	}
+}
+
+// Who sends an answer must not decide how much is made of it.
+func TestHugeChallenge(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("Bearer ")
+	for i := 0; b.Len() < 9<<20; i++ { // net/http reads headers up to 10 MiB
+		fmt.Fprintf(&b, "%x=a,", i)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	apponly.ClaimsChallenge(b.String())
+	runtime.ReadMemStats(&after)
+	if mib := (after.TotalAlloc - before.TotalAlloc) >> 20; mib > 16 {
+		t.Errorf("a header of %d MiB made %d MiB", b.Len()>>20, mib)
+	}
+}
+
+// Telling an observer does not outlast the request.
+func TestTransportTellsWithinTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		opts := s.options()
+		release := make(chan struct{})
+		opts.OnEvent = func(ev apponly.Event) {
+			if ev.Kind == apponly.EventChallengeUnreadable {
+				<-release
+			}
+		}
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, c, s.API().Scope())
+		h := s.apiClient(t, c, &api{good: func(string) bool { return false }, claims: "no JSON"})
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		_, err = h.Do(newRequest(t, "GET", "https://api.test/", nil).WithContext(ctx))
+		if took := time.Since(start); took > 50*time.Millisecond {
+			t.Errorf("returned after %v: %v", took, err)
+		}
+		close(release)
+		synctest.Wait()
+	})
 }

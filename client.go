@@ -49,7 +49,7 @@ type config struct {
 	flightTimeout time.Duration
 	logger        *slog.Logger // nil: none
 	onEvent       func(Event)  // nil: none
-	observers     gate         // of logger and onEvent
+	observers     *gate        // of logger and onEvent
 	looks         gate         // of looks at the credential's files
 
 	// viewsMu guards writes to views.
@@ -147,6 +147,7 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 		return nil, err
 	}
 	settings := *o // whoever made them may go on to change them
+	observers := new(gate)
 	build := func(cp1 bool) *Client {
 		cfg := &config{
 			key:           spaceKey{cloud: settings.Cloud, clientID: app, credential: cred.identity(), cp1: cp1, http: settings.HTTPClient},
@@ -156,6 +157,7 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 			flightTimeout: entraFlightTimeout,
 			logger:        settings.Logger,
 			onEvent:       settings.OnEvent,
+			observers:     observers,
 		}
 		cfg.source = &entraSource{cloud: settings.Cloud, clientID: app, credential: cred, members: membersOf(cred), cp1: cp1, http: settings.HTTPClient}
 		cfg.root = &Client{cfg: cfg, tenant: tenant}

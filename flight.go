@@ -260,12 +260,12 @@ func (c *Cache) travel(ctx context.Context, cl *Client, e *entry, w *work, f fli
 	if err != nil {
 		failure := c.fail(e, f, cl.failure(err, e.scope), b.stamp)
 		ev.Err = failure
-		cfg.emit(ctx, ev, b.changes)
+		cfg.emit(context.WithoutCancel(ctx), ev, b.changes)
 		return nil, failure
 	}
 	t := c.arrive(e, f, b.grant)
 	ev.ExpiresOn = Token{t}.ExpiresOn()
-	cfg.emit(ctx, ev, b.changes)
+	cfg.emit(context.WithoutCancel(ctx), ev, b.changes)
 	return t, nil
 }
 

@@ -256,3 +256,37 @@ func TestTransportChainThroughAWrapper(t *testing.T) {
 		t.Errorf("token sent = %v, want %v", got, want)
 	}
 }
+
+// net/http drops the caller's Authorization on a redirect to another host. What
+// began as a user must not go on as the app.
+func TestTransportRedirectKeepsTheIdentity(t *testing.T) {
+	s := newSTS(t)
+	var got []string
+	base := roundTripper(func(r *http.Request) (*http.Response, error) {
+		a := r.Header.Get("Authorization")
+		switch {
+		case a == "Bearer user":
+			a = "user"
+		case a != "":
+			a = "app"
+		}
+		got = append(got, r.URL.Host+" as "+a)
+		resp := &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody}
+		if len(got) == 1 {
+			resp.StatusCode = 307
+			resp.Header.Set("Location", "https://b.api.test/users/me")
+		}
+		return resp, nil
+	})
+	rt := s.newTransport(t, &apponly.TransportOptions{Base: base, Hosts: []string{"*.api.test"}})
+	req := newRequest(t, "DELETE", "https://a.api.test/users/me", nil)
+	req.Header.Set("Authorization", "Bearer user")
+	resp, err := (&http.Client{Transport: rt}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if want := []string{"a.api.test as user", "b.api.test as "}; !slices.Equal(got, want) {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+}

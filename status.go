@@ -215,15 +215,16 @@ type Event struct {
 // eventTimeout is how long a flight waits for who observes it.
 const eventTimeout = time.Second
 
-// emit tells the observers of a flight and of what has changed with it. They are not ours: one that panics is
-// ignored, and one that does not return is not called again before it has.
+// emit tells the observers of a flight and of what has changed with it, and
+// waits for them until ctx ends. They are not ours: one that panics is ignored,
+// and one that does not return is not called again before it has.
 func (cfg *config) emit(ctx context.Context, ev Event, changes []Event) {
 	if cfg.onEvent == nil && cfg.logger == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), eventTimeout)
+	ctx, cancel := context.WithTimeout(ctx, eventTimeout)
 	defer cancel()
-	guard(ctx, &cfg.observers, "the observer", func(ctx context.Context) (struct{}, error) {
+	guardFor(ctx, 0, cfg.observers, "the observer", func(ctx context.Context) (struct{}, error) {
 		for _, change := range append(changes, ev) {
 			change.Time, change.TenantID, change.ClientID, change.Scope = ev.Time, ev.TenantID, ev.ClientID, ev.Scope
 			if cfg.logger != nil {

@@ -3,20 +3,19 @@
 package apponly
 
 import (
-	"cmp"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
 
 // TransportOptions are the settings of a [Transport]; nil is fine.
 type TransportOptions struct {
-	// Base sends the requests, http.DefaultTransport by default.
+	// Base sends the requests, http.DefaultTransport by default. It must not
+	// follow redirects, or it takes the token along: an http.Client or the
+	// RoundTripper of go-retryablehttp goes outside of this transport.
 	Base http.RoundTripper
 
 	// Hosts are the hosts that get the token: "host", "host:port", or
@@ -25,25 +24,27 @@ type TransportOptions struct {
 	// such as "api://…". Many Azure APIs' hosts are not their scope's: a scope
 	// of https://vault.azure.net goes to *.vault.azure.net. Names are in ASCII.
 	//
-	// A redirect from one of them to another takes the token along, so a suffix
-	// should be one below which only the API's owner can have a name.
+	// A redirect from one of them to another takes the token along, so the
+	// servers of all names below a suffix should be those of the API's operator.
 	Hosts []string
 
 	// AllowLoopbackHTTP allows plain http to a loopback address that is among
-	// Hosts, for tests and sidecars.
+	// Hosts, for tests and sidecars. Base must not take such requests to a proxy,
+	// as http.ProxyFromEnvironment does not.
 	AllowLoopbackHTTP bool
 }
 
 // A Transport is an http.RoundTripper that sends each request with an access
 // token of one client and scope, to the hosts declared for it and no others. It
-// is safe for concurrent use and goes into an http.Client or inside any wrapper
-// of one.
+// is made by [NewTransport], safe for concurrent use, and goes into an
+// http.Client or inside any wrapper of one.
 //
 // Waiting for a token ends with the request's context.
 //
 // A 401 is answered once: with a token for the claims that the API asks for (see
 // [Options.CAE]), or with another token if there is one by now. A request whose
-// body cannot be sent again, because it has no GetBody, gets its 401 back.
+// body cannot be sent again, because it has no GetBody, gets its 401 back; the
+// next one goes out with the other token.
 type Transport struct {
 	client   *Client
 	scope    string
@@ -95,19 +96,17 @@ func NewTransport(c *Client, scope string, opts *TransportOptions) (*Transport, 
 // RoundTrip sends a copy of req with the token attached. req itself is not
 // changed, and the response's Request is req.
 //
-// A request to another host is refused before anything is sent. One that
-// net/http makes to follow a redirect goes out without a token unless it and
-// every request before it stayed among the hosts. A request that has an
-// Authorization header already passes as it is.
+// A request to another host is refused before anything is sent; the Host field
+// counts like the URL's. One that net/http makes to follow a redirect goes out
+// without a token unless it and every request before it stayed among the hosts. A
+// request that has an Authorization header already passes as it is, and what a
+// redirect makes of it never goes on with the app's token.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL == nil {
-		closeBody(req)
-		return nil, faultf(ErrConfiguration, "apponly: transport: request has no URL")
-	}
-	if hasAuthorization(req.Header) {
+	values, own := inspect(req.Header)
+	if own {
 		return t.send(req, req)
 	}
-	if err := t.checkTarget(req.URL); err != nil {
+	if err := t.checkTarget(req); err != nil {
 		if req.Response != nil { // a redirect has left: it goes on, without the token
 			return t.send(req, req)
 		}
@@ -122,19 +121,19 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	resp, err := t.send(req, withToken(req, token))
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+	resp, err := t.send(req, withToken(req, values, token))
+	if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	return t.onceMore(req, resp, token)
+	return t.onceMore(req, values, resp, token)
 }
 
 // onceMore answers a 401 by sending the request again with another token, if
 // there is one and the body can be had again. The second answer is the answer.
-func (t *Transport) onceMore(req *http.Request, refused *http.Response, token Token) (*http.Response, error) {
-	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
-		return refused, nil
-	}
+//
+// The other token is asked for in any case: who only ever streams would send the
+// refused one until it ends.
+func (t *Transport) onceMore(req *http.Request, values int, refused *http.Response, token Token) (*http.Response, error) {
 	claims, bad := claimsChallenge(refused.Header)
 	if bad {
 		t.client.cfg.emit(req.Context(), Event{
@@ -143,24 +142,40 @@ func (t *Transport) onceMore(req *http.Request, refused *http.Response, token To
 		return refused, nil
 	}
 	another, err := t.client.TokenFor(req.Context(), TokenRequest{Scope: t.scope, Claims: claims, Rejected: token})
-	if err != nil || another == token {
+	if err != nil || another.authorization() == token.authorization() {
 		return refused, nil // which says more than that there is no other token
 	}
-	again := withToken(req, another)
+	again := withToken(req, values, another)
 	if req.Body != nil && req.Body != http.NoBody {
+		if req.GetBody == nil {
+			return refused, nil
+		}
 		if again.Body, err = req.GetBody(); err != nil {
 			return refused, nil
 		}
 	}
-	// Read to its end, within reason, the connection can be used again.
-	io.CopyN(io.Discard, refused.Body, maxDrain)
-	refused.Body.Close()
+	discard(refused.Body)
 	return t.send(req, again)
 }
 
-// maxDrain is how much of a refused answer is read for the sake of its
-// connection.
-const maxDrain = 64 << 10
+// How much of a refused answer is read for the sake of its connection, and for
+// how long: a gateway may send the headers and hold the body back.
+const (
+	maxDrain  = 64 << 10
+	drainTime = 100 * time.Millisecond
+)
+
+// discard reads a body to its end, within reason, so that its connection can be
+// used again, and closes it.
+func discard(body io.ReadCloser) {
+	if body == nil {
+		return
+	}
+	timer := time.AfterFunc(drainTime, func() { body.Close() })
+	defer timer.Stop()
+	io.CopyN(io.Discard, body, maxDrain)
+	body.Close()
+}
 
 // send gives out to the base and answers for req, always: whoever logs the
 // response's Request must not log the token, and the next hop of a redirect must
@@ -182,19 +197,17 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// hasAuthorization reports whether the caller has brought an Authorization
-// header. net/http sends a key that is not in canonical form as it is, so
-// "authorization" counts too: two of them are nobody's intention.
-func hasAuthorization(h http.Header) bool {
-	if len(h["Authorization"]) > 0 {
-		return true
-	}
+// inspect counts the values of a header and reports whether the caller has
+// brought an Authorization. net/http sends a key that is not in canonical form as
+// it is, so "authorization" counts too: two of them are nobody's intention.
+func inspect(h http.Header) (values int, authorization bool) {
 	for k, v := range h {
+		values += len(v)
 		if len(k) == len("Authorization") && len(v) > 0 && strings.EqualFold(k, "Authorization") {
-			return true
+			authorization = true
 		}
 	}
-	return false
+	return values, authorization
 }
 
 // closeBody keeps RoundTrip's promise to close the body on errors, too.
@@ -204,158 +217,19 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// withToken returns a copy of req that carries token.
-func withToken(req *http.Request, token Token) *http.Request {
+// withToken returns a copy of req, whose header has so many values, that carries
+// token.
+func withToken(req *http.Request, values int, token Token) *http.Request {
 	r := *req
 	r.Header = make(http.Header, len(req.Header)+1)
 	// One array for all values, and the token's in a slice of its own: something
 	// below may redact it in place, which must not reach other requests.
-	n := 0
-	for _, v := range req.Header {
-		n += len(v)
-	}
-	values := make([]string, 0, n+1)
+	all := make([]string, 0, values+1)
 	for k, v := range req.Header {
-		values = append(values, v...)
-		r.Header[k] = values[len(values)-len(v) : len(values) : len(values)]
+		all = append(all, v...)
+		r.Header[k] = all[len(all)-len(v) : len(all) : len(all)]
 	}
-	values = append(values, token.authorization())
-	r.Header["Authorization"] = values[len(values)-1 : len(values) : len(values)]
+	all = append(all, token.authorization())
+	r.Header["Authorization"] = all[len(all)-1 : len(all) : len(all)]
 	return &r
-}
-
-// chainInside reports whether every request that led to this one by redirects
-// stayed among the hosts. Once a chain has left, somebody else has written the
-// rest of it.
-func (t *Transport) chainInside(req *http.Request) bool {
-	const limit = 100 // far above net/http's own, but a chain is the caller's to make
-	for range limit {
-		if req.Response == nil {
-			return true
-		}
-		if req = req.Response.Request; req == nil || t.checkTarget(req.URL) != nil {
-			return false
-		}
-	}
-	return false
-}
-
-// A host is one that gets the token.
-type host struct {
-	name   string // lower case, without a trailing dot
-	port   string
-	suffix bool // every name below it, not it
-}
-
-func (h host) String() string {
-	name := h.name
-	if h.suffix {
-		name = "*." + name
-	}
-	if h.port == "443" {
-		return name
-	}
-	return net.JoinHostPort(name, h.port)
-}
-
-func parseHost(s string) (host, error) {
-	h := host{port: "443"}
-	name, suffix := strings.CutPrefix(s, "*.")
-	h.suffix = suffix
-	hostname, port, err := net.SplitHostPort(name)
-	switch {
-	case err == nil:
-		name, h.port = hostname, port
-	case len(name) > 2 && name[0] == '[' && name[len(name)-1] == ']' && strings.Contains(name, ":"):
-		name = name[1 : len(name)-1]
-	}
-	h.name = strings.ToLower(name)
-	number, portErr := strconv.ParseUint(h.port, 10, 16)
-	switch {
-	case !isHostname(name), portErr != nil, number == 0, h.port[0] == '0',
-		suffix && (strings.Contains(name, ":") || endsInNumber(name)): // addresses have no names below them
-		return h, faultf(ErrConfiguration, `apponly: transport: host %q: want "host", "host:port" or "*.suffix", in ASCII`, clean(s, 100))
-	case suffix && !strings.Contains(name, "."):
-		return h, faultf(ErrConfiguration, "apponly: transport: host %q would match a whole top-level domain", clean(s, 100))
-	}
-	return h, nil
-}
-
-// isHostname reports whether s is an IP address or a name that is in ASCII and
-// has no empty label.
-//
-// Nothing else may be lower-cased and compared: "İ" becomes "i" for
-// strings.ToLower, while net/http connects to what IDNA makes of it, which is
-// another domain.
-func isHostname(s string) bool {
-	before := byte('.')
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.' && before != '.':
-			before = c
-		default:
-			return net.ParseIP(s) != nil // of version 6
-		}
-	}
-	return before != '.'
-}
-
-// endsInNumber reports whether the last label is a number, as in an IPv4
-// address and in no domain.
-func endsInNumber(name string) bool {
-	return strings.Trim(name[strings.LastIndexByte(name, '.')+1:], "0123456789") == ""
-}
-
-// allows reports whether h gets the token. The name has passed isHostname and
-// is in lower case.
-func (h host) allows(name, port string) bool {
-	if h.suffix {
-		return h.port == port && strings.HasSuffix(name, "."+h.name)
-	}
-	return h.port == port && h.name == name
-}
-
-// checkTarget says why u does not get the token, nil if it does.
-func (t *Transport) checkTarget(u *url.URL) error {
-	name, port := u.Hostname(), u.Port()
-	switch {
-	case u.Scheme == "https":
-		port = cmp.Or(port, "443")
-	case u.Scheme == "http" && isLoopback(name) && t.loopback:
-		port = cmp.Or(port, "80")
-	case u.Scheme == "http" && isLoopback(name):
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https, or TransportOptions.AllowLoopbackHTTP", clean(u.Host, 100))
-	case u.Scheme == "http":
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https", clean(u.Host, 100))
-	default:
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token over %q: want https", clean(u.Scheme, 20))
-	}
-	if u.User != nil {
-		// As in https://graph.microsoft.com@evil.test, or a password for
-		// somebody who takes no bearer token.
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL has a user name", clean(u.Host, 100))
-	}
-	if isHostname(name) {
-		name = strings.ToLower(name)
-		for _, h := range t.hosts {
-			if h.allows(name, port) {
-				return nil
-			}
-		}
-	}
-	allowed := make([]string, len(t.hosts))
-	for i, h := range t.hosts {
-		allowed[i] = h.String()
-	}
-	return faultf(ErrConfiguration,
-		"apponly: transport: refused to send a token for %s to %s: its hosts are %s; many Azure APIs' hosts are not their scope's, see TransportOptions.Hosts",
-		clean(t.scope, 100), host{name: clean(name, 100), port: clean(port, 20)}, strings.Join(allowed, ", "))
-}
-
-func isLoopback(name string) bool {
-	if strings.EqualFold(name, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(name)
-	return ip != nil && ip.IsLoopback()
 }

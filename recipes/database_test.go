@@ -19,7 +19,8 @@ import (
 const postgresScope = "https://ossrdbms-aad.database.windows.net/.default"
 
 // tokenFunc returns the function that database drivers ask for a token. For
-// Azure SQL the same one goes into go-mssqldb:
+// Azure SQL the same one goes into go-mssqldb, whose DSN then needs encrypt=true:
+// without it the token goes to anybody's certificate.
 //
 //	connector, err := mssql.NewConnectorWithAccessTokenProvider(dsn, tokenFunc(client, scope))
 func tokenFunc(client *apponly.Client, scope string) func(context.Context) (string, error) {

@@ -54,6 +54,7 @@ func TestHostsRedirects(t *testing.T) {
 	for _, test := range []struct{ url, want string }{
 		{"https://a.test/", "a.test with A"},
 		{"https://b.test/", "b.test with B"},
+		{"https://a.test:443/", "a.test:443 with A"},
 		{"https://A.test/a.test/", "A.test with A, a.test with A"},
 		{"https://a.test/b.test/", "a.test with A, b.test"},
 		{"https://b.test/a.test/", "b.test with B, a.test"},
@@ -118,3 +119,19 @@ func (c *closed) Close() error {
 	c.closed = true
 	return nil
 }
+
+// http.Client calls it, and go-retryablehttp after each try that failed.
+func TestHostsCloseIdleConnections(t *testing.T) {
+	base := &idleCloser{}
+	(&http.Client{Transport: byHost{nil, base}}).CloseIdleConnections()
+	if base.closed != 1 {
+		t.Errorf("the base was told %d times, want once", base.closed)
+	}
+}
+
+type idleCloser struct {
+	http.RoundTripper
+	closed int
+}
+
+func (c *idleCloser) CloseIdleConnections() { c.closed++ }

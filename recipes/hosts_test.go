@@ -18,12 +18,12 @@ import (
 // redirects at every host before, so no mistake in the map sends a token to an
 // API that it is not for.
 type byHost struct {
-	apis map[string]*apponly.Transport // by "host" or "host:port" as in a URL, in lower case
+	apis map[string]*apponly.Transport // by "host", or "host:port" if it is not 443, in lower case
 	base http.RoundTripper             // for a redirect out of them, without a token
 }
 
 func (t byHost) RoundTrip(req *http.Request) (*http.Response, error) {
-	if rt := t.apis[strings.ToLower(req.URL.Host)]; rt != nil {
+	if rt := t.apis[strings.TrimSuffix(strings.ToLower(req.URL.Host), ":443")]; rt != nil {
 		return rt.RoundTrip(req)
 	}
 	if req.Response == nil { // no redirect: the program's own mistake
@@ -33,6 +33,10 @@ func (t byHost) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("no scope is known for %s", req.URL.Host)
 	}
 	return t.base.RoundTrip(req)
+}
+
+func (t byHost) CloseIdleConnections() {
+	(&http.Client{Transport: t.base}).CloseIdleConnections()
 }
 
 // A redirect from one of the APIs to another arrives there without a token: the

@@ -30,7 +30,8 @@ func retryPolicy(ctx context.Context, resp *http.Response, err error) (bool, err
 
 // The transport goes inside: a retry asks it for a token again, which is in the
 // cache, or another one if that has ended during the backoff; and a 401 is
-// answered there, once, without using up a try.
+// answered there, once, without using up a try. The other way round,
+// go-retryablehttp would follow redirects and take the token along.
 func Example_retryablehttp() {
 	sts, client := emulated()
 	defer sts.Close()

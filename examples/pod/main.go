@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"sync"
@@ -63,6 +64,7 @@ type pod struct {
 	log    *slog.Logger
 	client *apponly.Client
 	scope  string
+	url    string // what to call; "" for nothing
 	http   *http.Client
 }
 
@@ -78,11 +80,24 @@ func serve(ctx context.Context, stdout io.Writer, ln net.Listener, base http.Rou
 		return err
 	}
 	scope := cmp.Or(os.Getenv("APPONLY_SCOPE"), "https://graph.microsoft.com/.default")
-	rt, err := apponly.NewTransport(client, scope, &apponly.TransportOptions{Base: base})
+	opts := &apponly.TransportOptions{Base: base}
+	target := os.Getenv("APPONLY_URL")
+	if target != "" {
+		// Most scopes do not say where their API is; who deploys the pod does.
+		u, err := url.Parse(target)
+		if err != nil {
+			return fmt.Errorf("APPONLY_URL: %w", err)
+		}
+		opts.Hosts = []string{u.Host}
+	}
+	rt, err := apponly.NewTransport(client, scope, opts)
 	if err != nil {
 		return err
 	}
-	p := &pod{log: log, client: client, scope: scope, http: &http.Client{Transport: rt, Timeout: 30 * time.Second}}
+	p := &pod{
+		log: log, client: client, scope: scope, url: target,
+		http: &http.Client{Transport: rt, Timeout: 20 * time.Second}, // within terminationGracePeriodSeconds
+	}
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -145,16 +160,16 @@ func (p *pod) work(ctx context.Context) {
 		}
 	}
 	p.log.Info("ready", "scope", p.scope)
-	if url := os.Getenv("APPONLY_URL"); url != "" {
+	if p.url != "" {
 		// What has begun when the pod is told to stop is done to its end.
-		if err := p.call(context.WithoutCancel(ctx), url); err != nil {
+		if err := p.call(context.WithoutCancel(ctx)); err != nil {
 			p.log.Error("call failed", "error", err)
 		}
 	}
 }
 
-func (p *pod) call(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func (p *pod) call(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
 	if err != nil {
 		return fmt.Errorf("APPONLY_URL: %w", err)
 	}

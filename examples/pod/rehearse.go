@@ -32,7 +32,7 @@ func rehearse(ctx context.Context, stdout io.Writer, entra *entratest.Server) er
 	}
 	secretFile := filepath.Join(dir, "client-secret")
 	env["APPONLY_CLIENT_SECRET_FILE"] = secretFile
-	env["APPONLY_SCOPE"] = "https://api.example.com/.default"
+	env["APPONLY_SCOPE"] = "api://orders/.default"
 	env["APPONLY_URL"] = "https://api.example.com/orders"
 	if err := os.WriteFile(secretFile, []byte(entra.Secret()), 0o600); err != nil {
 		return err
@@ -113,6 +113,7 @@ func live(ctx context.Context, stdout io.Writer, entra *entratest.Server, probes
 func serveAPI(ctx context.Context, entra *entratest.Server, called func()) (*httptest.Server, error) {
 	const role = "Data.Read.All"
 	resource := entra.Tenant().NewResource("https://api.example.com", role)
+	resource.AddURI("api://orders")
 	resource.Grant(entra.Tenant(), entra.App(), role)
 	issuer := entra.Cloud().Authority() + "/" + entra.Tenant().ID() + "/v2.0"
 	api, err := kit.NewAPI(ctx, entra.HTTPClient(), issuer, resource.AppID(), time.Minute)
