@@ -79,6 +79,7 @@ var adminRoutes = map[string]map[string]adminHandler{
 
 func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
+	h.Set("Date", s.Now().UTC().Format(http.TimeFormat))
 	h.Set("Content-Type", jsonType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -100,6 +101,7 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	if err != nil { // our own types marshal
 		panic(err)
 	}
+	h.Set("Content-Length", strconv.Itoa(len(data)))
 	w.WriteHeader(status)
 	w.Write(data)
 }

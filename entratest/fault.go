@@ -105,7 +105,7 @@ func (f *Fault) check() error {
 		return faultError("connection %q goes with neither status nor code", f.Connection)
 	case f.RetryAfter != "" && !answers:
 		return faultError("retry_after goes with status or code only")
-	case strings.ContainsFunc(f.RetryAfter, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case strings.ContainsFunc(f.RetryAfter, func(r rune) bool { return r < ' ' || r == 0x7f }), strings.TrimSpace(f.RetryAfter) != f.RetryAfter:
 		return faultError("retry_after %q cannot be sent in a header", f.RetryAfter)
 	case f.Connection == "" && !answers && f.Delay == 0:
 		return faultError("it does nothing, want a delay, status, code or connection")

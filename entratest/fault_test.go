@@ -315,6 +315,7 @@ func TestFaultErrors(t *testing.T) {
 		{entratest.Fault{ClientID: "worker", Status: 500}, `client_id "worker"`},
 		{entratest.Fault{Times: -1, Status: 500}, "times is -1"},
 		{entratest.Fault{Probability: -0.1, Status: 500}, "probability is -0.1"},
+		{entratest.Fault{RetryAfter: " 30", Status: 500}, "retry_after"},
 		{entratest.Fault{Probability: 1.1, Status: 500}, "probability is 1.1"},
 		{entratest.Fault{Probability: math.NaN(), Status: 500}, "probability is NaN"},
 		{entratest.Fault{Delay: -1}, "delay is -1ns"},
@@ -451,4 +452,40 @@ func TestFaultBlackHole(t *testing.T) {
 			t.Errorf("after Close: %v, want a lost connection", err)
 		}
 	})
+}
+
+// The dice and the number of hits are one step, whoever asks at the same time.
+func TestFaultTimesAreExact(t *testing.T) {
+	for name, tr := range transports {
+		t.Run(name, func(t *testing.T) {
+			s := entratest.New(t)
+			client := tr.client(t, s)
+			addFault(t, s, entratest.Fault{Status: 503, Times: 37, Probability: 0.5})
+			addFault(t, s, entratest.Fault{Code: 90033, Times: 20})
+			var n503, n900, n200 atomic.Int32
+			var wg sync.WaitGroup
+			for range 300 {
+				wg.Go(func() {
+					got, err := send(client, tokenRequest(t.Context(), s, s.Tenant().ID(), secretForm(s)))
+					switch {
+					case err != nil:
+						t.Error(err)
+					case got.token():
+						n200.Add(1)
+					case strings.Contains(got.body, "90033"):
+						n900.Add(1)
+					default:
+						n503.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			if n503.Load() != 37 || n900.Load() != 20 || n200.Load() != 243 {
+				t.Errorf("%d times 503, %d times 90033, %d tokens, want 37, 20, 243", n503.Load(), n900.Load(), n200.Load())
+			}
+			if c := s.Counters(); c.Faults != 57 || c.Requests != 300 {
+				t.Errorf("counters %+v", c)
+			}
+		})
+	}
 }

@@ -118,8 +118,15 @@ func (l *requestLog) sums() Counters {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.counters
-	c.Endpoints, c.Statuses, c.Codes = maps.Clone(c.Endpoints), maps.Clone(c.Statuses), maps.Clone(c.Codes)
+	c.Endpoints, c.Statuses, c.Codes = copied(c.Endpoints), copied(c.Statuses), copied(c.Codes)
 	return c
+}
+
+// copied is never nil: in JSON nothing is {} and not null.
+func copied[K comparable](m map[K]int) map[K]int {
+	out := make(map[K]int, len(m))
+	maps.Copy(out, m)
+	return out
 }
 
 func (l *requestLog) list() []Request {

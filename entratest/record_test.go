@@ -159,3 +159,11 @@ func TestChangesWhileServing(t *testing.T) {
 	})
 	wg.Wait()
 }
+
+// Programs that read the counters get objects, also before there is anything.
+func TestCountersOfNothing(t *testing.T) {
+	data, err := json.Marshal(entratest.New(t).Counters())
+	if want := `{"requests":0,"endpoints":{},"statuses":{},"codes":{},"faults":0,"throttled":0,"early_returns":0}`; err != nil || string(data) != want {
+		t.Errorf("%s, %v, want %s", data, err, want)
+	}
+}

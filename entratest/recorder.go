@@ -105,7 +105,7 @@ func (r *recorder) response() (*http.Response, error) {
 	}
 	length, err := strconv.ParseInt(r.sent.Get("Content-Length"), 10, 64)
 	if err != nil {
-		length = -1
+		length = r.length()
 	}
 	body := &memoryBody{rec: r, part: bytes.NewReader(r.flushed)}
 	if r.req.Method != http.MethodHead {
@@ -122,6 +122,19 @@ func (r *recorder) response() (*http.Response, error) {
 		ContentLength: length,
 		Request:       r.req,
 	}, nil
+}
+
+// length is that of a body that nobody has announced. net/http knows it if the
+// handler has returned without a Flush.
+func (r *recorder) length() int64 {
+	select {
+	case <-r.ended:
+		if r.req.Method != http.MethodHead && r.flushed == nil {
+			return int64(r.rest.Len())
+		}
+	default:
+	}
+	return -1
 }
 
 // memoryBody is the body of an answer that a recorder collects.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -40,10 +41,10 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 		"tenant":      &read.Tenant,
 		"client_id":   &read.ClientID,
 		"times":       &read.Times,
-		"probability": &read.Probability,
+		"probability": (*chance)(&read.Probability),
 		"delay":       (*duration)(&read.Delay),
 		"status":      &read.Status,
-		"retry_after": &read.RetryAfter,
+		"retry_after": (*header)(&read.RetryAfter),
 		"code":        &read.Code,
 		"connection":  &read.Connection,
 	})
@@ -102,14 +103,44 @@ func holds(field any) string {
 	switch field.(type) {
 	case *string:
 		return "a string"
+	case *header:
+		return "a string or a number"
 	case *int:
 		return "a whole number"
-	case *float64:
-		return "a number"
+	case *chance:
+		return "a number over 0, up to 1"
 	case **time.Time:
 		return `a time such as "2030-01-31T12:00:00Z"`
 	}
 	return `a duration such as "1m30s"`
+}
+
+// chance is a probability that somebody has written down: 0 would be one that
+// never hits, and the Fault's zero value is one that always does.
+type chance float64
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *chance) UnmarshalJSON(data []byte) error {
+	if err := json.Unmarshal(data, (*float64)(c)); err != nil {
+		return err
+	}
+	if !(*c > 0 && *c <= 1) {
+		return strconv.ErrRange
+	}
+	return nil
+}
+
+// header is the value of a header, which often is a number.
+type header string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (h *header) UnmarshalJSON(data []byte) error {
+	var n json.Number
+	if json.Unmarshal(data, &n) == nil && data[0] != '"' {
+		*h = header(n)
+		return nil
+	}
+	return json.Unmarshal(data, (*string)(h))
 }
 
 // duration is a time.Duration that is written as people write it.

@@ -58,12 +58,15 @@ func TestFaultJSONErrors(t *testing.T) {
 		{`{"status":500.5}`, `"status" is not a whole number`},
 		{`{"status":1e40}`, `"status" is not a whole number`},
 		{`{"times":null}`, `"times" is not a whole number`},
-		{`{"probability":"often"}`, `"probability" is not a number`},
+		{`{"probability":"often"}`, `"probability" is not a number over 0`},
 		{`{"delay":2}`, `"delay" is not a duration`},
 		{`{"delay":"2"}`, `"delay" is not a duration`},
 		{`{"delay":"2 s"}`, `"delay" is not a duration`},
 		{`{"endpoint":["token"]}`, `"endpoint" is not a string`},
-		{`{"retry_after":30}`, `"retry_after" is not a string`},
+		{`{"retry_after":true}`, `"retry_after" is not a string or a number`},
+		{`{"retry_after":[30]}`, `"retry_after" is not a string or a number`},
+		{`{"probability":0}`, `"probability" is not a number over 0, up to 1`},
+		{`{"probability":1.5}`, `"probability" is not a number over 0, up to 1`},
 		{`[]`, "a JSON object"},
 		{`"hang"`, "a JSON object"},
 		{`null`, "a JSON object"},
@@ -107,4 +110,13 @@ func FuzzFaultJSON(f *testing.F) {
 			t.Errorf("error of several lines: %q", err)
 		}
 	})
+}
+
+func TestFaultJSONRetryAfter(t *testing.T) {
+	for script, want := range map[string]string{`30`: "30", `"30"`: "30", `1.5`: "1.5", `"soon"`: "soon", `-1`: "-1"} {
+		var fault entratest.Fault
+		if err := json.Unmarshal([]byte(`{"status":503,"retry_after":`+script+`}`), &fault); err != nil || fault.RetryAfter != want {
+			t.Errorf("%s: %q, %v", script, fault.RetryAfter, err)
+		}
+	}
 }

@@ -122,8 +122,9 @@ func NewServer() *Server {
 }
 
 // Close stops what [Server.StartTLS] and its siblings started, cuts off what
-// faults hold, and returns when its connections are gone. It may be called more
-// than once; [Server.HTTPClient] goes on answering.
+// faults hold, and returns when its connections are gone; a handler may run on
+// for a moment. It may be called more than once; [Server.HTTPClient] goes on
+// answering.
 func (s *Server) Close() { s.stopListening() }
 
 // Cloud returns the cloud that this emulator is: an in-memory host under .test

@@ -22,9 +22,9 @@ const maxWindows = 100_000
 // Throttle lets every client make so many token requests in a time, counted per
 // tenant and client ID. One more is answered 429 with a Retry-After and, as by
 // Entra, a plain text. A client that comes back before its Retry-After has
-// ended makes it start over, doubled each time up to an hour. That includes
-// requests which were under way when the first one was refused: they do not
-// look different from here.
+// ended makes it start over, doubled each time up to an hour. Requests within a
+// second of the refusal were under way by then, and are told what is left of it.
+// A client that stays away as it was told starts afresh.
 //
 // In JSON the keys are requests, per and retry_after, durations are written
 // "1m".
@@ -64,7 +64,7 @@ func (t *Throttle) penalty() time.Duration {
 	if t.RetryAfter == 0 {
 		return time.Minute
 	}
-	return (t.RetryAfter + time.Second - 1).Truncate(time.Second)
+	return wholeSeconds(t.RetryAfter)
 }
 
 // throttler watches the rate. Its lock is held for a look only, but for the
@@ -85,6 +85,15 @@ type window struct {
 	end     time.Time // of the window, or of the penalty if there is one
 	count   int
 	penalty time.Duration // 0 while the client is not refused
+	told    time.Time     // when the penalty began
+}
+
+// underWay is how long after a penalty began requests come in that were sent
+// before the client could know.
+const underWay = time.Second
+
+func (w *window) punish(penalty time.Duration, now time.Time) {
+	w.penalty, w.told, w.end = penalty, now, now.Add(penalty)
 }
 
 func (t *throttler) set(rule Throttle) {
@@ -123,18 +132,22 @@ func (t *throttler) admit(key windowKey, now time.Time) (wait time.Duration, ok 
 		*w = window{end: now.Add(t.rule.Per)}
 	}
 	switch {
-	case w.penalty > 0:
-		t.tooEarly++
-		w.penalty = min(2*w.penalty, maxPenalty)
-	case w.count < t.rule.Requests:
+	case w.penalty == 0 && w.count < t.rule.Requests:
 		w.count++
 		return 0, true
-	default:
-		w.penalty = t.rule.penalty()
+	case w.penalty == 0:
+		w.punish(t.rule.penalty(), now)
+	case now.Sub(w.told) >= underWay:
+		t.tooEarly++
+		w.punish(min(2*w.penalty, maxPenalty), now)
 	}
 	t.refused++
-	w.end = now.Add(w.penalty)
-	return w.penalty, false
+	return wholeSeconds(w.end.Sub(now)), false
+}
+
+// wholeSeconds rounds up, so that who waits as long is not early.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
 }
 
 // makeRoom forgets the windows that are over, but looks for them only once

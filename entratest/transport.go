@@ -41,10 +41,11 @@ func (t *memoryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	// closes the body of the answer: that is how a client leaves.
 	ctx, leave := context.WithCancel(req.Context())
 	rec := newRecorder(req, leave)
+	in := asReceived(req.WithContext(ctx), body) // here: once this returns req is the caller's again
 	go func() {
 		defer leave()
 		defer body.Close()
-		rec.finish(serve(handler, rec, asReceived(req.WithContext(ctx), body)))
+		rec.finish(serve(handler, rec, in))
 	}()
 	select {
 	case <-rec.begun:
@@ -93,8 +94,11 @@ func asReceived(req *http.Request, body io.ReadCloser) *http.Request {
 	in.Proto, in.ProtoMajor, in.ProtoMinor = "HTTP/1.1", 1, 1
 	in.RemoteAddr = "127.0.0.1:1"
 	in.Body, in.GetBody = body, nil
-	if in.Header == nil {
-		in.Header = make(http.Header)
+	in.Header = make(http.Header, len(req.Header))
+	for name, values := range req.Header {
+		for _, v := range values {
+			in.Header.Add(name, v) // a server knows names in canonical form only
+		}
 	}
 	if in.Method == "" {
 		in.Method = http.MethodGet
