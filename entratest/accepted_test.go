@@ -42,18 +42,19 @@ func TestAccepted(t *testing.T) {
 		return assertionForm(s, selfSigned(s, edit))
 	}
 	for name, form := range map[string]url.Values{
-		"second secret":      with("client_secret", strange),
-		"client uppercase":   with("client_id", strings.ToUpper(s.App().ClientID())),
-		"MSAL's scopes":      with("scope", s.API().Scope()+" openid offline_access profile"),
-		"scope by app ID":    with("scope", s.API().AppID()+"/.default"),
-		"scope by api://":    with("scope", "api://"+s.API().AppID()+"/.default"),
-		"slash, twice":       with("scope", slash.Scope()),
-		"slash, once":        with("scope", "https://slash.test/.default"),
-		"client_info":        with("client_info", "1"),
-		"claims empty":       with("claims", "{}"),
-		"claims others":      with("claims", `{"id_token":{},"access_token":{"nbf":{"essential":true}}}`),
-		"certificate":        cert(nil),
-		"second certificate": assertionForm(s, signedWith(s, second, second.Key, nil)),
+		"second secret":             with("client_secret", strange),
+		"client uppercase":          with("client_id", strings.ToUpper(s.App().ClientID())),
+		"MSAL's scopes":             with("scope", s.API().Scope()+" openid offline_access profile"),
+		"scope by app ID":           with("scope", s.API().AppID()+"/.default"),
+		"scope by app ID, capitals": with("scope", "api://"+strings.ToUpper(s.API().AppID())+"/.default"),
+		"scope by api://":           with("scope", "api://"+s.API().AppID()+"/.default"),
+		"slash, twice":              with("scope", slash.Scope()),
+		"slash, once":               with("scope", "https://slash.test/.default"),
+		"client_info":               with("client_info", "1"),
+		"claims empty":              with("claims", "{}"),
+		"claims others":             with("claims", `{"id_token":{},"access_token":{"nbf":{"essential":true}}}`),
+		"certificate":               cert(nil),
+		"second certificate":        assertionForm(s, signedWith(s, second, second.Key, nil)),
 		"x5t RS256": cert(func(tok *jwt.Token, _ jwt.MapClaims) {
 			tok.Method, tok.Header["alg"] = jwt.SigningMethodRS256, "RS256"
 			delete(tok.Header, "x5t#S256")
@@ -66,11 +67,12 @@ func TestAccepted(t *testing.T) {
 		"dates as strings": cert(func(_ *jwt.Token, c jwt.MapClaims) {
 			c["nbf"], c["exp"] = fmt.Sprint(c["nbf"]), fmt.Sprint(c["exp"])
 		}),
-		"clock ahead":   cert(func(_ *jwt.Token, c jwt.MapClaims) { c["nbf"] = now.Add(4 * time.Minute).Unix() }),
-		"clock behind":  cert(func(_ *jwt.Token, c jwt.MapClaims) { c["exp"] = now.Add(-4 * time.Minute).Unix() }),
-		"aud an array":  cert(func(_ *jwt.Token, c jwt.MapClaims) { c["aud"] = []any{c["aud"]} }),
-		"x5c, an array": cert(func(tok *jwt.Token, _ jwt.MapClaims) { tok.Header["x5c"] = [][]byte{s.Certificate().Leaf.Raw} }),
-		"x5c, a string": cert(func(tok *jwt.Token, _ jwt.MapClaims) { tok.Header["x5c"] = s.Certificate().Leaf.Raw }),
+		"exp in the year 9999": cert(func(_ *jwt.Token, c jwt.MapClaims) { c["exp"] = int64(253402300799) }),
+		"clock ahead":          cert(func(_ *jwt.Token, c jwt.MapClaims) { c["nbf"] = now.Add(4 * time.Minute).Unix() }),
+		"clock behind":         cert(func(_ *jwt.Token, c jwt.MapClaims) { c["exp"] = now.Add(-4 * time.Minute).Unix() }),
+		"aud an array":         cert(func(_ *jwt.Token, c jwt.MapClaims) { c["aud"] = []any{c["aud"]} }),
+		"x5c, an array":        cert(func(tok *jwt.Token, _ jwt.MapClaims) { tok.Header["x5c"] = [][]byte{s.Certificate().Leaf.Raw} }),
+		"x5c, a string":        cert(func(tok *jwt.Token, _ jwt.MapClaims) { tok.Header["x5c"] = s.Certificate().Leaf.Raw }),
 		"x5c, a chain": cert(func(tok *jwt.Token, _ jwt.MapClaims) {
 			tok.Header["x5c"] = [][]byte{s.Certificate().Leaf.Raw, second.Leaf.Raw}
 		}),
@@ -108,6 +110,17 @@ func TestAccepted(t *testing.T) {
 			t.Errorf("recorded %q", got)
 		}
 	})
+}
+
+// TestClockBehind has Entra's clock behind that of the client by less than what is
+// tolerated; the demo certificate is older than that.
+func TestClockBehind(t *testing.T) {
+	s := entratest.New(t)
+	token := selfSigned(s, nil)
+	s.SetClockOffset(-4 * time.Minute)
+	if got := postForm(t, s, s.Tenant().ID(), assertionForm(s, token)); got.Status != http.StatusOK {
+		t.Errorf("got %d %s", got.Status, got.Description)
+	}
 }
 
 func TestErrorAnswer(t *testing.T) {

@@ -13,9 +13,18 @@ import (
 // host that was asked: it is this one in the whole public cloud.
 const v1Issuer = "https://sts.windows.net/"
 
+// issuerOf is the issuer of the tokens of a version, 1 or 2, in a tenant; that
+// of version 2 begins with the authority that was asked.
+func issuerOf(authority, tenant string, version int) string {
+	if version == 1 {
+		return v1Issuer + tenant + "/"
+	}
+	return authority + "/" + tenant + "/v2.0"
+}
+
 // grant issues the token and says so.
 func (x *exchange) grant(t *Tenant, reg registration, method clientAuth, tgt target, wanted wantedClaims) answer {
-	lifetime, refreshIn := x.s.lifetimes(wanted.cp1 && tgt.continuous)
+	lifetime, refreshIn := x.s.lifetimes(reg.identity, wanted.cp1 && tgt.continuous)
 	issued := x.now.Unix()
 	if wanted.notBefore >= reg.revoked {
 		// The answer to a claims challenge: it has to be later than the
@@ -44,14 +53,20 @@ func (x *exchange) grant(t *Tenant, reg registration, method clientAuth, tgt tar
 	return answer{status: 200, header: map[string]string{"Pragma": "no-cache"}, body: body}
 }
 
+// identityLifetime is how long the tokens of a managed identity live.
+const identityLifetime = 24 * time.Hour
+
 // lifetimes returns how long a token issued now lives and when it should be
-// renewed, zero for not said. Tokens that an API can revoke live longer.
-func (s *Server) lifetimes(revocable bool) (lifetime, refreshIn time.Duration) {
+// renewed, zero for not said. Those of managed identities live longer, and so do
+// tokens that an API can revoke.
+func (s *Server) lifetimes(identity, revocable bool) (lifetime, refreshIn time.Duration) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	lifetime, refreshIn = s.tokenLifetime, s.refreshIn
 	switch {
 	case lifetime > 0:
+	case identity:
+		lifetime = identityLifetime
 	case revocable:
 		lifetime = 20*time.Hour + rand.N(8*time.Hour)
 		if refreshIn == 0 {
@@ -79,22 +94,24 @@ type accessToken struct {
 func (s *Server) sign(at accessToken) string {
 	key := s.published()[0]
 	claims := jwt.MapClaims{
-		"aio":   newOpaque(24),
-		"exp":   at.expires,
-		"iat":   at.issued,
-		"idtyp": "app",
-		"nbf":   at.issued,
-		"oid":   at.objectID,
-		"rh":    "1." + newOpaque(30) + ".",
-		"sub":   at.objectID,
-		"tid":   at.tenant,
-		"uti":   newOpaque(16),
+		"aio": newOpaque(24),
+		"exp": at.expires,
+		"iat": at.issued,
+		"nbf": at.issued,
+		"oid": at.objectID,
+		"rh":  "1." + newOpaque(30) + ".",
+		"sub": at.objectID,
+		"tid": at.tenant,
+		"uti": newOpaque(16),
 	}
 	if len(at.target.roles) > 0 {
 		claims["roles"] = at.target.roles
 	}
-	if at.cp1 {
-		claims["xms_cc"] = []string{"cp1"}
+	if !at.target.noIDType {
+		claims[claimIDType] = "app"
+	}
+	if at.cp1 && !at.target.noXMSCC {
+		claims[claimCapabilities] = []string{"cp1"}
 	}
 	// How the client proved itself; an assertion counts as a certificate,
 	// whoever signed it.
@@ -102,18 +119,17 @@ func (s *Server) sign(at accessToken) string {
 	if at.method == authSecret || at.method == authSecretBasic {
 		strength = "1"
 	}
+	claims["iss"] = issuerOf(at.base, at.tenant, at.target.version)
 	header := map[string]any{"kid": key.kid}
 	if at.target.version == 1 {
 		header["x5t"] = key.kid
 		claims["ver"] = "1.0"
-		claims["iss"] = v1Issuer + at.tenant + "/"
 		claims["idp"] = claims["iss"]
 		claims["aud"] = at.target.requested
 		claims["appid"] = at.clientID
 		claims["appidacr"] = strength
 	} else {
 		claims["ver"] = "2.0"
-		claims["iss"] = at.base + "/" + at.tenant + "/v2.0"
 		claims["aud"] = at.target.appID
 		claims["azp"] = at.clientID
 		claims["azpacr"] = strength

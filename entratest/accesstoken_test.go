@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/apponly/apponly/entratest"
 )
 
@@ -107,6 +109,8 @@ func TestCapabilities(t *testing.T) {
 		`{"access_token":{"xms_cc":{"values":["x","CP1"]}}}`:   "[cp1]",
 		`{"access_token":{"xms_cc":{"values":["other"]}}}`:     "<nil>",
 		`{"access_token":{"nbf":{"value":"1"}},"userinfo":{}}`: "<nil>",
+		`{"access_token":{"XMS_CC":{"values":["cp1"]}}}`:       "<nil>",
+		`{"access_token":{"xms_cc":null,"nbf":null}}`:          "<nil>",
 	} {
 		form := secretForm(s)
 		form.Set("claims", claims)
@@ -117,6 +121,52 @@ func TestCapabilities(t *testing.T) {
 		_, token := verify(t, s.HTTPClient(), s.Cloud().Authority(), s.Tenant().ID(), got.AccessToken)
 		if cc := fmt.Sprint(token["xms_cc"]); cc != want {
 			t.Errorf("claims %s: xms_cc = %s, want %s", claims, cc, want)
+		}
+	}
+}
+
+func TestOptionalClaims(t *testing.T) {
+	s := entratest.New(t)
+	form := secretForm(s)
+	form.Set("claims", `{"access_token":{"xms_cc":{"values":["cp1"]}}}`)
+	for _, version := range []int{1, 2} {
+		s.API().SetTokenVersion(version)
+		for _, asked := range [][]string{{}, {"idtyp"}, {"xms_cc"}, {"xms_cc", "idtyp"}} {
+			s.API().SetOptionalClaims(asked...)
+			token := postForm(t, s, s.Tenant().ID(), form).AccessToken
+			claims := claimsOf(t, token)
+			for _, name := range []string{"idtyp", "xms_cc"} {
+				if (claims[name] != nil) != slices.Contains(asked, name) {
+					t.Errorf("version %d, asked for %v: %s = %v", version, asked, name, claims[name])
+				}
+			}
+			if got := callAPI(s.API().Protect(served, role), token).StatusCode; got != http.StatusOK {
+				t.Errorf("version %d, asked for %v: the API answers %d", version, asked, got)
+			}
+			claims["sub"] = "a user" // whose idtyp is not said, or says that it is an app
+			user := s.SignAccessToken(jwt.SigningMethodRS256, claims)
+			want := http.StatusForbidden
+			if slices.Contains(asked, "idtyp") {
+				want = http.StatusOK
+			}
+			if got := callAPI(s.API().Protect(served, role), user).StatusCode; got != want {
+				t.Errorf("version %d, asked for %v, another subject: the API answers %d, want %d", version, asked, got, want)
+			}
+		}
+	}
+}
+
+// TestShortLifetimes has what is shorter than a second round up to one.
+func TestShortLifetimes(t *testing.T) {
+	s := entratest.New(t)
+	for d, want := range map[time.Duration]int{
+		time.Nanosecond: 1, 500 * time.Millisecond: 1, time.Second: 1, 1500 * time.Millisecond: 2,
+	} {
+		s.SetTokenLifetime(d)
+		s.SetRefreshIn(d)
+		got := postForm(t, s, s.Tenant().ID(), secretForm(s))
+		if got.ExpiresIn != want || got.RefreshIn == nil || *got.RefreshIn != want {
+			t.Errorf("%v: expires_in %d, refresh_in %v, want %d", d, got.ExpiresIn, got.RefreshIn, want)
 		}
 	}
 }

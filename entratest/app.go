@@ -7,16 +7,15 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // App is an app registration: a client ID and the credentials it may prove
 // itself with. Any number of secrets and certificates, and up to 20 federated
 // credentials, may be registered at a time.
 type App struct {
-	s        *Server
-	home     *Tenant // where it is registered
-	clientID string
-	from     instant
+	entry
+	from instant
 
 	// Guarded by s.mu; who needs them longer takes a clone.
 	secrets      []clientSecret
@@ -32,14 +31,18 @@ type App struct {
 func (t *Tenant) NewApp() *App { return t.newApp(newGUID(), false) }
 
 func (t *Tenant) newApp(clientID string, identity bool) *App {
-	a := &App{s: t.s, home: t, clientID: clientID, from: t.s.countsFrom(), identity: identity, singleTenant: identity}
-	t.s.update(func() { t.s.apps[a.clientID] = a })
-	t.Install(a)
+	from := t.s.countsFrom()
+	a := &App{entry: entry{s: t.s, home: t, appID: clientID}, from: from, identity: identity, singleTenant: identity}
+	t.s.update(func() {
+		a.claim()
+		t.s.apps[clientID] = a
+		t.addPrincipal(&a.entry, from)
+	})
 	return a
 }
 
 // ClientID returns the client ID (application ID), a GUID.
-func (a *App) ClientID() string { return a.clientID }
+func (a *App) ClientID() string { return a.appID }
 
 // SetMultiTenant says whether tenants other than the one that the app is
 // registered in may use it, which is the default. In them an app that is not
@@ -55,9 +58,26 @@ func (a *App) SetDisabled(disabled bool) { a.s.update(func() { a.disabled = disa
 // client that sends a credential is refused with AADSTS700025.
 func (a *App) SetPublicClient(public bool) { a.s.update(func() { a.public = public }) }
 
-// Remove deletes the registration: the client ID is unknown in every tenant
-// from then on.
-func (a *App) Remove() { a.s.update(func() { delete(a.s.apps, a.clientID) }) }
+// Remove deletes the registration, and with it the service principals of the app
+// and the roles they have: the client ID is unknown in every tenant from then on,
+// and an app that is registered under it later starts with nothing. A second
+// Remove does nothing; to install a removed app panics.
+func (a *App) Remove() {
+	a.s.update(func() {
+		if a.removed {
+			return
+		}
+		for _, t := range a.tenants() {
+			t.removePrincipal(&a.entry)
+		}
+		delete(a.s.apps, a.appID)
+		a.removed = true
+		if a.identity {
+			src := &a.s.sources
+			src.identities = slices.DeleteFunc(src.identities, func(m *ManagedIdentity) bool { return m.app == a })
+		}
+	})
+}
 
 // The limits of federated credentials
 // (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations).
@@ -84,11 +104,13 @@ type federatedCredential struct {
 // Entra the values are not checked against anything here: what is wrong shows
 // when a token is asked for. It panics where Entra would not take it: more than
 // 20 for one app, an issuer and subject that the app has already with another
-// audience, a value of more than 600 characters. Adding one again changes
-// nothing.
+// audience, a value that is empty or has more than 600 characters. Adding one
+// again changes nothing.
 func (a *App) AddFederatedCredential(fc FederatedCredential) {
-	if max(len(fc.Issuer), len(fc.Subject), len(fc.Audience)) > maxFederatedField {
-		panic(fmt.Sprintf("entratest: a value of the federated credential has more than %d characters", maxFederatedField))
+	for _, field := range [][2]string{{"issuer", fc.Issuer}, {"subject", fc.Subject}, {"audience", fc.Audience}} {
+		if n := utf8.RuneCountInString(field[1]); n == 0 || n > maxFederatedField {
+			panic(fmt.Sprintf("entratest: the %s of the federated credential has %d characters, want 1 to %d", field[0], n, maxFederatedField))
+		}
 	}
 	from := a.s.countsFrom()
 	a.s.update(func() {
@@ -96,10 +118,10 @@ func (a *App) AddFederatedCredential(fc FederatedCredential) {
 			return
 		}
 		if len(a.federated) == maxFederated {
-			panic(fmt.Sprintf("entratest: app %s has %d federated credentials, no more are possible", a.clientID, maxFederated))
+			panic(fmt.Sprintf("entratest: app %s has %d federated credentials, no more are possible", a.appID, maxFederated))
 		}
 		if slices.ContainsFunc(a.federated, func(c federatedCredential) bool { return c.Issuer == fc.Issuer && c.Subject == fc.Subject }) {
-			panic(fmt.Sprintf("entratest: app %s has a federated credential with issuer %q and subject %q already", a.clientID, fc.Issuer, fc.Subject))
+			panic(fmt.Sprintf("entratest: app %s has a federated credential with issuer %q and subject %q already", a.appID, fc.Issuer, fc.Subject))
 		}
 		a.federated = append(a.federated, federatedCredential{fc, from})
 	})
@@ -120,6 +142,7 @@ type registration struct {
 	objectID     string
 	home         string // ID of the tenant it is registered in
 	public       bool
+	identity     bool
 	blocked      int
 	revoked      int64
 	secrets      []clientSecret
@@ -138,18 +161,19 @@ func (s *Server) findApp(t *Tenant, clientID string, now time.Time) (registratio
 	if app == nil || !app.from.reached(now) || app.singleTenant && app.home != t {
 		return registration{}, refuse(700016, clientID, t.id)
 	}
-	p := t.principals.find(app.clientID)
+	p := t.principals.find(app.appID)
 	if p == nil || !p.from.reached(now) {
-		return registration{}, refuse(7000229, app.clientID, t.id)
+		return registration{}, refuse(7000229, app.appID, t.id)
 	}
 	if app.disabled || p.disabled {
-		return registration{}, refuse(7000112, app.clientID)
+		return registration{}, refuse(7000112, app.appID)
 	}
 	reg := registration{
-		clientID:     app.clientID,
+		clientID:     app.appID,
 		objectID:     p.objectID.String(),
 		home:         app.home.id,
 		public:       app.public,
+		identity:     app.identity,
 		blocked:      int(p.blocked),
 		revoked:      p.revoked,
 		secrets:      slices.DeleteFunc(slices.Clone(app.secrets), func(c clientSecret) bool { return !c.from.reached(now) }),

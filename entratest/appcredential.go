@@ -6,6 +6,7 @@ import (
 	"crypto/sha1" // #nosec -- the older form of the thumbprint, still sent and accepted
 	"crypto/sha256"
 	"crypto/x509"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -18,7 +19,16 @@ type clientSecret struct {
 	from                instant
 }
 
-// NewSecret registers and returns a random client secret.
+// mustHoldCredentials panics for a managed identity: only the platform can prove
+// to be one.
+func (a *App) mustHoldCredentials() {
+	if a.identity {
+		panic(fmt.Sprintf("entratest: %s is a managed identity, which has neither secrets nor certificates", a.appID))
+	}
+}
+
+// NewSecret registers and returns a random client secret, good until notAfter,
+// and expired from then on (AADSTS7000222). It panics for a managed identity.
 func (a *App) NewSecret(notAfter time.Time) string {
 	// The form Entra gives its own: it holds a character ("~") that is sent
 	// differently by those who escape too much.
@@ -27,15 +37,18 @@ func (a *App) NewSecret(notAfter time.Time) string {
 	return value
 }
 
-// AddSecret registers a client secret of the caller's choice, good from now on.
+// AddSecret registers a client secret of the caller's choice, good from now on
+// until notAfter, and expired from then on (AADSTS7000222). It panics for a
+// managed identity.
 func (a *App) AddSecret(value string, notAfter time.Time) {
 	a.AddSecretDates(value, time.Time{}, notAfter)
 }
 
 // AddSecretDates registers a client secret that is good from notBefore until
 // notAfter: before, it is as wrong as any (AADSTS7000215), later it has expired
-// (AADSTS7000222).
+// (AADSTS7000222). It panics for a managed identity.
 func (a *App) AddSecretDates(value string, notBefore, notAfter time.Time) {
+	a.mustHoldCredentials()
 	secret := clientSecret{sha256.Sum256([]byte(value)), notBefore, notAfter, a.s.countsFrom()}
 	a.s.update(func() { a.secrets = append(a.secrets, secret) })
 }
@@ -58,8 +71,9 @@ type appCertificate struct {
 }
 
 // NewCertificate makes a certificate with an RSA key and registers it. One made
-// right after another has another key.
+// right after another has another key. It panics for a managed identity.
 func (a *App) NewCertificate(notBefore, notAfter time.Time) *Certificate {
+	a.mustHoldCredentials()
 	var n int
 	a.s.update(func() {
 		n = a.s.appKeys
@@ -78,8 +92,10 @@ func (a *App) NewCertificate(notBefore, notAfter time.Time) *Certificate {
 }
 
 // AddCertificate registers a certificate made elsewhere. Entra verifies RSA
-// signatures only, so a certificate with another key never matches.
+// signatures only, so a certificate with another key never matches. It panics
+// for a managed identity.
 func (a *App) AddCertificate(cert *x509.Certificate) {
+	a.mustHoldCredentials()
 	c := appCertificate{cert, sha1.Sum(cert.Raw), sha256.Sum256(cert.Raw), a.s.countsFrom(), false}
 	a.s.update(func() { a.certificates = append(a.certificates, c) })
 }

@@ -129,12 +129,14 @@ func (x *exchange) pipelineToken() answer {
 	case !strings.EqualFold(connection, j.connectionID):
 		return pipelinesRefusal(http.StatusNotFound, "the job references no such service connection")
 	}
-	return answer{status: http.StatusOK, body: map[string]string{
+	token, err := x.outsideToken(j.issuer, pipelinesTokenLife, 0, jwt.MapClaims{
 		// The audience is not the caller's to choose.
-		"oidcToken": x.outsideToken(j.issuer, pipelinesTokenLife, 0, jwt.MapClaims{
-			"sub": subject, "aud": x.s.Cloud().ExchangeAudience(), "jti": newGUID(),
-		}),
-	}}
+		"sub": subject, "aud": x.s.Cloud().ExchangeAudience(), "jti": newGUID(),
+	})
+	if err != nil {
+		return pipelinesRefusal(http.StatusInternalServerError, err.Error())
+	}
+	return answer{status: http.StatusOK, body: map[string]string{"oidcToken": token}}
 }
 
 func pipelinesRefusal(status int, message string) answer {

@@ -76,19 +76,33 @@ func beforeChange(change func(s *entratest.Server)) func(*entratest.Server) edit
 func identity(home func(*entratest.Server) *entratest.Tenant, resource func(*entratest.Server) string, fc entratest.FederatedCredential) func(*entratest.Server) edit {
 	return func(s *entratest.Server) edit {
 		tenant := home(s)
-		clientID, objectID := s.RegisterIdentity(tenant)
+		m := tenant.NewManagedIdentity()
 		fc := fc // the row is used again with -count
 		fc.Issuer = strings.ReplaceAll(cmp.Or(fc.Issuer, s.Cloud().Authority()+"/{tenant}/v2.0"), "{tenant}", tenant.ID())
 		fc.Audience = cmp.Or(fc.Audience, exchange(s))
-		if fc.Subject = cmp.Or(fc.Subject, objectID); fc.Subject == "UPPER" {
-			fc.Subject = strings.ToUpper(objectID)
+		if fc.Subject = cmp.Or(fc.Subject, m.ObjectID()); fc.Subject == "UPPER" {
+			fc.Subject = strings.ToUpper(m.ObjectID())
 		}
 		s.App().AddFederatedCredential(fc)
-		token, _, code := s.IdentityToken(s.Cloud().Authority(), tenant, clientID, resource(s))
+		token, _, code := s.IdentityToken(tenant, m.ClientID(), resource(s))
 		if code != 0 {
 			panic(fmt.Sprintf("no token for the identity: AADSTS%d", code))
 		}
 		return withAssertion(s, token)
+	}
+}
+
+// asIdentity sends an assertion of the demo issuer as a managed identity that
+// trusts it, made before the change.
+func asIdentity(change func(s *entratest.Server, app *entratest.App)) func(*entratest.Server) edit {
+	return func(s *entratest.Server) edit {
+		app := s.Tenant().NewManagedIdentity().App()
+		app.AddFederatedCredential(entratest.FederatedCredential{Issuer: s.Issuer().URL(), Subject: demoSubject, Audience: exchange(s)})
+		change(s, app)
+		return func(r *wrongRequest) {
+			r.form = assertionForm(s, s.FederatedToken())
+			r.form.Set("client_id", app.ClientID())
+		}
 	}
 }
 
@@ -158,6 +172,18 @@ var conditions = []condition{
 		})
 	}), 7000272, 401, badClient},
 
+	{"issuer removed", fromIssuer(func(s *entratest.Server) { s.Issuer().Remove() }), 90061, 400, badRequest},
+	{"identity disabled", asIdentity(func(s *entratest.Server, app *entratest.App) { app.SetDisabled(true) }), 7000112, 400, badApp},
+	{"identity disabled in its tenant", asIdentity(func(s *entratest.Server, app *entratest.App) { s.Tenant().SetAppDisabled(app, true) }), 7000112, 400, badApp},
+	{"identity blocked", asIdentity(func(s *entratest.Server, app *entratest.App) { s.Tenant().Block(app, 53003) }), 53003, 400, badGrant},
+	{"identity removed", asIdentity(func(s *entratest.Server, app *entratest.App) { app.Remove() }), 700016, 400, badApp},
+	{"identity that is an app no longer", func(s *entratest.Server) edit {
+		m := s.Tenant().NewManagedIdentity()
+		s.App().AddFederatedCredential(m.FederatedCredential())
+		token, _, _ := s.IdentityToken(s.Tenant(), m.ClientID(), exchange(s))
+		m.App().Remove()
+		return withAssertion(s, token)
+	}, 700226, 401, badClient},
 	{"identity nobody trusts", identity(home, exchange, entratest.FederatedCredential{Issuer: "https://other.test"}), 700222, 401, badClient},
 	{"identity of another tenant", identity(customer, exchange, entratest.FederatedCredential{}), 700236, 401, badClient},
 	{"identity's subject", identity(home, exchange, entratest.FederatedCredential{Subject: "x"}), 700213, 401, badClient},
@@ -202,6 +228,25 @@ var conditions = []condition{
 		}
 	}, 700226, 401, badClient},
 
+	{"domain removed", func(s *entratest.Server) edit {
+		s.Tenant().AddDomain("old.example")
+		s.Tenant().RemoveDomain("OLD.example")
+		s.Tenant().RemoveDomain("old.example") // is gone
+		return func(r *wrongRequest) { r.tenant = "old.example" }
+	}, 90002, 400, badRequest},
+	{"resource removed", plain(func(s *entratest.Server) { s.API().Remove(); s.API().Remove() }), 500011, 400, badResource},
+	{"resource removed, elsewhere", in(func(s *entratest.Server, _ *entratest.Tenant) { s.API().Remove() }), 500011, 400, badResource},
+	{"resource's URI removed", func(s *entratest.Server) edit {
+		s.API().AddURI("https://old.test")
+		s.API().RemoveURI("https://old.test/")
+		s.API().RemoveURI("https://old.test/") // is gone
+		return func(r *wrongRequest) { r.form.Set("scope", "https://old.test/.default") }
+	}, 500011, 400, badResource},
+	{"only role removed, assignment required", plain(func(s *entratest.Server) {
+		s.Tenant().SetAssignmentRequired(s.API(), true)
+		s.API().RemoveRoles("Data.Read.All")
+		s.API().AddRoles("Data.Read.All") // another one of the name
+	}), 501051, 400, badGrant},
 	{"resource withdrawn", plain(func(s *entratest.Server) { s.Tenant().Withdraw(s.API()) }), 500011, 400, badResource},
 	{"resource of one tenant elsewhere", in(func(s *entratest.Server, _ *entratest.Tenant) { s.API().SetMultiTenant(false) }), 500011, 400, badResource},
 	{"resource disabled", plain(func(s *entratest.Server) { s.API().SetDisabled(true) }), 50001, 400, badResource},

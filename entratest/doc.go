@@ -6,8 +6,8 @@
 //
 //	sts := entratest.New(t)
 //	client := sts.HTTPClient()                     // in memory, fit for a testing/synctest bubble
-//	url := sts.Cloud().TokenEndpoint(sts.Tenant().ID())
-//	resp, err := client.PostForm(url, url.Values{ … sts.Secret() … sts.API().Scope() … })
+//	endpoint := sts.Cloud().TokenEndpoint(sts.Tenant().ID())
+//	resp, err := client.PostForm(endpoint, url.Values{ … sts.Secret() … sts.API().Scope() … })
 //
 // The emulator checks what it is sent, the way Entra does: the tenant, the
 // client, its secret, certificate assertion or federated assertion, the scope
@@ -24,15 +24,18 @@
 // that is suspended, an API that requires an assignment, an issuer that is out
 // of reach. [Server.SetPropagation] has new credentials go unseen for a while.
 //
-// A tenant with an app and an API takes a few hundred bytes, so that a million
+// A tenant that uses an app and an API takes under a kilobyte, so that a million
 // of them are no problem.
+//
+// Tokens have the claims that Entra gives every app, and idtyp and xms_cc, which
+// an API has to ask for; see [Resource.SetOptionalClaims].
 //
 // # Time
 //
 // The emulator reads [time.Now] when it is asked something, so inside a
 // testing/synctest bubble it lives in the bubble's time. Make the Server inside
-// the bubble then: the certificate of the demo app is valid from the moment it
-// is made. [Server.SetClockOffset] sets its clock apart from that of the client.
+// the bubble then: the certificate of the demo app is valid from a day before it is
+// made. [Server.SetClockOffset] sets its clock apart from that of the client.
 // Assertions may be off by five minutes in either direction.
 //
 // # Faults

@@ -4,6 +4,7 @@ package entratest
 
 import (
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -23,19 +24,18 @@ func (s *Server) SignAccessToken(method jwt.SigningMethod, claims jwt.MapClaims)
 	return signed
 }
 
+// ServePlain is what listens at StartHTTP.
+func (s *Server) ServePlain(w http.ResponseWriter, r *http.Request) { s.servePlain(w, r) }
+
 // RefusalCodes returns the numbers of the table of refusals.
 func RefusalCodes() []int { return slices.Sorted(maps.Keys(refusals)) }
 
-// RegisterIdentity, IdentityToken and Revoked are what the endpoints beside
-// Entra are built on.
-
-func (s *Server) RegisterIdentity(t *Tenant) (clientID, objectID string) {
-	return s.registerIdentity(t)
-}
+// IdentityToken and Revoked are what the endpoints beside Entra are built on.
 
 // IdentityToken returns the AADSTS number of a refusal as code.
-func (s *Server) IdentityToken(base string, t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, code int) {
-	signed, lifetime, f := s.identityToken(base, t, clientID, resource)
+func (s *Server) IdentityToken(t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, code int) {
+	x := &exchange{s: s, now: s.Now()}
+	signed, lifetime, f := x.identityToken(t, clientID, resource)
 	if f != nil {
 		return "", 0, f.code
 	}

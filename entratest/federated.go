@@ -22,6 +22,9 @@ func (t *Tenant) AllowIssuers(urls ...string) {
 	t.setPolicy(func(p *tenantPolicy) { p.issuers = allowed })
 }
 
+// eid1 begins the subjects that Microsoft's own services give.
+const eid1 = "/eid1/"
+
 // checkFederated judges an assertion that the app did not sign itself. The
 // issuer comes first: the keys of one that no credential trusts are nobody's
 // business.
@@ -34,6 +37,10 @@ func (x *exchange) checkFederated(reg registration, a *assertion) *refusal {
 		return x.checkIdentity(reg, trusted, a, tenant, version)
 	}
 	switch {
+	case ofRealCloud(a.iss) && !strings.HasPrefix(a.sub, eid1):
+		// Of the tokens of a real cloud Entra takes those that one of its
+		// services issues for others, such as Azure DevOps.
+		return refuse(700222, a.iss)
 	case len(reg.federated) == 0:
 		return refuse(70025, reg.clientID)
 	case len(trusted) == 0:
@@ -55,7 +62,7 @@ func (x *exchange) checkFederated(reg registration, a *assertion) *refusal {
 	}
 
 	if trusted = x.forAudience(trusted, a); len(trusted) == 0 {
-		return refuse(700212, a.aud)
+		return refuse(700212, string(a.aud))
 	}
 	return checkSubject(trusted, a.sub)
 }
@@ -67,7 +74,7 @@ func checkSubject(trusted []federatedCredential, sub string) *refusal {
 		return nil
 	case slices.ContainsFunc(trusted, func(fc federatedCredential) bool { return strings.EqualFold(fc.Subject, sub) }):
 		return refuse(7002138, sub)
-	case strings.HasPrefix(sub, "/eid1/"): // the form of Microsoft's own services
+	case strings.HasPrefix(sub, eid1):
 		return refuse(7002137, sub)
 	}
 	return refuse(700213, sub)

@@ -3,8 +3,11 @@
 package entratest_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,6 +59,8 @@ func TestFixedIDsMisused(t *testing.T) {
 		do   func()
 	}{
 		"tenant ID is no GUID":      {"not a GUID", func() { s.AddTenantID("contoso.example") }},
+		"tenant ID empty":           {"not a GUID", func() { s.AddTenantID("00000000-0000-0000-0000-000000000000") }},
+		"client ID empty":           {"not a GUID", func() { tenant.NewAppID("00000000-0000-0000-0000-000000000000") }},
 		"tenant ID twice":           {"is taken", func() { s.AddTenantID(strings.ToLower(fixedTenant)) }},
 		"client ID is no GUID":      {"not a GUID", func() { tenant.NewAppID("") }},
 		"client ID twice":           {"is taken", func() { s.Tenant().NewAppID(strings.ToLower(fixedApp)) }},
@@ -72,5 +77,34 @@ func TestFixedIDsMisused(t *testing.T) {
 			}()
 			tt.do()
 		})
+	}
+}
+
+// TestTakenIDs has two want the same ID at the same time.
+func TestTakenIDs(t *testing.T) {
+	s := entratest.New(t)
+	for n := range 300 {
+		id := fmt.Sprintf("11111111-2222-4333-8444-55555555%04x", n)
+		for what, make := range map[string]func(){
+			"tenant": func() { s.AddTenantID(id) },
+			"app ID": func() { s.Tenant().NewAppID(id) },
+		} {
+			var made atomic.Int32
+			var wg sync.WaitGroup
+			for range 2 {
+				wg.Go(func() {
+					defer func() {
+						if recover() == nil {
+							made.Add(1)
+						}
+					}()
+					make()
+				})
+			}
+			wg.Wait()
+			if made.Load() != 1 {
+				t.Fatalf("%s: %d got the same ID, want 1", what, made.Load())
+			}
+		}
 	}
 }

@@ -146,7 +146,10 @@ func (x *exchange) github(string) answer {
 	}
 	claims := jwt.MapClaims{"sub": j.subject, "aud": audience, "jti": newGUID()}
 	maps.Copy(claims, j.claims)
-	token := x.outsideToken(githubIssuer, githubTokenLife, githubBack, claims)
+	token, err := x.outsideToken(githubIssuer, githubTokenLife, githubBack, claims)
+	if err != nil {
+		return githubRefusal(http.StatusInternalServerError, err.Error())
+	}
 	return answer{status: http.StatusOK, body: map[string]any{"count": len(token), "value": token}}
 }
 

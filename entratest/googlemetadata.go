@@ -109,7 +109,11 @@ func (x *exchange) googleToken() answer {
 		claims["email"], claims["email_verified"] = vm.email, true
 		claims["google"] = map[string]any{"compute_engine": vm.instance}
 	}
-	return answer{status: http.StatusOK, body: rawBody{"text/html", x.outsideToken(googleIssuer, googleTokenLife, 0, claims)}}
+	token, err := x.outsideToken(googleIssuer, googleTokenLife, 0, claims)
+	if err != nil {
+		return googleRefusal(http.StatusInternalServerError, err.Error())
+	}
+	return answer{status: http.StatusOK, body: rawBody{"text/html", token}}
 }
 
 func googleRefusal(status int, message string) answer {

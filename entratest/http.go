@@ -67,7 +67,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, plain bool) {
 		ans = x.genuine()
 	}
 	x.log.Status = ans.status
-	s.requests.add(x.log, x.route.name)
+	s.requests.add(x.log, x.route.name, x.tenant)
 	x.deliver(w, ans)
 }
 

@@ -14,60 +14,58 @@ import (
 // the aud of a token that was asked for with it.
 const exchangeApp = "fb60f99c-7a34-4190-8149-302f77469936"
 
-// identityLifetime is how long the tokens of a managed identity live.
-const identityLifetime = 24 * time.Hour
-
-// registerIdentity makes a user-assigned managed identity in t: an app without
-// credentials whose tokens the platform hands out.
-func (s *Server) registerIdentity(t *Tenant) (clientID, objectID string) {
-	a := t.newApp(newGUID(), true)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return a.clientID, t.principals.find(a.clientID).objectID.String()
-}
-
 // identityToken issues a token to a managed identity, for the API that resource
 // names, or to be used as a federated assertion if resource is an exchange
-// audience. base is the authority, "https://host", that its issuer begins with.
-func (s *Server) identityToken(base string, t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, f *refusal) {
-	now := s.Now()
-	reg, f := s.findApp(t, clientID, now)
-	if f != nil {
-		return "", 0, f
+// audience. The issuer is Entra, not the machine that was asked.
+func (x *exchange) identityToken(t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, f *refusal) {
+	x.log.ClientID, x.log.Tenant = clientID, t.id
+	reg, f := x.s.findApp(t, clientID, x.now)
+	if f == nil && reg.blocked != 0 {
+		f = refuse(reg.blocked)
 	}
 	var tgt target
-	switch {
-	case resource == s.Cloud().ExchangeAudience():
-		tgt = target{requested: resource, appID: exchangeApp, version: 2}
-	case isExchangeAudience(resource):
-		// Handed out without a word; the exchange fails later.
-		tgt = target{requested: resource, appID: resource, version: 2}
-	default:
-		if tgt, f = s.findResource(t, reg.clientID, resource, now); f != nil {
-			return "", 0, f
-		}
+	if f == nil {
+		tgt, f = x.identityTarget(t, reg, resource)
 	}
-	s.mu.RLock()
-	lifetime = s.tokenLifetime.Truncate(time.Second)
-	s.mu.RUnlock()
-	if lifetime == 0 {
-		lifetime = identityLifetime
+	if f != nil {
+		x.log.Code = f.code
+		return "", 0, f
 	}
-	return s.sign(accessToken{
-		base:     base,
+	lifetime, _ = x.s.lifetimes(true, false)
+	return x.s.sign(accessToken{
+		base:     x.s.Cloud().Authority(),
 		tenant:   t.id,
 		clientID: reg.clientID,
 		objectID: reg.objectID,
 		method:   authCertificate,
 		target:   tgt,
-		issued:   now.Unix(),
-		expires:  now.Add(lifetime).Unix(),
+		issued:   x.now.Unix(),
+		expires:  x.now.Add(lifetime).Unix(),
 	}), lifetime, nil
+}
+
+func (x *exchange) identityTarget(t *Tenant, reg registration, resource string) (target, *refusal) {
+	switch {
+	case resource == x.s.Cloud().ExchangeAudience():
+		return target{requested: resource, appID: exchangeApp, version: 2}, nil
+	case isExchangeAudience(resource):
+		// Handed out without a word; the exchange fails later.
+		return target{requested: resource, appID: resource, version: 2}, nil
+	}
+	return x.s.findResource(t, reg.clientID, resource, x.now)
 }
 
 func isExchangeAudience(aud string) bool {
 	return slices.ContainsFunc([]cloud.Cloud{cloud.Public, cloud.USGovernment, cloud.China},
 		func(c cloud.Cloud) bool { return c.ExchangeAudience() == aud })
+}
+
+// ofRealCloud tells whether an issuer is at the authority of one of the clouds
+// that Microsoft operates: there, too, Entra is the issuer.
+func ofRealCloud(iss string) bool {
+	host, _, _ := strings.Cut(strings.TrimPrefix(iss, "https://"), "/")
+	_, err := cloud.FromAuthority(host)
+	return err == nil
 }
 
 // entraIssuer tells whether a token says that this emulator issued it, and the
@@ -92,7 +90,7 @@ func (x *exchange) checkIdentity(reg registration, trusted []federatedCredential
 	case len(trusted) == 0:
 		return refuse(700222, a.iss)
 	case version == 1:
-		return refuse(700227, a.aud)
+		return refuse(700227, string(a.aud))
 	case tenant != reg.home:
 		return refuse(700236, a.iss)
 	case a.alg != "RS256":
@@ -111,21 +109,20 @@ func (x *exchange) checkIdentity(reg registration, trusted []federatedCredential
 	switch {
 	case len(trusted) > 0:
 		return checkSubject(trusted, a.sub)
-	case isExchangeAudience(a.aud):
-		return refuse(70022204, a.aud)
+	case isExchangeAudience(string(a.aud)):
+		return refuse(70022204, string(a.aud))
 	}
-	return refuse(7002121, a.aud)
+	return refuse(7002121, string(a.aud))
 }
 
 // forAudience returns the credentials that have the assertion's audience. Entra,
 // and nobody else, writes the app behind the exchange audience in its place; its
 // real clouds do, too, for Azure Pipelines.
 func (x *exchange) forAudience(trusted []federatedCredential, a *assertion) []federatedCredential {
-	aud := a.aud
+	aud := string(a.aud)
 	if aud == exchangeApp {
 		_, version := x.s.entraIssuer(x.base, a.iss)
-		host, _, _ := strings.Cut(strings.TrimPrefix(a.iss, "https://"), "/")
-		if _, err := cloud.FromAuthority(host); version > 0 || err == nil {
+		if version > 0 || ofRealCloud(a.iss) {
 			aud = x.s.Cloud().ExchangeAudience()
 		}
 	}
@@ -136,9 +133,6 @@ func (x *exchange) forAudience(trusted []federatedCredential, a *assertion) []fe
 func (s *Server) isIdentity(tenant, objectID string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	t := s.tenants[tenant]
-	return t != nil && slices.ContainsFunc(t.principals.list, func(p principal) bool {
-		app := s.apps[p.appID]
-		return app != nil && app.identity && p.objectID.String() == objectID
-	})
+	app := s.identities[objectID]
+	return app != nil && app.home.id == tenant
 }

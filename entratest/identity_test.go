@@ -3,7 +3,10 @@
 package entratest_test
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,7 +43,8 @@ func TestIdentityIsTrusted(t *testing.T) {
 
 func TestIdentityToken(t *testing.T) {
 	s := entratest.New(t)
-	clientID, objectID := s.RegisterIdentity(s.Tenant())
+	m := s.Tenant().NewManagedIdentity()
+	clientID, objectID := m.ClientID(), m.ObjectID()
 	base := s.Cloud().Authority()
 	for resource, aud := range map[string]string{
 		s.Cloud().ExchangeAudience():   "fb60f99c-7a34-4190-8149-302f77469936",
@@ -48,7 +52,7 @@ func TestIdentityToken(t *testing.T) {
 		s.API().URI():                  s.API().AppID(),
 		"api://" + s.API().AppID():     s.API().AppID(),
 	} {
-		token, lifetime, code := s.IdentityToken(base, s.Tenant(), clientID, resource)
+		token, lifetime, code := s.IdentityToken(s.Tenant(), clientID, resource)
 		if code != 0 || lifetime != 24*time.Hour {
 			t.Fatalf("%s: AADSTS%d, lives for %v", resource, code, lifetime)
 		}
@@ -58,7 +62,7 @@ func TestIdentityToken(t *testing.T) {
 		}
 	}
 	s.SetTokenLifetime(time.Hour)
-	if _, lifetime, _ := s.IdentityToken(base, s.Tenant(), clientID, s.API().URI()); lifetime != time.Hour {
+	if _, lifetime, _ := s.IdentityToken(s.Tenant(), clientID, s.API().URI()); lifetime != time.Hour {
 		t.Errorf("lives for %v, want the hour that was set", lifetime)
 	}
 
@@ -71,8 +75,82 @@ func TestIdentityToken(t *testing.T) {
 		"identity unknown": {s.Tenant(), "11111111-2222-4333-8444-555555555555", s.API().URI(), 700016},
 		"other tenant":     {s.AddTenant(), clientID, s.API().URI(), 700016},
 	} {
-		if _, _, code := s.IdentityToken(base, tt.tenant, tt.clientID, tt.resource); code != tt.code {
+		if _, _, code := s.IdentityToken(tt.tenant, tt.clientID, tt.resource); code != tt.code {
 			t.Errorf("%s: AADSTS%d, want %d", name, code, tt.code)
 		}
+	}
+}
+
+// TestIdentityIsAnApp gives a managed identity a role and a federated credential,
+// and takes it away.
+func TestIdentityIsAnApp(t *testing.T) {
+	s := entratest.New(t)
+	m := s.Tenant().NewManagedIdentity()
+	if m.App().ClientID() != m.ClientID() {
+		t.Errorf("client ID %s, of its app %s", m.ClientID(), m.App().ClientID())
+	}
+	s.Tenant().SetAssignmentRequired(s.API(), true)
+	ask := func() (token string, code int) {
+		token, _, code = s.IdentityToken(s.Tenant(), m.ClientID(), s.API().URI())
+		return token, code
+	}
+	if _, code := ask(); code != 501051 {
+		t.Errorf("without a role: AADSTS%d, want 501051", code)
+	}
+	s.API().Grant(s.Tenant(), m.App(), role)
+	token, code := ask()
+	if code != 0 {
+		t.Fatalf("with a role: AADSTS%d", code)
+	}
+	if got := fmt.Sprint(claimsOf(t, token)["roles"]); got != "["+role+"]" {
+		t.Errorf("roles %s", got)
+	}
+	s.Tenant().Block(m.App(), 53003)
+	if _, code := ask(); code != 53003 {
+		t.Errorf("blocked: AADSTS%d, want 53003", code)
+	}
+	s.Tenant().Block(m.App(), 0)
+
+	m.App().AddFederatedCredential(entratest.FederatedCredential{Issuer: s.Issuer().URL(), Subject: demoSubject, Audience: exchange(s)})
+	form := assertionForm(s, s.FederatedToken())
+	form.Set("client_id", m.ClientID())
+	got := postForm(t, s, s.Tenant().ID(), form)
+	if got.Status != http.StatusOK || got.ExpiresIn != 24*60*60 {
+		t.Errorf("by a federated credential: %d %s, expires_in %d, want a day", got.Status, got.Description, got.ExpiresIn)
+	}
+
+	imds := sourceRequest{"GET", "http://169.254.169.254/metadata/identity/oauth2/token",
+		url.Values{"api-version": {"2018-02-01"}, "resource": {s.API().URI()}}, http.Header{"Metadata": {"true"}}}
+	if got := imds.send(t, s); got.status != http.StatusOK {
+		t.Errorf("the machine: %d %s", got.status, got.body)
+	}
+	m.App().Remove()
+	if got := imds.send(t, s); got.status != http.StatusBadRequest || !strings.Contains(got.body, "Identity not found") {
+		t.Errorf("the machine without it: %d %s", got.status, got.body)
+	}
+}
+
+// TestIdentityInALargeTenant keeps the cost of an exchange from growing with the
+// tenant.
+func TestIdentityInALargeTenant(t *testing.T) {
+	cost := func(n int) time.Duration {
+		s := entratest.New(t)
+		for range n {
+			s.Tenant().NewApp()
+		}
+		m := s.Tenant().NewManagedIdentity()
+		s.App().AddFederatedCredential(m.FederatedCredential())
+		token, _, _ := s.IdentityToken(s.Tenant(), m.ClientID(), exchange(s))
+		begin := time.Now()
+		for range 10 {
+			if got := postForm(t, s, s.Tenant().ID(), assertionForm(s, token)); got.Status != http.StatusOK {
+				t.Fatalf("got %d %s", got.Status, got.Description)
+			}
+		}
+		return time.Since(begin)
+	}
+	cost(10)
+	if few, many := cost(10), cost(100_000); many > 10*few {
+		t.Errorf("ten exchanges take %v in a tenant of ten apps, %v in one of 100,000", few, many)
 	}
 }

@@ -31,26 +31,34 @@ const (
 // See https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
 // and https://learn.microsoft.com/azure/app-service/overview-managed-identity.
 type ManagedIdentity struct {
-	t                              *Tenant
-	clientID, objectID, resourceID string
-	header                         string // what a program on the site proves itself with
+	t                    *Tenant
+	app                  *App
+	objectID, resourceID string
+	header               string // what a program on the site proves itself with
 }
 
 // NewManagedIdentity makes a user-assigned managed identity in t and assigns it
 // to the emulator's machine.
 func (t *Tenant) NewManagedIdentity() *ManagedIdentity {
-	m := &ManagedIdentity{t: t, header: newOpaque(24)}
-	m.clientID, m.objectID = t.s.registerIdentity(t)
+	m := &ManagedIdentity{t: t, header: newOpaque(24), app: t.newApp(newGUID(), true)}
 	m.resourceID = "/subscriptions/" + newGUID() + "/resourceGroups/entratest" +
-		"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + m.clientID
-	t.s.mu.Lock()
-	defer t.s.mu.Unlock()
-	t.s.sources.identities = append(t.s.sources.identities, m)
+		"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + m.app.appID
+	t.s.update(func() {
+		m.objectID = t.principals.find(m.app.appID).objectID.String()
+		t.s.sources.identities = append(t.s.sources.identities, m)
+	})
 	return m
 }
 
+// App returns the app that the identity is to Entra: what takes roles
+// ([Resource.Grant]) and federated credentials, and what can be disabled
+// ([Tenant.SetAppDisabled]), blocked ([Tenant.Block]) and removed. It has neither
+// secrets nor certificates, and methods that add some panic. Once it is removed
+// the machine and the site no longer have the identity.
+func (m *ManagedIdentity) App() *App { return m.app }
+
 // ClientID returns the client ID, a GUID.
-func (m *ManagedIdentity) ClientID() string { return m.clientID }
+func (m *ManagedIdentity) ClientID() string { return m.app.appID }
 
 // ObjectID returns the object ID (principal ID) of its service principal, a
 // GUID: the subject of its tokens.
@@ -77,7 +85,7 @@ func (m *ManagedIdentity) Env() map[string]string {
 func (m *ManagedIdentity) FederatedCredential() FederatedCredential {
 	c := m.t.s.Cloud()
 	return FederatedCredential{
-		Issuer:   c.Authority() + "/" + m.t.id + "/v2.0",
+		Issuer:   issuerOf(c.Authority(), m.t.id, 2),
 		Subject:  m.objectID,
 		Audience: c.ExchangeAudience(),
 	}
@@ -88,7 +96,7 @@ func (m *ManagedIdentity) FederatedCredential() FederatedCredential {
 func (m *ManagedIdentity) matches(q url.Values, resourceIDParam string) (match, selected bool) {
 	match = true
 	for name, id := range map[string]string{
-		"client_id": m.clientID, "object_id": m.objectID, resourceIDParam: m.resourceID,
+		"client_id": m.app.appID, "object_id": m.objectID, resourceIDParam: m.resourceID,
 	} {
 		if asked := q.Get(name); asked != "" {
 			selected = true
@@ -135,17 +143,18 @@ func (x *exchange) imds(string) answer {
 		return imdsRefusal("invalid_request", "several user-assigned identities: name one by client_id, object_id or msi_res_id")
 	}
 
-	tok, f := x.identityToken(found[0], q.Get("resource"))
+	m := found[0]
+	token, lifetime, f := x.identityToken(m.t, m.app.appID, q.Get("resource"))
 	if f != nil {
 		return imdsRefusal(f.oauth, f.description())
 	}
 	// Numbers are strings here, unlike at the token endpoint.
-	seconds := strconv.FormatInt(int64(tok.lifetime/time.Second), 10)
+	seconds := strconv.FormatInt(int64(lifetime/time.Second), 10)
 	return answer{status: http.StatusOK, body: map[string]string{
-		"access_token":   tok.signed,
-		"client_id":      found[0].clientID,
+		"access_token":   token,
+		"client_id":      m.app.appID,
 		"expires_in":     seconds,
-		"expires_on":     tok.expiresOn,
+		"expires_on":     strconv.FormatInt(x.now.Add(lifetime).Unix(), 10),
 		"ext_expires_in": seconds,
 		"not_before":     strconv.FormatInt(x.now.Unix(), 10),
 		"refresh_token":  "",
@@ -182,14 +191,14 @@ func (x *exchange) appService(string) answer {
 	if !match {
 		return x.siteRefusal(badRequest, "the site has no such identity")
 	}
-	tok, f := x.identityToken(m, q.Get("resource"))
+	token, lifetime, f := x.identityToken(m.t, m.app.appID, q.Get("resource"))
 	if f != nil {
 		return x.siteRefusal(badRequest, f.description())
 	}
 	return answer{status: http.StatusOK, body: map[string]string{
-		"access_token": tok.signed,
-		"client_id":    m.clientID,
-		"expires_on":   tok.expiresOn,
+		"access_token": token,
+		"client_id":    m.app.appID,
+		"expires_on":   strconv.FormatInt(x.now.Add(lifetime).Unix(), 10),
 		"resource":     q.Get("resource"),
 		"token_type":   "Bearer",
 	}}
@@ -210,21 +219,4 @@ func (s *Server) findSite(header string) *ManagedIdentity {
 		}
 	}
 	return nil
-}
-
-type identityToken struct {
-	signed    string
-	lifetime  time.Duration
-	expiresOn string
-}
-
-func (x *exchange) identityToken(m *ManagedIdentity, resource string) (identityToken, *refusal) {
-	x.log.ClientID, x.log.Tenant = m.clientID, m.t.id
-	// The issuer is Entra, not the machine that was asked.
-	signed, lifetime, f := x.s.identityToken(x.s.Cloud().Authority(), m.t, m.clientID, resource)
-	if f != nil {
-		x.log.Code = f.code
-		return identityToken{}, f
-	}
-	return identityToken{signed, lifetime, strconv.FormatInt(x.now.Add(lifetime).Unix(), 10)}, nil
 }

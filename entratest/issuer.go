@@ -29,7 +29,7 @@ type Issuer struct {
 }
 
 // Claims are what a test may choose about an assertion. Zero times mean from
-// now on, and for one hour.
+// now on, by [Server.Now], and for one hour.
 type Claims struct {
 	Subject, Audience    string
 	NotBefore, ExpiresAt time.Time
@@ -37,12 +37,23 @@ type Claims struct {
 
 // NewIssuer makes an issuer with a key of its own. One with the URL of an
 // earlier issuer takes its place, and the assertions of the earlier one are
-// refused from then on.
-func (s *Server) NewIssuer(url string) *Issuer {
-	i := &Issuer{s: s, url: url}
+// refused from then on. It panics if issuer is not an https URL.
+func (s *Server) NewIssuer(issuer string) *Issuer {
+	if err := checkIssuer(issuer); err != nil {
+		panic(err.Error())
+	}
+	i := &Issuer{s: s, url: issuer}
 	i.Rollover()
-	s.update(func() { s.issuers[url] = i })
+	s.update(func() { s.issuers[issuer] = i })
 	return i
+}
+
+// checkIssuer demands a URL that keys could be fetched from, as Entra does.
+func checkIssuer(issuer string) error {
+	if u, err := url.Parse(issuer); err != nil || u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("entratest: issuer %q is not an https URL", issuer)
+	}
+	return nil
 }
 
 // AddIssuer makes the emulator know a real issuer by its URL and its JSON Web
@@ -50,8 +61,8 @@ func (s *Server) NewIssuer(url string) *Issuer {
 // "kubectl get --raw /openid/v1/jwks" prints. RSA keys for signatures count,
 // among the first 100 of the set. Call it again when the keys change.
 func (s *Server) AddIssuer(issuer string, jwks []byte) (*Issuer, error) {
-	if u, err := url.Parse(issuer); err != nil || u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("entratest: issuer %q is not an https URL", issuer)
+	if err := checkIssuer(issuer); err != nil {
+		return nil, err
 	}
 	keys, err := parseJWKS(jwks)
 	if err != nil {
@@ -86,10 +97,26 @@ func (i *Issuer) Rollover() {
 	}
 }
 
+// Remove makes the emulator forget the issuer: its metadata cannot be fetched
+// any more, and its assertions are refused (AADSTS90061). If another issuer has
+// taken its place, that one stays. What it signs goes on to be a token, and a
+// source of assertions whose issuer was removed gets a new one when it is used.
+func (i *Issuer) Remove() {
+	i.s.update(func() {
+		if i.s.issuers[i.url] == i {
+			delete(i.s.issuers, i.url)
+		}
+	})
+}
+
 func (i *Issuer) mustSign() {
 	if i.document != nil {
-		panic(fmt.Sprintf("entratest: the key of issuer %q is not here, it was made by AddIssuer", i.url))
+		panic("entratest: " + i.keyElsewhere())
 	}
+}
+
+func (i *Issuer) keyElsewhere() string {
+	return fmt.Sprintf("the key of issuer %q is not here, it was made by AddIssuer", i.url)
 }
 
 // JWKS returns the JSON Web Key Set that the issuer publishes.
@@ -118,13 +145,14 @@ func (i *Issuer) SetReachable(reachable bool) { i.s.update(func() { i.unreachabl
 // Token returns a signed assertion. It panics for an issuer of
 // [Server.AddIssuer], whose key is elsewhere.
 func (i *Issuer) Token(c Claims) string {
-	now := time.Now()
+	now := i.s.Now()
 	if c.NotBefore.IsZero() {
 		c.NotBefore = now
 	}
 	if c.ExpiresAt.IsZero() {
 		c.ExpiresAt = now.Add(time.Hour)
 	}
+	i.mustSign()
 	key, kid := i.signing()
 	return signJWT(key, map[string]any{"kid": kid}, jwt.MapClaims{
 		"iss": i.url,
@@ -137,24 +165,22 @@ func (i *Issuer) Token(c Claims) string {
 	})
 }
 
-// signing returns the key to sign with. It panics for an issuer whose key is
-// elsewhere.
+// signing returns the key to sign with. The caller knows that it is here.
 func (i *Issuer) signing() (key *rsa.PrivateKey, kid string) {
-	i.mustSign()
 	i.s.mu.RLock()
 	defer i.s.mu.RUnlock()
 	return i.key, i.keys[0].kid
 }
 
 // fetchIssuerKeys returns the keys of an outside issuer, as Entra would fetch them.
-func (s *Server) fetchIssuerKeys(url string) ([]verificationKey, *refusal) {
+func (s *Server) fetchIssuerKeys(issuer string) ([]verificationKey, *refusal) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	switch i := s.issuers[url]; {
+	switch i := s.issuers[issuer]; {
 	case i == nil:
-		return nil, refuse(90061, url)
+		return nil, refuse(90061, issuer)
 	case i.unreachable:
-		return nil, refuse(501661, url)
+		return nil, refuse(501661, issuer)
 	default:
 		return i.keys, nil
 	}

@@ -5,8 +5,10 @@ package entratest_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apponly/apponly/entratest"
 )
@@ -73,6 +75,35 @@ func TestAddIssuer(t *testing.T) {
 	}
 }
 
+// TestRemoveIssuer takes an issuer away, but not the one that has its place.
+func TestRemoveIssuer(t *testing.T) {
+	s := entratest.New(t)
+	old := s.Issuer()
+	next := s.NewIssuer(old.URL())
+	token := func(i *entratest.Issuer) string {
+		return i.Token(entratest.Claims{Subject: demoSubject, Audience: exchange(s)})
+	}
+	old.Remove()
+	if got := postForm(t, s, s.Tenant().ID(), assertionForm(s, token(next))); got.Status != http.StatusOK {
+		t.Errorf("the issuer in its place: %d %s", got.Status, got.Description)
+	}
+	next.Remove()
+	if got := postForm(t, s, s.Tenant().ID(), assertionForm(s, token(next))); !slices.Equal(got.Codes, []int{90061}) {
+		t.Errorf("removed: %d %s", got.Status, got.Description)
+	}
+}
+
+// TestIssuersFollowTheClock signs and judges assertions by one clock.
+func TestIssuersFollowTheClock(t *testing.T) {
+	s := entratest.New(t)
+	for _, offset := range []time.Duration{2 * time.Hour, -2 * time.Hour} {
+		s.SetClockOffset(offset)
+		if got := postForm(t, s, s.Tenant().ID(), assertionForm(s, s.FederatedToken())); got.Status != http.StatusOK {
+			t.Errorf("clock %v off: %d %s", offset, got.Status, got.Description)
+		}
+	}
+}
+
 func TestAddIssuerRefuses(t *testing.T) {
 	s := entratest.New(t)
 	good := string(s.Issuer().JWKS())
@@ -81,6 +112,11 @@ func TestAddIssuerRefuses(t *testing.T) {
 		"http":          {"http://issuer.test", good, "https"},
 		"not JSON":      {"https://issuer.test", "x", "JSON Web Key Set"},
 		"no keys":       {"https://issuer.test", "{}", "no RSA key"},
+		"null":          {"https://issuer.test", "null", "JSON Web Key Set"},
+		"keys no list":  {"https://issuer.test", `{"keys":{}}`, "JSON Web Key Set"},
+		"keys, shouted": {"https://issuer.test", strings.Replace(good, "keys", "KEYS", 1), "no RSA key"},
+		"line break":    {"https://issuer.test", `{"keys":[{"kty":"RSA","n":"AQ\nAB","e":"AQAB"}]}`, "key 0"},
+		"kid a number":  {"https://issuer.test", `{"keys":[{"kty":"RSA","kid":1,"n":"AQAB","e":"AQAB"}]}`, "key 0"},
 		"an EC key":     {"https://issuer.test", `{"keys":[{"kty":"EC","kid":"1"}]}`, "no RSA key"},
 		"modulus":       {"https://issuer.test", `{"keys":[{"kty":"RSA","n":"*","e":"AQAB"}]}`, "key 0"},
 		"no exponent":   {"https://issuer.test", `{"keys":[{"kty":"RSA","n":"AQAB"}]}`, "key 0"},

@@ -5,7 +5,6 @@ package entratest
 import (
 	"crypto/rsa"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -36,23 +35,29 @@ func publicJWK(kid string, key *rsa.PublicKey) map[string]any {
 // parseJWKS returns the keys of a document that can sign assertions: RSA keys
 // that are not meant for something else.
 func parseJWKS(data []byte) ([]verificationKey, error) {
-	var set struct {
-		Keys []struct{ Kty, Use, Kid, N, E string }
+	set, err := parseObject(data)
+	if err != nil {
+		return nil, fmt.Errorf("not a JSON Web Key Set: %w", err)
 	}
-	if err := json.Unmarshal(data, &set); err != nil {
+	var list []jsonObject
+	if err := set.read("keys", &list); err != nil {
 		return nil, fmt.Errorf("not a JSON Web Key Set: %w", err)
 	}
 	var keys []verificationKey
-	for i, k := range set.Keys[:min(len(set.Keys), maxIssuerKeys)] {
-		if k.Kty != "RSA" || k.Use != "" && k.Use != "sig" {
+	for i, k := range list[:min(len(list), maxIssuerKeys)] {
+		var kty, use, kid, textN, textE string
+		if err := errors.Join(k.read("kty", &kty), k.read("use", &use), k.read("kid", &kid), k.read("n", &textN), k.read("e", &textE)); err != nil {
+			return nil, fmt.Errorf("key %d: %w", i, err)
+		}
+		if kty != "RSA" || use != "" && use != "sig" {
 			continue
 		}
-		n, errN := base64.RawURLEncoding.DecodeString(k.N)
-		e, errE := base64.RawURLEncoding.DecodeString(k.E)
+		n, errN := decodeBase64URL(textN)
+		e, errE := decodeBase64URL(textE)
 		if errN != nil || errE != nil || len(n) == 0 || len(e) == 0 || len(e) > 4 {
 			return nil, fmt.Errorf("key %d: n and e are not those of an RSA key", i)
 		}
-		keys = append(keys, verificationKey{k.Kid, &rsa.PublicKey{
+		keys = append(keys, verificationKey{kid, &rsa.PublicKey{
 			N: new(big.Int).SetBytes(n),
 			E: int(new(big.Int).SetBytes(e).Int64()),
 		}})

@@ -3,7 +3,6 @@
 package entratest
 
 import (
-	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
@@ -37,10 +36,11 @@ type assertion struct {
 	alg, typ, kid string
 	x5t           string // SHA-1 of the certificate
 	x5tS256       string
-	x5c           []*x509.Certificate
+	x5c           chain
 
-	iss, sub, aud string
-	nbf, exp      time.Time // zero if missing
+	iss, sub string
+	aud      audience
+	nbf, exp date // zero if missing
 }
 
 // parseAssertion takes a JWT apart. It is not left to the parser of golang-jwt,
@@ -51,47 +51,44 @@ func parseAssertion(raw string) (*assertion, *refusal) {
 	if len(parts) != 3 {
 		return nil, refuse(50027, "it does not have three parts")
 	}
-	var header struct {
-		Alg     string `json:"alg"`
-		Typ     string `json:"typ"`
-		Kid     string `json:"kid"`
-		X5T     string `json:"x5t"`
-		X5TS256 string `json:"x5t#S256"`
-		X5C     chain  `json:"x5c"`
-	}
-	var claims struct {
-		Iss string   `json:"iss"`
-		Sub string   `json:"sub"`
-		Aud audience `json:"aud"`
-		Nbf date     `json:"nbf"`
-		Exp date     `json:"exp"`
-	}
-	if !decodePart(parts[0], &header) {
+	a := &assertion{signed: parts[0] + "." + parts[1]}
+	header := decodePart(parts[0])
+	if header == nil ||
+		header.read("alg", &a.alg) != nil || header.read("typ", &a.typ) != nil || header.read("kid", &a.kid) != nil ||
+		header.read("x5t", &a.x5t) != nil || header.read("x5t#S256", &a.x5tS256) != nil || header.read("x5c", &a.x5c) != nil {
 		return nil, refuse(50027, "its header cannot be read")
 	}
-	if !decodePart(parts[1], &claims) {
+	claims := decodePart(parts[1])
+	if claims == nil ||
+		claims.read("iss", &a.iss) != nil || claims.read("sub", &a.sub) != nil || claims.read("aud", &a.aud) != nil ||
+		claims.read("nbf", &a.nbf) != nil || claims.read("exp", &a.exp) != nil {
 		return nil, refuse(50027, "its claims cannot be read")
 	}
-	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
-	if err != nil {
+	var err error
+	if a.signature, err = decodeBase64URL(parts[2]); err != nil {
 		return nil, refuse(50027, "its signature cannot be read")
 	}
-	return &assertion{
-		signed:    parts[0] + "." + parts[1],
-		signature: signature,
-		alg:       header.Alg, typ: header.Typ, kid: header.Kid, x5t: header.X5T, x5tS256: header.X5TS256, x5c: header.X5C,
-		iss: claims.Iss, sub: claims.Sub, aud: string(claims.Aud),
-		nbf: claims.Nbf.Time, exp: claims.Exp.Time,
-	}, nil
+	return a, nil
 }
 
-func decodePart(part string, v any) bool {
-	data, err := base64.RawURLEncoding.DecodeString(part)
+// decodePart returns nil if a part is not a JSON object.
+func decodePart(part string) jsonObject {
+	data, err := decodeBase64URL(part)
 	if err != nil {
-		return false
+		return nil
 	}
-	// An array or null would unmarshal without complaint into some types.
-	return bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) && json.Unmarshal(data, v) == nil
+	object, _ := parseObject(data)
+	return object
+}
+
+// decodeBase64URL reads the one form that RFC 7515, section 2, knows: no
+// padding, no line breaks, which Go skips, and nothing in the bits that are left
+// over at the end. Otherwise a signature could be spelled in several ways.
+func decodeBase64URL(text string) ([]byte, error) {
+	if i := strings.IndexAny(text, "\r\n"); i >= 0 {
+		return nil, base64.CorruptInputError(i)
+	}
+	return base64.RawURLEncoding.Strict().DecodeString(text)
 }
 
 // verify checks the signature with a public key.
@@ -137,7 +134,7 @@ func (a *audience) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*string)(a))
 }
 
-// date is a NumericDate (RFC 7519). MSAL .NET writes it as a string.
+// date is a NumericDate (RFC 7519). MSAL .NET writes it as a string of digits.
 type date struct{ time.Time }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -150,12 +147,20 @@ func (d *date) UnmarshalJSON(data []byte) error {
 		if err := json.Unmarshal(data, &text); err != nil {
 			return err
 		}
+		if strings.Trim(text, "0123456789") != "" {
+			return strconv.ErrSyntax // ParseFloat knows more: "0x1p35", "NaN"
+		}
 	}
 	seconds, err := strconv.ParseFloat(text, 64)
-	// ParseFloat takes "NaN" too, which is not less than anything.
-	if err != nil || !(math.Abs(seconds) < math.MaxInt32*64) {
+	if err != nil {
+		return err
+	}
+	if math.Abs(seconds) > lastSecond {
 		return strconv.ErrRange
 	}
 	d.Time = time.Unix(int64(math.Floor(seconds)), 0)
 	return nil
 }
+
+// lastSecond is the end of the year 9999, the last that RFC 3339 can write.
+const lastSecond = 253402300799

@@ -12,7 +12,9 @@ import (
 // whole process shares a few, made when first needed. Purposes do not share a
 // key: an assertion of an app must never verify as one of an issuer.
 var (
-	signingKeys = newKeyPool(2)
+	// Three, because two are published: what signs after two rollovers is not
+	// the key that was retired by the second.
+	signingKeys = newKeyPool(3)
 	issuerPool  = newKeyPool(2)
 	appPool     = newKeyPool(3)
 )

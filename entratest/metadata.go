@@ -30,13 +30,6 @@ func (x *exchange) metadataTenant(name string) (inURL, inIssuer string, f *refus
 	return t.id, t.id, nil
 }
 
-func (x *exchange) issuer(tenant string, version int) string {
-	if version == 1 {
-		return v1Issuer + tenant + "/"
-	}
-	return x.base + "/" + tenant + "/v2.0"
-}
-
 // configuration answers OpenID Connect discovery. The two documents differ in
 // the tokens they are meant for; both name the token endpoint that is served
 // here, which is that of version 2.
@@ -51,7 +44,7 @@ func (x *exchange) configuration(name string, version int) answer {
 	}
 	root := x.base + "/" + tenant
 	return answer{status: http.StatusOK, body: map[string]any{
-		"issuer":         x.issuer(inIssuer, version),
+		"issuer":         issuerOf(x.base, inIssuer, version),
 		"token_endpoint": x.tokenEndpoint(tenant),
 		// Nobody answers there; MSAL insists on the field.
 		"authorization_endpoint": root + "/oauth2/v2.0/authorize",
@@ -80,7 +73,7 @@ func (x *exchange) keys(name string, version int) answer {
 		key["x5t"] = k.kid
 		key["x5c"] = []string{base64.StdEncoding.EncodeToString(k.cert.Raw)}
 		if version == 2 {
-			key["issuer"] = x.issuer(inIssuer, version)
+			key["issuer"] = issuerOf(x.base, inIssuer, version)
 		}
 		keys = append(keys, key)
 	}
@@ -91,7 +84,7 @@ func (x *exchange) keys(name string, version int) answer {
 // which MSAL asks unless told not to. It is one, if it is this one.
 func (x *exchange) instanceDiscovery(string) answer {
 	asked, err := url.Parse(x.r.URL.Query().Get("authorization_endpoint"))
-	if err != nil || "https://"+canonicalHost(asked.Host) != x.base {
+	if err != nil || asked.Scheme != "https" || "https://"+canonicalHost(asked.Host) != x.base {
 		host := ""
 		if err == nil {
 			host = asked.Host
@@ -99,6 +92,9 @@ func (x *exchange) instanceDiscovery(string) answer {
 		return x.refused(refuse(50049, host))
 	}
 	tenant, _ := splitPath(asked.Path)
+	if tenant == "" {
+		tenant = "common"
+	}
 	host := strings.TrimPrefix(x.base, "https://")
 	return answer{status: http.StatusOK, body: map[string]any{
 		"tenant_discovery_endpoint": x.base + "/" + tenant + "/" + configPathV2,

@@ -100,6 +100,10 @@ func TestInstanceDiscovery(t *testing.T) {
 	if want := a + "/" + id + "/v2.0/.well-known/openid-configuration"; got.Endpoint != want {
 		t.Errorf("tenant_discovery_endpoint %s, want %s", got.Endpoint, want)
 	}
+	getJSON(t, s.HTTPClient(), a+"/common/discovery/instance?authorization_endpoint="+url.QueryEscape(a), &got)
+	if want := a + "/common/v2.0/.well-known/openid-configuration"; got.Endpoint != want {
+		t.Errorf("no tenant asked for: tenant_discovery_endpoint %s, want %s", got.Endpoint, want)
+	}
 	host := a[len("https://"):]
 	if len(got.Metadata) != 1 || got.Metadata[0].Network != host || got.Metadata[0].Cache != host || !slices.Equal(got.Metadata[0].Aliases, []string{host}) {
 		t.Errorf("metadata %+v, want %s alone", got.Metadata, host)
@@ -126,6 +130,7 @@ func TestOtherPaths(t *testing.T) {
 		{"GET", instance + url.QueryEscape(a+"/"+id+"/oauth2/v2.0/authorize"), 200, 0, ""},
 		{"GET", instance + url.QueryEscape("https://evil.test/x"), 400, 50049, "invalid_instance"},
 		{"GET", instance, 400, 50049, "invalid_instance"},
+		{"GET", instance + url.QueryEscape("http://login.entra.test/"+id+"/oauth2/v2.0/authorize"), 400, 50049, "invalid_instance"},
 	} {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
 			req, err := http.NewRequest(tt.method, a+tt.path, nil)

@@ -22,19 +22,42 @@ type principal struct {
 	grants             []grant
 }
 
-// grant is the roles that a client has been given on a resource.
+// grant is roles that a client has been given on a resource. There may be
+// several for one resource, of different times.
 type grant struct {
 	resource *Resource
 	roles    []string
+	from     instant
 }
 
-func (p *principal) rolesOn(r *Resource) []string {
-	for _, g := range p.grants {
-		if g.resource == r {
-			return g.roles
+func (p *principal) hasRole(r *Resource, role string, now time.Time) bool {
+	return slices.ContainsFunc(p.grants, func(g grant) bool {
+		return g.resource == r && g.from.reached(now) && slices.Contains(g.roles, role)
+	})
+}
+
+// grant adds the roles that p has not been granted yet.
+func (p *principal) grant(r *Resource, roles []string, from instant) {
+	var added []string
+	for _, role := range roles {
+		if !slices.Contains(added, role) &&
+			!slices.ContainsFunc(p.grants, func(g grant) bool { return g.resource == r && slices.Contains(g.roles, role) }) {
+			added = append(added, role)
 		}
 	}
-	return nil
+	if len(added) > 0 {
+		p.grants = append(p.grants, grant{r, added, from})
+	}
+}
+
+// revoke takes roles on a resource away.
+func (p *principal) revoke(r *Resource, roles []string) {
+	for i := range p.grants {
+		if g := &p.grants[i]; g.resource == r {
+			g.roles = slices.DeleteFunc(g.roles, func(role string) bool { return slices.Contains(roles, role) })
+		}
+	}
+	p.grants = slices.DeleteFunc(p.grants, func(g grant) bool { return len(g.roles) == 0 })
 }
 
 // principals are the service principals of one tenant. Most tenants have two or
@@ -91,54 +114,90 @@ func (ps *principals) remove(appID string) {
 
 // Install makes a service principal for app in t, which is what an
 // administrator's consent does for an app of another tenant. Installing it
-// again changes nothing.
+// again changes nothing. It panics if app is of another Server or was removed.
 func (t *Tenant) Install(app *App) {
 	t.s.mustOwn(app.s)
-	t.addPrincipal(app.clientID)
+	from := t.s.countsFrom()
+	t.s.update(func() { t.addPrincipal(&app.entry, from) })
 }
 
 // Uninstall takes the service principal of app in t away, and with it the roles
-// it was granted there.
+// it was granted there; one that is not there is ignored. It panics if app is of
+// another Server.
 func (t *Tenant) Uninstall(app *App) {
-	t.s.update(func() { t.principals.remove(app.clientID) })
+	t.s.mustOwn(app.s)
+	t.s.update(func() { t.removePrincipal(&app.entry) })
 }
 
 // Provide makes a service principal for r in t, so that apps there can ask for
-// tokens for it. Providing it again changes nothing.
+// tokens for it. Providing it again changes nothing. It panics if r is of
+// another Server or was removed.
 func (t *Tenant) Provide(r *Resource) {
 	t.s.mustOwn(r.s)
-	t.addPrincipal(r.appID)
+	from := t.s.countsFrom()
+	t.s.update(func() { t.addPrincipal(&r.entry, from) })
 }
 
 // Withdraw takes the service principal of r in t away, and with it all roles
-// that were granted on it there.
+// that were granted on it there; one that is not there is ignored. It panics if
+// r is of another Server.
 func (t *Tenant) Withdraw(r *Resource) {
-	t.s.update(func() {
-		t.principals.remove(r.appID)
-		for i := range t.principals.list {
-			p := &t.principals.list[i]
-			p.grants = slices.DeleteFunc(p.grants, func(g grant) bool { return g.resource == r })
-		}
-	})
+	t.s.mustOwn(r.s)
+	t.s.update(func() { t.withdraw(r) })
 }
 
-func (t *Tenant) addPrincipal(appID string) {
-	from := t.s.countsFrom()
-	t.s.update(func() {
-		if t.principals.find(appID) == nil {
-			t.principals.add(principal{appID: appID, objectID: newID(), from: from})
+// The functions below want mu held.
+
+func (t *Tenant) withdraw(r *Resource) {
+	if !t.removePrincipal(&r.entry) {
+		return
+	}
+	for i := range t.principals.list {
+		p := &t.principals.list[i]
+		p.grants = slices.DeleteFunc(p.grants, func(g grant) bool { return g.resource == r })
+	}
+}
+
+func (t *Tenant) addPrincipal(e *entry, from instant) {
+	e.mustExist()
+	t.mustExist()
+	if t.principals.find(e.appID) != nil {
+		return
+	}
+	p := principal{appID: e.appID, objectID: newID(), from: from}
+	t.principals.add(p)
+	if t != e.home {
+		if e.elsewhere == nil {
+			e.elsewhere = make(map[*Tenant]struct{})
 		}
-	})
+		e.elsewhere[t] = struct{}{}
+	}
+	if app := t.s.apps[e.appID]; app != nil && app.identity {
+		t.s.identities[p.objectID.String()] = app
+	}
+}
+
+// removePrincipal reports whether there was one. That of a removed entry is
+// gone already; what has its ID now is another's.
+func (t *Tenant) removePrincipal(e *entry) bool {
+	p := t.principals.find(e.appID)
+	if p == nil || e.removed {
+		return false
+	}
+	delete(t.s.identities, p.objectID.String())
+	delete(e.elsewhere, t)
+	t.principals.remove(e.appID)
+	return true
 }
 
 // changePrincipal panics if there is none to change: a test that switches off
-// what is not there would pass for the wrong reason.
-func (t *Tenant) changePrincipal(owner *Server, appID string, change func(*principal)) {
-	t.s.mustOwn(owner)
+// what is not there would pass for the wrong reason. It takes mu itself.
+func (t *Tenant) changePrincipal(e *entry, change func(*principal)) {
+	t.s.mustOwn(e.s)
 	t.s.update(func() {
-		p := t.principals.find(appID)
-		if p == nil {
-			panic(fmt.Sprintf("entratest: %s has no service principal in the tenant %s", appID, t.id))
+		p := t.principals.find(e.appID)
+		if p == nil || e.removed {
+			panic(fmt.Sprintf("entratest: %s has no service principal in the tenant %s", e.appID, t.id))
 		}
 		change(p)
 	})
@@ -149,7 +208,7 @@ func (t *Tenant) changePrincipal(owner *Server, appID string, change func(*princ
 // as by [Tenant.RevokeTokens]. It panics if the app is not installed in t.
 func (t *Tenant) SetAppDisabled(app *App, disabled bool) {
 	now := t.s.Now()
-	t.changePrincipal(app.s, app.clientID, func(p *principal) {
+	t.changePrincipal(&app.entry, func(p *principal) {
 		p.disabled = disabled
 		if disabled {
 			p.revoked = revokedFrom(now)
@@ -161,14 +220,14 @@ func (t *Tenant) SetAppDisabled(app *App, disabled bool) {
 // again: nobody gets a token for it there (AADSTS500014). That is what a lapsed
 // subscription looks like. It panics if r is not provided in t.
 func (t *Tenant) SetResourceDisabled(r *Resource, disabled bool) {
-	t.changePrincipal(r.s, r.appID, func(p *principal) { p.disabled = disabled })
+	t.changePrincipal(&r.entry, func(p *principal) { p.disabled = disabled })
 }
 
 // SetAssignmentRequired makes roles on r the condition for a token in t: an app
 // without any is refused with AADSTS501051, instead of getting a token without
 // roles. It panics if r is not provided in t.
 func (t *Tenant) SetAssignmentRequired(r *Resource, required bool) {
-	t.changePrincipal(r.s, r.appID, func(p *principal) { p.assignmentRequired = required })
+	t.changePrincipal(&r.entry, func(p *principal) { p.assignmentRequired = required })
 }
 
 // blocks are the policies that can stand between an app with a good credential
@@ -183,7 +242,7 @@ func (t *Tenant) Block(app *App, code int) {
 	if code != 0 && !slices.Contains(blocks, code) {
 		panic(fmt.Sprintf("entratest: AADSTS%d is no policy that blocks an app, want one of %v, or 0", code, blocks))
 	}
-	t.changePrincipal(app.s, app.clientID, func(p *principal) { p.blocked = int32(code) })
+	t.changePrincipal(&app.entry, func(p *principal) { p.blocked = int32(code) })
 }
 
 // instant is a time in Unix nanoseconds, 0 for always.

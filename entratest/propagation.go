@@ -5,10 +5,11 @@ package entratest
 import "time"
 
 // SetPropagation makes what is added from now on count only after d, by the
-// emulator's clock: apps, secrets, certificates, federated credentials and
-// service principals ([Tenant.Install], [Tenant.Provide]). Entra's nodes learn
-// of them one by one, in seconds or minutes, and documents no limit; what is
-// taken away is gone at once here. Zero, the default, is no delay.
+// emulator's clock: apps, secrets, certificates, federated credentials, service
+// principals ([Tenant.Install], [Tenant.Provide]) and roles ([Resource.Grant]).
+// Entra's nodes learn of them one by one, in seconds or minutes, and documents
+// no limit; what is taken away is gone at once here. Zero, the default, is no
+// delay.
 func (s *Server) SetPropagation(d time.Duration) {
 	s.update(func() { s.propagation = max(d, 0) })
 }

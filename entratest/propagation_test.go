@@ -3,6 +3,7 @@
 package entratest_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -51,6 +52,12 @@ func TestPropagation(t *testing.T) {
 			tenant.Install(s.App())
 			return func(r *wrongRequest) { r.tenant = tenant.ID() }
 		}},
+		"grant": {501051, func(s *entratest.Server) edit {
+			s.API().Revoke(s.Tenant(), s.App(), role)
+			s.Tenant().SetAssignmentRequired(s.API(), true)
+			s.API().Grant(s.Tenant(), s.App(), role)
+			return func(*wrongRequest) {}
+		}},
 		"resource": {500011, func(s *entratest.Server) edit {
 			api := s.Tenant().NewResource("https://new.test")
 			return func(r *wrongRequest) { r.form.Set("scope", api.Scope()) }
@@ -90,8 +97,31 @@ func oauth(code int) string {
 		return badApp
 	case 500011:
 		return badResource
+	case 501051:
+		return badGrant
 	}
 	return badClient
+}
+
+// TestPropagationOfGrants has what was granted before stay, also if it is granted
+// again.
+func TestPropagationOfGrants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := entratest.New(t)
+		expect := func(want string) {
+			t.Helper()
+			if got := fmt.Sprint(claimsOf(t, tokenOf(s))["roles"]); got != want {
+				t.Errorf("roles %s, want %s", got, want)
+			}
+		}
+		s.SetPropagation(time.Minute)
+		s.API().Grant(s.Tenant(), s.App(), "Data.Read.All", "Data.Write.All")
+		expect("[Data.Read.All]")
+		time.Sleep(time.Minute)
+		expect("[Data.Read.All Data.Write.All]")
+		s.API().Revoke(s.Tenant(), s.App(), "Data.Read.All", "Data.Write.All")
+		expect("<nil>")
+	})
 }
 
 // TestPropagationFollowsTheClock has Entra's clock, not the host's, decide.

@@ -21,8 +21,8 @@ const apiLeeway = 30 * time.Second
 
 // Protect returns the API that r stands for: next behind the checks that an API
 // has to make of an app-only token. Requests need a bearer token that this
-// emulator signed, for r, in its time, of a tenant that exists, with the app
-// role. An empty role asks for none. Protect panics if r does not define the
+// emulator signed, for r, in its time, of a tenant that exists and can use r
+// ([Tenant.Provide], [Resource.SetMultiTenant]), with the app role. An empty role asks for none. Protect panics if r does not define the
 // role.
 //
 // What is wrong with the token is answered with 401 and error="invalid_token",
@@ -81,6 +81,7 @@ type accessClaims struct {
 	Tenant       string   `json:"tid"`
 	Version      string   `json:"ver"`
 	Type         string   `json:"idtyp"`
+	ObjectID     string   `json:"oid"`
 	Roles        []string `json:"roles"`
 	Capabilities []string `json:"xms_cc"`
 	AppV1        string   `json:"appid"`
@@ -107,13 +108,13 @@ func (r *Resource) check(token, role string) *denial {
 	if f != nil || tenant.id != c.Tenant || !c.issuedBy(tenant) {
 		return invalidToken("the issuer is not that of the token's tenant")
 	}
-	if len(c.Audience) != 1 || !r.isAudience(c.Audience[0], c.Version) {
+	if len(c.Audience) != 1 || !r.isAudience(c.Audience[0], c.Version) || !r.isUsableIn(tenant) {
 		return invalidToken("the token is for another API")
 	}
 	if d := r.challengeRevoked(&c); d != nil {
 		return d
 	}
-	if c.Type != "app" {
+	if !r.isAppOnly(&c) {
 		return &denial{status: http.StatusForbidden, description: "the token is not app-only"}
 	}
 	if role != "" && !slices.Contains(c.Roles, role) {
@@ -127,10 +128,9 @@ func (r *Resource) check(token, role string) *denial {
 func (c *accessClaims) issuedBy(t *Tenant) bool {
 	switch c.Version {
 	case "1.0":
-		return c.Issuer == v1Issuer+t.id+"/"
+		return c.Issuer == issuerOf("", t.id, 1)
 	case "2.0":
-		host, ok := strings.CutSuffix(c.Issuer, "/"+t.id+"/v2.0")
-		return ok && strings.HasPrefix(host, "https://")
+		return strings.HasPrefix(c.Issuer, "https://") && strings.HasSuffix(c.Issuer, issuerOf("", t.id, 2))
 	}
 	return false
 }
@@ -144,6 +144,26 @@ func (r *Resource) isAudience(aud, version string) bool {
 		return r.named(aud)
 	}
 	return aud == r.appID
+}
+
+// isAppOnly goes by idtyp if r asks for it, and otherwise by the rule that the
+// subject of a user's token is not the user's object ID.
+func (r *Resource) isAppOnly(c *accessClaims) bool {
+	r.s.mu.RLock()
+	defer r.s.mu.RUnlock()
+	if r.noIDType && c.Type == "" {
+		return c.ObjectID != "" && c.ObjectID == c.Subject
+	}
+	return c.Type == "app"
+}
+
+// isUsableIn tells whether a tenant has tokens for r at all. Version 1 tokens
+// carry a URI, which may be that of another API in another tenant.
+func (r *Resource) isUsableIn(t *Tenant) bool {
+	r.s.mu.RLock()
+	defer r.s.mu.RUnlock()
+	usable, _ := t.usable(r)
+	return usable != nil && !r.removed
 }
 
 // challengeRevoked asks for a token that was issued after the revocation.
@@ -173,9 +193,9 @@ func (r *Resource) challengeRevoked(c *accessClaims) *denial {
 // tokenKey returns the key that access tokens with this kid are signed with, nil
 // if there is none.
 func (s *Server) tokenKey(kid string) *rsa.PublicKey {
-	for _, k := range s.published() {
+	for _, k := range s.publishedKeys() {
 		if k.kid == kid {
-			return &k.key.PublicKey
+			return k.key
 		}
 	}
 	return nil

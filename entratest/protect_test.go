@@ -37,6 +37,35 @@ func callAPI(api http.Handler, token string) *http.Response {
 
 var served = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "things") })
 
+// TestProtectInAnotherTenant has a token of version 1 for an API with the same
+// URI, which is another one, in a tenant where the protected API is not.
+func TestProtectInAnotherTenant(t *testing.T) {
+	s := entratest.New(t)
+	const uri = "https://api.contoso.example"
+	here := s.Tenant().NewResource(uri, role)
+	elsewhere := s.AddTenant()
+	elsewhere.Install(s.App())
+	other := elsewhere.NewResource(uri, role)
+	other.SetTokenVersion(1)
+	other.Grant(elsewhere, s.App(), role)
+	form := secretForm(s)
+	form.Set("scope", uri+"/.default")
+	token := postForm(t, s, elsewhere.ID(), form).AccessToken
+	api := here.Protect(served, role)
+	expect := func(what string, api http.Handler, want int) {
+		t.Helper()
+		if got := callAPI(api, token).StatusCode; got != want {
+			t.Errorf("%s: %d, want %d", what, got, want)
+		}
+	}
+	expect("its own API", other.Protect(served, role), 200)
+	expect("not provided", api, 401)
+	elsewhere.Provide(here)
+	expect("provided", api, 200) // nothing in the token tells the two apart
+	here.SetMultiTenant(false)
+	expect("provided, but of a single tenant", api, 401)
+}
+
 // inMemory is an API without a socket, for both kinds of client.
 type inMemory struct{ http.Handler }
 

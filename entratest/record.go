@@ -5,6 +5,9 @@ package entratest
 import (
 	"maps"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -16,17 +19,21 @@ const maxRequests = 10_000
 // maxRecorded bounds each text of a request that is kept.
 const maxRecorded = 256
 
+// hidden stands in a path for what is not in the form of a tenant's name.
+const hidden = "(hidden)"
+
 // Request is one request that the emulator answered. It holds no secret,
 // assertion or token: what the query, the headers and the body held otherwise
-// is not kept.
+// is not kept, and neither is what stands in a wrong place, such as a secret that
+// was sent as the scope.
 type Request struct {
 	Time       time.Time `json:"time"`
 	Method     string    `json:"method"`
 	Host       string    `json:"host"`
-	Path       string    `json:"path"`
-	Tenant     string    `json:"tenant,omitzero"`    // ID of the tenant; if there is none, what the path had in its place
-	ClientID   string    `json:"client_id,omitzero"` // as sent, if it is a GUID: a secret sent in its place is not kept
-	Scope      string    `json:"scope,omitzero"`
+	Path       string    `json:"path"`                 // with "(hidden)" where a tenant's name has to be and is none
+	Tenant     string    `json:"tenant,omitzero"`      // ID of the tenant; if there is none, what the path had in its place, if it is a tenant's name
+	ClientID   string    `json:"client_id,omitzero"`   // as sent, if it is a GUID
+	Scope      string    `json:"scope,omitzero"`       // as sent, if everything in it begins with a URL, a host or a GUID, or is a scope of OpenID Connect
 	AuthMethod string    `json:"auth_method,omitzero"` // "secret", "secret_basic", "certificate", "federated", or "" if it did not come to that
 	Status     int       `json:"status"`               // HTTP status of the answer, 0 if a fault let none out
 	Code       int       `json:"code,omitzero"`        // AADSTS number of the answer, 0 if it was no refusal
@@ -76,7 +83,18 @@ type requestLog struct {
 	counters Counters // without those of the throttler
 }
 
-func (l *requestLog) add(r Request, endpoint string) {
+// add records a request to an endpoint. In its path inTenant is in the place of a
+// tenant, "" if there is no such place.
+func (l *requestLog) add(r Request, endpoint, inTenant string) {
+	if inTenant != "" && !isTenantName(inTenant) && !strings.EqualFold(inTenant, "consumers") {
+		r.Path = strings.Replace(r.Path, inTenant, hidden, 1)
+		if r.Tenant == inTenant {
+			r.Tenant = ""
+		}
+	}
+	if !looksLikeScope(r.Scope) {
+		r.Scope = ""
+	}
 	for _, p := range []*string{&r.Method, &r.Host, &r.Path, &r.Tenant, &r.Scope} {
 		*p = shorten(*p, maxRecorded)
 	}
@@ -135,6 +153,20 @@ func (l *requestLog) list() []Request {
 	out := make([]Request, 0, len(l.ring))
 	out = append(out, l.ring[l.next:]...)
 	return append(out, l.ring[:l.next]...)
+}
+
+// looksLikeScope tells whether a scope can be kept: a secret that was sent in its
+// place does not look like one.
+func looksLikeScope(scope string) bool {
+	for s := range strings.FieldsSeq(scope) {
+		resource := s[:max(strings.LastIndex(s, "/"), 0)]
+		u, err := url.Parse(resource)
+		isURL := err == nil && u.Scheme != "" && u.Host != "" && u.User == nil && u.RawQuery == ""
+		if !isURL && !isGUID(resource) && !tenantName.MatchString(resource) && !slices.Contains(oidcScopes, s) {
+			return false
+		}
+	}
+	return true
 }
 
 func shorten(s string, n int) string {

@@ -22,6 +22,7 @@ func TestRequests(t *testing.T) {
 	tenant.Provide(s.API())
 	self, federated := selfSigned(s, nil), s.FederatedToken()
 	secrets := []string{s.Secret(), self, federated}
+	scope := s.API().Scope()
 
 	token := postForm(t, s, s.Tenant().ID(), secretForm(s)).AccessToken
 	secrets = append(secrets, token)
@@ -33,12 +34,27 @@ func TestRequests(t *testing.T) {
 	swapped.Set("client_id", s.Secret())
 	swapped.Set("client_secret", s.App().ClientID())
 	postForm(t, s, s.Tenant().ID(), swapped)
+	swapped = secretForm(s)
+	swapped.Set("scope", s.Secret())
+	swapped.Set("client_secret", scope)
+	postForm(t, s, s.Tenant().ID(), swapped)
+	swapped.Set("scope", s.Secret()+"/.default")
+	postForm(t, s, s.Tenant().ID(), swapped)
+	swapped.Set("scope", "https://user:"+s.Secret()+"@api.test/.default")
+	postForm(t, s, s.Tenant().ID(), swapped)
+	postForm(t, s, s.Secret(), secretForm(s))
+	if resp, err := s.HTTPClient().Get(s.Cloud().Authority() + "/" + s.Secret()); err != nil || resp.StatusCode != http.StatusNotFound {
+		t.Fatal(resp, err)
+	}
+	wrong := secretForm(s) // what is no secret is kept, wrong or not
+	wrong.Set("scope", "orders.contoso.example/.default openid https://x.test/read")
+	postForm(t, s, "consumers", wrong)
 	if resp, err := s.HTTPClient().Get(s.Cloud().Authority() + "/common/discovery/keys?client_secret=" + url.QueryEscape(s.Secret())); err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatal(resp, err)
 	}
 
 	log := s.Requests()
-	id, app, scope := s.Tenant().ID(), s.App().ClientID(), s.API().Scope()
+	id, app := s.Tenant().ID(), s.App().ClientID()
 	path := "/oauth2/v2.0/token"
 	want := []entratest.Request{
 		{Method: "POST", Path: "/" + id + path, Tenant: id, ClientID: app, Scope: scope, AuthMethod: "secret", Status: 200},
@@ -47,6 +63,12 @@ func TestRequests(t *testing.T) {
 		{Method: "POST", Path: "/" + id + path, Tenant: id, ClientID: app, Scope: scope, AuthMethod: "federated", Status: 200},
 		{Method: "POST", Path: "/nobody.example" + path, Tenant: "nobody.example", ClientID: app, Scope: scope, AuthMethod: "secret", Status: 400, Code: 90002},
 		{Method: "POST", Path: "/" + id + path, Tenant: id, Scope: scope, AuthMethod: "secret", Status: 400, Code: 700016},
+		{Method: "POST", Path: "/" + id + path, Tenant: id, ClientID: app, AuthMethod: "secret", Status: 400, Code: 1002012},
+		{Method: "POST", Path: "/" + id + path, Tenant: id, ClientID: app, AuthMethod: "secret", Status: 401, Code: 7000215},
+		{Method: "POST", Path: "/" + id + path, Tenant: id, ClientID: app, AuthMethod: "secret", Status: 401, Code: 7000215},
+		{Method: "POST", Path: "/(hidden)" + path, ClientID: app, Scope: scope, AuthMethod: "secret", Status: 400, Code: 900023},
+		{Method: "GET", Path: "/(hidden)", Status: 404},
+		{Method: "POST", Path: "/consumers" + path, Tenant: "consumers", ClientID: app, Scope: wrong.Get("scope"), AuthMethod: "secret", Status: 400, Code: 9001023},
 		{Method: "GET", Path: "/common/discovery/keys", Tenant: "common", Status: 200},
 	}
 	if len(log) != len(want) {
@@ -61,8 +83,8 @@ func TestRequests(t *testing.T) {
 			t.Errorf("request %d\n got %+v\nwant %+v", i, got, want[i])
 		}
 	}
-	if got := s.TokenRequests(); got != 6 {
-		t.Errorf("TokenRequests = %d, want 6", got)
+	if got := s.TokenRequests(); got != 11 {
+		t.Errorf("TokenRequests = %d, want 11", got)
 	}
 
 	data, err := json.Marshal(log)
@@ -84,12 +106,12 @@ func TestRequestsAreBounded(t *testing.T) {
 	const max, more = 10_000, 5
 	long := strings.Repeat("x", 100_000)
 	for i := range max + more {
-		p := "/first"
+		p := "/first.example"
 		switch i {
 		case more:
-			p = "/oldest"
+			p = "/oldest.example"
 		case max + more - 1:
-			p = "/" + long
+			p = "/long.example/" + long
 		}
 		resp, err := c.Get(s.Cloud().Authority() + p)
 		if err != nil {
@@ -98,7 +120,7 @@ func TestRequestsAreBounded(t *testing.T) {
 		resp.Body.Close()
 	}
 	log := s.Requests()
-	if len(log) != max || log[0].Path != "/oldest" || len(log[max-1].Path) > 300 {
+	if len(log) != max || log[0].Path != "/oldest.example" || len(log[max-1].Path) > 300 {
 		t.Errorf("%d requests, first %s, last of %d bytes", len(log), log[0].Path, len(log[max-1].Path))
 	}
 }
@@ -129,7 +151,7 @@ func TestChangesWhileServing(t *testing.T) {
 			now := time.Now()
 			s.App().RemoveSecret(s.App().NewSecret(now.Add(time.Hour)))
 			s.App().RemoveCertificate(s.App().NewCertificate(now, now.Add(time.Hour)).Leaf)
-			fc := entratest.FederatedCredential{Issuer: s.NewIssuer("https://i.test").URL()}
+			fc := entratest.FederatedCredential{Issuer: s.NewIssuer("https://i.test").URL(), Subject: "x", Audience: "a"}
 			s.App().AddFederatedCredential(fc)
 			s.App().RemoveFederatedCredential(fc)
 			s.API().SetTokenVersion(1 + i%2)

@@ -4,6 +4,7 @@ package entratest_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/entratest"
 )
 
@@ -76,6 +78,14 @@ func (tt refusalCase) run(t *testing.T, s *entratest.Server) tokenResponse {
 	return got
 }
 
+// otherLastCharacter changes those bits at the end of a signature that mean
+// nothing: 256 bytes do not fill 342 characters.
+func otherLastCharacter(token string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := strings.IndexByte(alphabet, token[len(token)-1])
+	return token[:len(token)-1] + alphabet[last^1:][:1]
+}
+
 // withAssertion makes a request carry an assertion instead of the secret.
 func withAssertion(s *entratest.Server, token string) edit {
 	return func(r *wrongRequest) { r.form = assertionForm(s, token) }
@@ -85,6 +95,20 @@ func TestRefusals(t *testing.T) {
 	s := entratest.New(t)
 	for _, tt := range wrongRequests(s) {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, s) })
+	}
+}
+
+// TestDuplicateIsNamed has the same request get the same text every time.
+func TestDuplicateIsNamed(t *testing.T) {
+	s := entratest.New(t)
+	form := secretForm(s)
+	for _, name := range []string{"c", "a", "b"} {
+		form[name] = []string{"1", "2"}
+	}
+	for range 20 {
+		if got := postForm(t, s, s.Tenant().ID(), form); !strings.Contains(got.Description, "parameter 'a'") {
+			t.Fatalf("got %s, want the first parameter in it", got.Description)
+		}
 	}
 }
 
@@ -120,11 +144,16 @@ func wrongRequests(s *entratest.Server) []refusalCase {
 	bare := s.Tenant().NewApp()
 	elsewhere := s.AddTenant("fabrikam.example").NewApp()
 	foreign := s.AddTenant().NewResource("https://elsewhere.test")
+	s.Tenant().NewResource("https://Second.test")
+	s.Tenant().NewResource("orders.contoso.example")
+	s.Tenant().NewResource("api://Orders")
 	unknownCert := s.App().NewCertificate(now.Add(-time.Hour), now.Add(time.Hour))
 	s.App().RemoveCertificate(unknownCert.Leaf)
 	oldCert := s.App().NewCertificate(now.Add(-2*time.Hour), now.Add(-time.Hour))
 	newCert := s.App().NewCertificate(now.Add(time.Hour), now.Add(2*time.Hour))
 	otherIssuer := s.NewIssuer("https://other.test")
+	realEntra := s.NewIssuer(cloud.Public.Authority() + "/" + guid + "/v2.0")
+	s.App().AddFederatedCredential(entratest.FederatedCredential{Issuer: realEntra.URL(), Subject: guid, Audience: aud})
 	s.App().AddFederatedCredential(entratest.FederatedCredential{Issuer: "https://unreachable.test", Subject: "x", Audience: aud})
 	impostor := entratest.NewServer().NewIssuer(s.Issuer().URL())
 	unreachable := entratest.NewServer().NewIssuer("https://unreachable.test")
@@ -151,7 +180,19 @@ func wrongRequests(s *entratest.Server) []refusalCase {
 	}
 	head := func(k string, v any) edit { return cert(func(tok *jwt.Token, _ jwt.MapClaims) { tok.Header[k] = v }) }
 	federated := func(i *entratest.Issuer, c entratest.Claims) edit { return assertion(i.Token(c)) }
+	// spelled gives a claim or a name of the header another letter case.
+	spelled := func(name, otherwise string) edit {
+		return cert(func(tok *jwt.Token, c jwt.MapClaims) {
+			for _, m := range []map[string]any{tok.Header, c} {
+				if v, ok := m[name]; ok {
+					delete(m, name)
+					m[otherwise] = v
+				}
+			}
+		})
+	}
 	good := selfSigned(s, nil)
+	broken := func(token, by string) edit { return assertion(token[:len(token)-20] + by + token[len(token)-20:]) }
 	tampered := s.FederatedToken()
 	tampered = tampered[:strings.LastIndex(tampered, ".")+1] + base64.RawURLEncoding.EncodeToString(make([]byte, 256))
 	signedBy := func(method jwt.SigningMethod, key any) edit {
@@ -235,6 +276,14 @@ func wrongRequests(s *entratest.Server) []refusalCase {
 		{"x5c URL-safe", head("x5c", base64.RawURLEncoding.EncodeToString(s.Certificate().Leaf.Raw)), 50027, 401, badClient},
 		{"x5c a number", head("x5c", 1), 50027, 401, badClient},
 		{"assertion date garbage", claim("exp", "NaN"), 50027, 401, badClient},
+		{"assertion date a boolean", claim("exp", true), 50027, 401, badClient},
+		{"assertion date hexadecimal", claim("exp", "0x1p35"), 50027, 401, badClient},
+		{"assertion date after the year 9999", claim("exp", json.Number("253402300800")), 50027, 401, badClient},
+		{"assertion ends in a line break", assertion(good + "\n"), 50027, 401, badClient},
+		{"assertion with a line break in it", broken(good, "\n"), 50027, 401, badClient},
+		{"federated ends in a line break", assertion(s.FederatedToken() + "\r\n"), 50027, 401, badClient},
+		{"federated with a line break in it", broken(s.FederatedToken(), "\r\n"), 50027, 401, badClient},
+		{"federated with another last character", assertion(otherLastCharacter(s.FederatedToken())), 50027, 401, badClient},
 
 		{"alg none", signedBy(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType), 5002738, 401, badClient},
 		{"alg HS256", signedBy(jwt.SigningMethodHS256, s.Certificate().Leaf.Raw), 5002738, 401, badClient},
@@ -252,6 +301,11 @@ func wrongRequests(s *entratest.Server) []refusalCase {
 		{"signed with another key", assertion(signedWith(s, s.Certificate(), unknownCert.Key, nil)), 700027, 401, badClient},
 		{"certificate expired", assertion(signedWith(s, oldCert, oldCert.Key, nil)), 1000502, 401, badClient},
 		{"certificate not yet valid", assertion(signedWith(s, newCert, newCert.Key, nil)), 1000502, 401, badClient},
+		{"thumbprint under another name", spelled("x5t#S256", "x5t#s256"), 5002723, 401, badClient},
+		{"iss in capitals", spelled("iss", "ISS"), 700021, 401, badClient},
+		{"sub in capitals", spelled("sub", "SUB"), 50048, 401, badClient},
+		{"aud in capitals", spelled("aud", "Aud"), 700023, 401, badClient},
+		{"exp in capitals", spelled("exp", "Exp"), 700024, 401, badClient},
 		{"iss of another app", claim("iss", bare.ClientID()), 700021, 401, badClient},
 		{"iss missing", claim("iss", nil), 700021, 401, badClient},
 		{"iss and sub of another app", cert(func(_ *jwt.Token, c jwt.MapClaims) { c["iss"], c["sub"] = bare.ClientID(), bare.ClientID() }), 700021, 401, badClient},
@@ -275,6 +329,7 @@ func wrongRequests(s *entratest.Server) []refusalCase {
 		{"issuer cut slash", federated(s.NewIssuer(strings.TrimSuffix(s.Issuer().URL(), "/")), entratest.Claims{}), 700211, 401, badClient},
 		{"issuer unreachable", federated(unreachable, entratest.Claims{}), 90061, 400, badRequest},
 		{"issuer Entra", federated(s.NewIssuer(s.Cloud().Authority()+"/"+guid+"/v2.0"), entratest.Claims{}), 700222, 401, badClient},
+		{"issuer the real Entra", federated(realEntra, entratest.Claims{Subject: guid, Audience: aud}), 700222, 401, badClient},
 		{"issuer key unknown", federated(impostor, entratest.Claims{Subject: demoSubject, Audience: aud}), 7000272, 401, badClient},
 		{"issuer signature wrong", assertion(tampered), 7000272, 401, badClient},
 		{"issuer alg PS256", cert(func(_ *jwt.Token, c jwt.MapClaims) { c["iss"] = s.Issuer().URL() }), 5002738, 401, badClient},
@@ -303,7 +358,14 @@ func wrongRequests(s *entratest.Server) []refusalCase {
 		}, 901002, 400, badRequest},
 		{"resource beside scope", set("resource", s.API().URI()), 901002, 400, badRequest},
 		{"resource unknown", set("scope", "https://x.test/.default"), 500011, 400, badResource},
-		{"resource case", set("scope", strings.ToUpper(s.API().URI())+"x/.default"), 500011, 400, badResource},
+		{"resource in small letters", set("scope", "https://second.test/.default"), 500011, 400, badResource},
+		{"resource in capitals", set("scope", "HTTPS://SECOND.TEST/.default"), 500011, 400, badResource},
+		{"resource api:// in small letters", set("scope", "api://orders/.default"), 500011, 400, badResource},
+		{"resource api:// before a URI", set("scope", "api://https://Second.test/.default"), 500011, 400, badResource},
+		{"resource api:// before a name", set("scope", "api://orders.contoso.example/.default"), 500011, 400, badResource},
+		{"resource without its api://", set("scope", "Orders/.default"), 500011, 400, badResource},
+		{"resource api:// twice", set("scope", "api://api://"+s.API().AppID()+"/.default"), 500011, 400, badResource},
+		{"resource with two slashes too many", set("scope", "https://Second.test///.default"), 500011, 400, badResource},
 		{"resource of another tenant", set("scope", foreign.Scope()), 500011, 400, badResource},
 		{"resource of another tenant by ID", set("scope", foreign.AppID()+"/.default"), 500011, 400, badResource},
 

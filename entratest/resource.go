@@ -5,42 +5,68 @@ package entratest
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
 // Resource is an API that tokens are issued for: its app ID URIs and the app
 // roles it defines.
 type Resource struct {
-	s     *Server
-	home  *Tenant
-	uri   string
-	appID string
+	entry
+	uri string
 
 	// Guarded by s.mu.
+	keys         []string // of its URIs
 	roles        []string
 	version      int // of its access tokens
 	singleTenant bool
 	disabled     bool
 	continuous   bool
+	noIDType     bool // does not ask for idtyp
+	noXMSCC      bool // does not ask for xms_cc
 }
 
 // NewResource registers an API with an app ID URI and the app roles it
 // defines, and provides it in t. An empty uri gives it the one that Entra
-// suggests, "api://" and its app ID.
+// suggests, "api://" and its app ID. It panics if another API that is registered
+// in t has the URI.
 func (t *Tenant) NewResource(uri string, roles ...string) *Resource {
 	return t.newResource(newGUID(), uri, roles)
 }
 
 func (t *Tenant) newResource(appID, uri string, roles []string) *Resource {
-	r := &Resource{s: t.s, home: t, uri: uri, appID: appID, roles: slices.Clone(roles), version: 2}
-	if r.uri == "" {
-		r.uri = "api://" + r.appID
+	if uri == "" {
+		uri = "api://" + appID
 	}
-	t.s.update(func() { t.s.resources[r.appID] = []*Resource{r} })
-	r.AddURI(r.uri)
-	t.Provide(r)
+	from := t.s.countsFrom()
+	r := &Resource{entry: entry{s: t.s, home: t, appID: appID}, uri: uri, roles: slices.Clone(roles), version: 2}
+	t.s.update(func() {
+		r.claim()
+		t.mustExist()
+		r.addURI(uri) // panics before anything is there
+		t.s.resources[appID] = r
+		t.addPrincipal(&r.entry, from)
+	})
 	return r
+}
+
+// Remove deletes the registration, and with it the service principals of r and
+// the roles that were granted on it: nobody gets a token for it any more
+// (AADSTS500011), and [Resource.Protect] refuses those that are out. A second
+// Remove does nothing; to provide a removed API panics.
+func (r *Resource) Remove() {
+	r.s.update(func() {
+		if r.removed {
+			return
+		}
+		for _, t := range r.tenants() {
+			t.withdraw(r)
+		}
+		for _, key := range slices.Clone(r.keys) {
+			r.removeURI(key)
+		}
+		delete(r.s.resources, r.appID)
+		r.removed = true
+	})
 }
 
 // URI returns the app ID URI that it was made with.
@@ -61,27 +87,6 @@ func (r *Resource) Roles() []string {
 	return slices.Clone(r.roles)
 }
 
-// AddURI gives r another app ID URI that scopes may name it by.
-func (r *Resource) AddURI(uri string) {
-	key := resourceKey(uri)
-	r.s.update(func() {
-		if !slices.Contains(r.s.resources[key], r) {
-			r.s.resources[key] = append(r.s.resources[key], r)
-		}
-	})
-}
-
-// resourceKey is what resources are looked up by. A slash at the end does not
-// select another resource, it selects another audience: the one it is asked for
-// with.
-func resourceKey(uri string) string { return strings.TrimSuffix(uri, "/") }
-
-// resourceKeys are those of what a scope names: an app ID URI, an app ID, or
-// "api://" and an app ID.
-func resourceKeys(name string) []string {
-	return []string{resourceKey(name), strings.TrimPrefix(strings.ToLower(name), "api://")}
-}
-
 // AddRoles makes r define more app roles.
 func (r *Resource) AddRoles(roles ...string) {
 	r.s.update(func() {
@@ -93,24 +98,61 @@ func (r *Resource) AddRoles(roles ...string) {
 	})
 }
 
+// RemoveRoles makes r define fewer app roles, and takes them from whom they were
+// granted to; one that it does not define is ignored. Tokens that were issued
+// stay as they are.
+func (r *Resource) RemoveRoles(roles ...string) {
+	r.s.update(func() {
+		r.roles = slices.DeleteFunc(r.roles, func(role string) bool { return slices.Contains(roles, role) })
+		for _, t := range r.tenants() {
+			for i := range t.principals.list {
+				t.principals.list[i].revoke(r, roles)
+			}
+		}
+	})
+}
+
 func (r *Resource) defines(role string) bool {
 	r.s.mu.RLock()
 	defer r.s.mu.RUnlock()
 	return slices.Contains(r.roles, role)
 }
 
-// named tells whether a scope can name r so. The caller holds mu.
-func (r *Resource) named(name string) bool {
-	return slices.ContainsFunc(resourceKeys(name), func(key string) bool { return slices.Contains(r.s.resources[key], r) })
-}
-
 // SetTokenVersion chooses the claims of the tokens for r, 1 or 2; 2 is the
-// default. It is the resource that decides this, not the endpoint asked.
+// default. It is the resource that decides this, not the endpoint asked. It
+// panics for another version.
 func (r *Resource) SetTokenVersion(v int) {
 	if v != 1 && v != 2 {
 		panic(fmt.Sprintf("entratest: token version %d, want 1 or 2", v))
 	}
 	r.s.update(func() { r.version = v })
+}
+
+// The optional claims that an API may ask for.
+const (
+	claimIDType       = "idtyp"
+	claimCapabilities = "xms_cc"
+)
+
+// SetOptionalClaims chooses which of the claims are in the tokens for r that
+// Entra puts there only for an API that asks for them in its registration:
+// "idtyp", which says that a token is app-only, and "xms_cc", which says that the
+// client can answer claims challenges. Here an API asks for both by default;
+// without names it asks for none. SetOptionalClaims panics for another name.
+// See https://learn.microsoft.com/entra/identity-platform/optional-claims-reference.
+//
+// [Resource.Protect] goes by what there is: without idtyp, a token is app-only if
+// its oid and its sub are the same; without xms_cc nobody is challenged.
+func (r *Resource) SetOptionalClaims(names ...string) {
+	for _, name := range names {
+		if name != claimIDType && name != claimCapabilities {
+			panic(fmt.Sprintf("entratest: %q is no optional claim that is known here, want %s or %s", name, claimIDType, claimCapabilities))
+		}
+	}
+	r.s.update(func() {
+		r.noIDType = !slices.Contains(names, claimIDType)
+		r.noXMSCC = !slices.Contains(names, claimCapabilities)
+	})
 }
 
 // SetMultiTenant says whether r can be used in tenants other than the one it is
@@ -123,19 +165,21 @@ func (r *Resource) SetMultiTenant(multi bool) { r.s.update(func() { r.singleTena
 func (r *Resource) SetDisabled(disabled bool) { r.s.update(func() { r.disabled = disabled }) }
 
 // SetContinuousAccess makes r an API that takes part in continuous access
-// evaluation, as Microsoft Graph does; off is the default. Clients that declare
+// evaluation (CAE), as Microsoft Graph does; off is the default. Clients that declare
 // cp1 then get tokens that live for 20 to 28 hours, with a refresh_in of half of
 // that, unless [Server.SetTokenLifetime] and [Server.SetRefreshIn] say otherwise.
 func (r *Resource) SetContinuousAccess(on bool) { r.s.update(func() { r.continuous = on }) }
 
-// Grant gives app the roles on r in t. Tokens issued from now on carry them.
+// Grant gives app the roles on r in t. Tokens issued from now on carry them, or
+// from when [Server.SetPropagation] lets them be seen.
 // Both need a service principal in t ([Tenant.Install], [Tenant.Provide]), and
 // r must define the roles; Grant panics otherwise, as a test that grants
 // nothing by mistake would be hard to read.
 func (r *Resource) Grant(t *Tenant, app *App, roles ...string) {
 	t.s.mustOwn(r.s)
-	t.changePrincipal(app.s, app.clientID, func(p *principal) {
-		if t.principals.find(r.appID) == nil {
+	from := t.s.countsFrom()
+	t.changePrincipal(&app.entry, func(p *principal) {
+		if r.removed || t.principals.find(r.appID) == nil {
 			panic("entratest: Grant needs the resource to have a service principal in the tenant")
 		}
 		for _, role := range roles {
@@ -143,31 +187,19 @@ func (r *Resource) Grant(t *Tenant, app *App, roles ...string) {
 				panic(fmt.Sprintf("entratest: %s defines no role %q", r.uri, role))
 			}
 		}
-		i := slices.IndexFunc(p.grants, func(g grant) bool { return g.resource == r })
-		if i < 0 {
-			i = len(p.grants)
-			p.grants = append(p.grants, grant{resource: r})
-		}
-		for _, role := range roles {
-			if g := &p.grants[i]; !slices.Contains(g.roles, role) {
-				g.roles = append(g.roles, role)
-			}
-		}
+		p.grant(r, roles, from)
 	})
 }
 
-// Revoke takes the roles from app again. Tokens that were issued stay as they
-// are.
+// Revoke takes the roles from app again; those it does not have are ignored.
+// Tokens that were issued stay as they are. It panics if one of the three is of
+// another Server.
 func (r *Resource) Revoke(t *Tenant, app *App, roles ...string) {
+	r.s.mustOwn(t.s)
+	r.s.mustOwn(app.s)
 	r.s.update(func() {
-		p := t.principals.find(app.clientID)
-		if p == nil {
-			return
-		}
-		for i := range p.grants {
-			if g := &p.grants[i]; g.resource == r {
-				g.roles = slices.DeleteFunc(g.roles, func(role string) bool { return slices.Contains(roles, role) })
-			}
+		if p := t.principals.find(app.appID); p != nil && !app.removed {
+			p.revoke(r, roles)
 		}
 	})
 }
@@ -179,6 +211,8 @@ type target struct {
 	version    int
 	roles      []string
 	continuous bool
+	noIDType   bool
+	noXMSCC    bool
 }
 
 // findResource looks up what a scope names.
@@ -186,31 +220,28 @@ func (s *Server) findResource(t *Tenant, clientID, name string, now time.Time) (
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	client := t.principals.find(clientID)
-	for _, key := range resourceKeys(name) {
-		for _, r := range s.resources[key] {
-			p := t.principals.find(r.appID)
-			if p == nil || !p.from.reached(now) || r.singleTenant && r.home != t {
-				continue
+	r, p := t.resourceNamed(name)
+	if r == nil || !p.from.reached(now) {
+		return target{}, refuse(500011, name, t.id)
+	}
+	tgt := target{
+		requested: name, appID: r.appID, version: r.version, continuous: r.continuous,
+		noIDType: r.noIDType, noXMSCC: r.noXMSCC,
+	}
+	if client != nil { // taken away since, perhaps
+		for _, role := range r.roles { // in the order of definition
+			if client.hasRole(r, role, now) {
+				tgt.roles = append(tgt.roles, role)
 			}
-			tgt := target{requested: name, appID: r.appID, version: r.version, continuous: r.continuous}
-			if client != nil { // taken away since, perhaps
-				granted := client.rolesOn(r)
-				for _, role := range r.roles { // in the order of definition
-					if slices.Contains(granted, role) {
-						tgt.roles = append(tgt.roles, role)
-					}
-				}
-			}
-			switch {
-			case r.disabled:
-				return target{}, refuse(50001, name)
-			case p.disabled:
-				return target{}, refuse(500014, name)
-			case p.assignmentRequired && len(tgt.roles) == 0:
-				return target{}, refuse(501051, clientID, name)
-			}
-			return tgt, nil
 		}
 	}
-	return target{}, refuse(500011, name, t.id)
+	switch {
+	case r.disabled:
+		return target{}, refuse(50001, name)
+	case p.disabled:
+		return target{}, refuse(500014, name)
+	case p.assignmentRequired && len(tgt.roles) == 0:
+		return target{}, refuse(501051, clientID, name)
+	}
+	return tgt, nil
 }

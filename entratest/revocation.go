@@ -14,9 +14,14 @@ import "time"
 // revocation falls count as revoked, and one that is asked for with the claims
 // of the challenge carries the next second as its iat and nbf, even if that is
 // still less than a second away.
+//
+// A revocation is at its time by the emulator's clock. If [Server.SetClockOffset]
+// puts that back afterwards, the revocation lies in the future: the token that
+// answers the challenge is issued at that time, and an API takes it for one that
+// is not yet valid until the clock is there.
 func (t *Tenant) RevokeTokens(app *App) {
 	now := t.s.Now()
-	t.changePrincipal(app.s, app.clientID, func(p *principal) { p.revoked = revokedFrom(now) })
+	t.changePrincipal(&app.entry, func(p *principal) { p.revoked = revokedFrom(now) })
 }
 
 // revokedFrom is the first second of which a token is good after a revocation

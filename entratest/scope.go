@@ -3,7 +3,6 @@
 package entratest
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 )
@@ -48,24 +47,22 @@ func parseClaims(text string) (wantedClaims, *refusal) {
 	if text == "" {
 		return wanted, nil
 	}
-	var sections map[string]json.RawMessage
-	if json.Unmarshal([]byte(text), &sections) != nil || sections == nil {
+	sections, err := parseObject([]byte(text))
+	if err != nil {
 		return wanted, refuse(9002313, "the claims parameter is not a JSON object")
 	}
-	var token struct {
-		Capabilities struct {
-			Values []string `json:"values"`
-		} `json:"xms_cc"`
-		NotBefore struct {
-			Value date `json:"value"`
-		} `json:"nbf"`
-	}
-	if raw, ok := sections["access_token"]; ok && json.Unmarshal(raw, &token) != nil {
+	// A claim may be null: wanted, and no more said about it.
+	var token, capabilities, notBefore jsonObject
+	var values []string
+	var nbf date
+	if sections.read("access_token", &token) != nil ||
+		token.read("xms_cc", &capabilities) != nil || capabilities.read("values", &values) != nil ||
+		token.read("nbf", &notBefore) != nil || notBefore.read("value", &nbf) != nil {
 		return wanted, refuse(9002313, "access_token in the claims parameter cannot be read")
 	}
-	if nbf := token.NotBefore.Value; !nbf.IsZero() {
+	if !nbf.IsZero() {
 		wanted.notBefore = nbf.Unix()
 	}
-	wanted.cp1 = slices.ContainsFunc(token.Capabilities.Values, func(v string) bool { return strings.EqualFold(v, "cp1") })
+	wanted.cp1 = slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(v, "cp1") })
 	return wanted, nil
 }

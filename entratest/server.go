@@ -55,11 +55,13 @@ type Server struct {
 	mu            sync.RWMutex
 	cloud         cloud.Cloud
 	signers       signers
-	tenants       map[string]*Tenant     // by lower-case ID and domain
-	apps          map[string]*App        // by client ID
-	resources     map[string][]*Resource // by app ID and by URI without a slash at its end
-	issuers       map[string]*Issuer     // by URL
-	appKeys       int                    // how many app keys were handed out
+	tenants       map[string]*Tenant   // by lower-case ID and domain
+	apps          map[string]*App      // by client ID
+	resources     map[string]*Resource // by app ID
+	uris          map[string]*holders  // of resources, without a slash at their end
+	identities    map[string]*App      // managed ones, by the object ID of their service principal
+	issuers       map[string]*Issuer   // by URL
+	appKeys       int                  // how many app keys were handed out
 	issuerKeys    int
 	tokenLifetime time.Duration
 	refreshIn     time.Duration
@@ -94,15 +96,17 @@ func New(tb TB) *Server {
 // NewServer is [New] without a test. Call [Server.Close] when done with it.
 func NewServer() *Server {
 	s := &Server{
-		fail:      func(format string, args ...any) { panic(fmt.Sprintf("entratest: "+format, args...)) },
-		cloud:     cloud.Custom("https://" + memoryHost),
-		tenants:   make(map[string]*Tenant),
-		apps:      make(map[string]*App),
-		resources: make(map[string][]*Resource),
-		issuers:   make(map[string]*Issuer),
-		ca:        sync.OnceValue(newAuthority),
-		signers:   signers{newSigner(0)},
-		closing:   make(chan struct{}),
+		fail:       func(format string, args ...any) { panic(fmt.Sprintf("entratest: "+format, args...)) },
+		cloud:      cloud.Custom("https://" + memoryHost),
+		tenants:    make(map[string]*Tenant),
+		apps:       make(map[string]*App),
+		resources:  make(map[string]*Resource),
+		uris:       make(map[string]*holders),
+		identities: make(map[string]*App),
+		issuers:    make(map[string]*Issuer),
+		ca:         sync.OnceValue(newAuthority),
+		signers:    signers{newSigner(0)},
+		closing:    make(chan struct{}),
 	}
 	s.tenant = s.AddTenant()
 	s.app = s.tenant.NewApp()
@@ -112,7 +116,7 @@ func NewServer() *Server {
 
 	now := time.Now()
 	s.secret = s.app.NewSecret(now.AddDate(1, 0, 0))
-	s.cert = s.app.NewCertificate(now.Add(-time.Minute), now.AddDate(1, 0, 0))
+	s.cert = s.app.NewCertificate(now.AddDate(0, 0, -1), now.AddDate(1, 0, 0)) // good with a clock that is behind
 	s.app.AddFederatedCredential(FederatedCredential{
 		Issuer:   s.issuer.URL(),
 		Subject:  demoSubject,
@@ -164,28 +168,36 @@ func (s *Server) Secret() string { return s.secret }
 func (s *Server) Certificate() *Certificate { return s.cert }
 
 // FederatedToken returns a new assertion of [Server.Issuer] that matches the
-// federated credential of [Server.App]. It is valid for one hour.
+// federated credential of [Server.App]. It is valid for one hour, by [Server.Now].
 func (s *Server) FederatedToken() string {
 	return s.issuer.Token(Claims{Subject: demoSubject, Audience: s.Cloud().ExchangeAudience()})
 }
 
-// SetTokenLifetime sets how long tokens live that are issued from now on, in
-// whole seconds. Zero brings back the default: a random time between 60 and 90
-// minutes for every token, as Entra does to spread renewals.
+// SetTokenLifetime sets how long tokens live that are issued from now on, rounded
+// up to whole seconds. Zero brings back the default: a random time between 60 and
+// 90 minutes for every token, as Entra does to spread renewals, and 24 hours for
+// those of managed identities.
 func (s *Server) SetTokenLifetime(d time.Duration) {
-	s.update(func() { s.tokenLifetime = max(d, 0) })
+	s.update(func() { s.tokenLifetime = wholeSeconds(d) })
 }
 
-// SetRefreshIn sets the refresh_in of answers from now on, in whole seconds:
-// the time after which Entra wants a token renewed although it is still good.
-// Zero, the default, leaves it out.
+// SetRefreshIn sets the refresh_in of answers from now on, rounded up to whole
+// seconds: the time after which Entra wants a token renewed although it is still
+// good. Zero, the default, leaves it out.
 func (s *Server) SetRefreshIn(d time.Duration) {
-	s.update(func() { s.refreshIn = max(d, 0) })
+	s.update(func() { s.refreshIn = wholeSeconds(d) })
+}
+
+// wholeSeconds rounds up, so that a short time does not turn into none, and who
+// waits as long as he was told is not early.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (max(d, 0) + time.Second - 1).Truncate(time.Second)
 }
 
 // SetClockOffset sets the emulator's clock apart from the local one, which all
-// its checks and its Date header then follow: a client whose host has the wrong
-// time.
+// its checks, what it signs and its Date header then follow: a client whose host
+// has the wrong time. What happened by the clock as it was stays at that time;
+// see [Tenant.RevokeTokens].
 func (s *Server) SetClockOffset(d time.Duration) { s.clockOffset.Store(int64(d)) }
 
 // Now returns the time by the emulator's clock: [time.Now] and the offset.

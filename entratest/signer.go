@@ -40,8 +40,15 @@ func newSigner(number int) *signer {
 // still verify. An API that keeps the keys it once fetched fails from then on;
 // Entra expects it to look again when it meets a kid it does not know.
 func (s *Server) Rollover() {
-	next := newSigner(s.published()[0].number + 1)
-	s.update(func() { s.signers = signers{next, s.signers[0]} })
+	for done := false; !done; {
+		last := s.published()[0]
+		next := newSigner(last.number + 1)
+		s.update(func() {
+			if done = s.signers[0] == last; done { // nobody else was faster
+				s.signers = signers{next, last}
+			}
+		})
+	}
 }
 
 func (s *Server) published() signers {

@@ -5,6 +5,7 @@ package entratest
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -43,14 +44,19 @@ func (s *Server) issuerAt(url string) *Issuer {
 
 // outsideToken signs an assertion of an outside issuer by the emulator's clock:
 // valid since back ago and for lifetime from now. The issuer is looked up every
-// time, because a test may have put another one in its place.
-func (x *exchange) outsideToken(issuer string, lifetime, back time.Duration, claims jwt.MapClaims) string {
-	key, kid := x.s.issuerAt(issuer).signing()
+// time, because a test may have put another one in its place; if that is one of
+// AddIssuer, there is nothing to sign with, and the error says so.
+func (x *exchange) outsideToken(issuer string, lifetime, back time.Duration, claims jwt.MapClaims) (string, error) {
+	i := x.s.issuerAt(issuer)
+	if i.document != nil {
+		return "", errors.New(i.keyElsewhere())
+	}
+	key, kid := i.signing()
 	claims["iss"] = issuer
 	claims["iat"] = x.now.Unix()
 	claims["nbf"] = x.now.Add(-back).Unix()
 	claims["exp"] = x.now.Add(lifetime).Unix()
-	return signJWT(key, map[string]any{"kid": kid}, claims)
+	return signJWT(key, map[string]any{"kid": kid}, claims), nil
 }
 
 // hasBearer says whether the request is authorized with this token (RFC 6750,

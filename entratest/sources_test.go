@@ -280,6 +280,27 @@ func TestSourcesRefuse(t *testing.T) {
 	}
 }
 
+// TestSourcesOfOutsideIssuers gives the issuers of sources keys that are
+// elsewhere: nothing can be signed then, and the answer says why.
+func TestSourcesOfOutsideIssuers(t *testing.T) {
+	s := entratest.New(t)
+	sources := assertionSources(s)
+	for _, name := range []string{"github", "pipelines", "google"} {
+		src := sources[name]
+		src.fetch(t, s)
+		outside, err := s.AddIssuer(src.credential.Issuer, s.Issuer().JWKS())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := src.good.send(t, s)
+		if got.status != http.StatusInternalServerError || !strings.Contains(got.body, "is not here, it was made by AddIssuer") {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
+		outside.Remove()
+		src.fetch(t, s) // with an issuer of its own again
+	}
+}
+
 // TestSourcesRecord checks that what is asked of a source is in the record, and
 // what it is asked with is not.
 func TestSourcesRecord(t *testing.T) {

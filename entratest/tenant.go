@@ -5,6 +5,7 @@ package entratest
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -35,17 +36,24 @@ type tenantPolicy struct {
 }
 
 // AddTenant makes an empty tenant with a random ID. Requests may name it by
-// that ID or by one of domains. It panics if a domain is not one or is taken.
+// that ID or by one of domains. It panics if a domain is not one or is taken,
+// and adds nothing then.
 func (s *Server) AddTenant(domains ...string) *Tenant { return s.addTenant(newGUID(), domains) }
 
 func (s *Server) addTenant(id string, domains []string) *Tenant {
 	t := &Tenant{s: s, id: id}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, d := range domains {
-		t.addDomain(d)
-	}
-	s.tenants[t.id] = t
+	s.update(func() {
+		if s.tenants[id] != nil {
+			panic(fmt.Sprintf("entratest: tenant ID %q is taken", id))
+		}
+		for _, d := range domains {
+			t.checkDomain(strings.ToLower(d))
+		}
+		s.tenants[id] = t
+		for _, d := range domains {
+			t.addDomain(strings.ToLower(d))
+		}
+	})
 	return t
 }
 
@@ -53,23 +61,49 @@ func (s *Server) addTenant(id string, domains []string) *Tenant {
 func (t *Tenant) ID() string { return t.id }
 
 // AddDomain gives the tenant another name that requests may use in place of its
-// ID. It panics if it is not a domain name or belongs to another tenant.
-func (t *Tenant) AddDomain(domain string) { t.s.update(func() { t.addDomain(domain) }) }
-
-func (t *Tenant) addDomain(domain string) {
+// ID. It panics if it is not a domain name or belongs to another tenant, and if t
+// was removed.
+func (t *Tenant) AddDomain(domain string) {
 	d := strings.ToLower(domain)
+	t.s.update(func() {
+		t.mustExist()
+		t.checkDomain(d)
+		t.addDomain(d)
+	})
+}
+
+// RemoveDomain takes such a name away: requests that use it are for a tenant
+// that is unknown (AADSTS90002). One that t does not have is ignored.
+func (t *Tenant) RemoveDomain(domain string) {
+	d := strings.ToLower(domain)
+	t.s.update(func() {
+		if i := slices.Index(t.domains, d); i >= 0 {
+			t.domains = slices.Delete(t.domains, i, i+1)
+			delete(t.s.tenants, d)
+		}
+	})
+}
+
+func (t *Tenant) checkDomain(d string) {
 	if !tenantName.MatchString(d) {
 		panic(fmt.Sprintf("entratest: %q is not a domain name", d))
 	}
-	switch t.s.tenants[d] {
-	case t:
-		return
-	case nil:
-	default:
+	if owner := t.s.tenants[d]; owner != nil && owner != t {
 		panic(fmt.Sprintf("entratest: domain %q belongs to another tenant", d))
 	}
-	t.s.tenants[d] = t
-	t.domains = append(t.domains, d)
+}
+
+func (t *Tenant) addDomain(d string) {
+	if t.s.tenants[d] == nil {
+		t.s.tenants[d] = t
+		t.domains = append(t.domains, d)
+	}
+}
+
+func (t *Tenant) mustExist() {
+	if t.s.tenants[t.id] != t {
+		panic(fmt.Sprintf("entratest: the tenant %s has been removed", t.id))
+	}
 }
 
 // SetDisabled suspends the tenant, or ends that: token requests to it are
@@ -95,14 +129,26 @@ func (t *Tenant) setPolicy(change func(*tenantPolicy)) {
 }
 
 // Remove deletes the tenant: its ID and its domains are unknown from then on.
-// The apps registered in it stay with the other tenants that installed them.
+// The apps registered in it stay with the other tenants that installed them. A
+// second Remove does nothing; to add something to a removed tenant panics.
 func (t *Tenant) Remove() {
 	t.s.update(func() {
+		if t.s.tenants[t.id] != t {
+			return
+		}
 		delete(t.s.tenants, t.id)
 		for _, d := range t.domains {
 			delete(t.s.tenants, d)
 		}
 		t.domains = nil
+		for _, p := range t.principals.list { // or what lives on would keep t
+			if app := t.s.apps[p.appID]; app != nil {
+				delete(app.elsewhere, t)
+			}
+			if r := t.s.resources[p.appID]; r != nil {
+				delete(r.elsewhere, t)
+			}
+		}
 	})
 }
 

@@ -145,11 +145,6 @@ func (t *throttler) admit(key windowKey, now time.Time) (wait time.Duration, ok 
 	return wholeSeconds(w.end.Sub(now)), false
 }
 
-// wholeSeconds rounds up, so that who waits as long is not early.
-func wholeSeconds(d time.Duration) time.Duration {
-	return (d + time.Second - 1).Truncate(time.Second)
-}
-
 // makeRoom forgets the windows that are over, but looks for them only once
 // their number has doubled since the last time: a million tenants that each
 // come once cost a constant time each.

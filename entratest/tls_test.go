@@ -5,7 +5,6 @@ package entratest_test
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -73,52 +72,5 @@ func TestNewUsesTB(t *testing.T) {
 	}
 	if s.StartTLS(); tb.fatal == "" {
 		t.Error("StartTLS after the test has ended is not reported")
-	}
-}
-
-func TestMisuse(t *testing.T) {
-	s, other := entratest.NewServer(), entratest.NewServer()
-	for name, fn := range map[string]func(){
-		"role not defined":                   func() { s.API().Grant(s.Tenant(), s.App(), "Typo") },
-		"not installed":                      func() { s.API().Grant(s.AddTenant(), s.App(), "Data.Read.All") },
-		"other server":                       func() { s.Tenant().Install(other.App()) },
-		"token version":                      func() { s.API().SetTokenVersion(3) },
-		"domain malformed":                   func() { s.AddTenant("nodots") },
-		"not provided":                       func() { s.API().Grant(s.AddTenant(), s.App()) },
-		"disable what is not installed":      func() { s.AddTenant().SetAppDisabled(s.App(), true) },
-		"revoke what is not installed":       func() { s.AddTenant().RevokeTokens(s.App()) },
-		"assignment of what is not provided": func() { s.AddTenant().SetAssignmentRequired(s.API(), true) },
-		"no blocking code":                   func() { s.Tenant().Block(s.App(), 7000215) },
-		"21 federated credentials": func() {
-			app := s.Tenant().NewApp()
-			for i := range 21 {
-				app.AddFederatedCredential(entratest.FederatedCredential{Issuer: "https://i.test", Subject: fmt.Sprint(i)})
-			}
-		},
-		"issuer and subject twice": func() {
-			for _, aud := range []string{"a", "b"} {
-				s.App().AddFederatedCredential(entratest.FederatedCredential{Issuer: "https://i.test", Subject: "twice", Audience: aud})
-			}
-		},
-		"federated subject too long": func() {
-			s.App().AddFederatedCredential(entratest.FederatedCredential{Subject: strings.Repeat("x", 601)})
-		},
-		"key elsewhere": func() {
-			i, err := s.AddIssuer("https://elsewhere.test", s.Issuer().JWKS())
-			if err != nil {
-				t.Fatal(err)
-			}
-			i.Token(entratest.Claims{})
-		},
-		"domain registered": func() { s.AddTenant("a.example"); s.AddTenant("A.example") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			defer func() {
-				if v, _ := recover().(string); !strings.HasPrefix(v, "entratest: ") {
-					t.Errorf("recovered %q, want a panic that names the package", v)
-				}
-			}()
-			fn()
-		})
 	}
 }

@@ -5,9 +5,11 @@ package entratest
 import (
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -121,10 +123,9 @@ func (x *exchange) readForm() (url.Values, *refusal) {
 	if err != nil {
 		return nil, refuse(9002313, "the body is not a form")
 	}
-	for name, values := range form {
-		if len(values) > 1 {
-			return nil, refuse(9002313, "parameter '"+shorten(name, 40)+"' is there more than once")
-		}
+	twice := slices.DeleteFunc(slices.Collect(maps.Keys(form)), func(name string) bool { return len(form[name]) == 1 })
+	if len(twice) > 0 {
+		return nil, refuse(9002313, "parameter '"+shorten(slices.Min(twice), 40)+"' is there more than once")
 	}
 	return form, nil
 }
