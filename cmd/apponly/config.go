@@ -4,10 +4,12 @@ package main
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/apponly/apponly/entratest"
@@ -112,12 +114,12 @@ type grantConfig struct {
 	where *tenantConfig
 }
 
+// A faultConfig is the JSON of an entratest.Fault, by key, but for what it
+// calls tenants and apps.
 type faultConfig struct {
 	at
-	endpoint, tenant, clientID, retryAfter, connection read[string]
-	times, status, code                                read[int]
-	probability                                        read[float64]
-	delay                                              read[time.Duration]
+	keys             map[string]plain
+	tenant, clientID read[string]
 
 	who   *appConfig
 	where *tenantConfig
@@ -181,7 +183,7 @@ func parseConfig(path string, data []byte) *config {
 			c.throttle = &throttleConfig{at: v.at}
 			v.object(fields{
 				"requests":    into(&c.throttle.requests, asCount),
-				"per":         into(&c.throttle.per, between(time.Millisecond, 24*time.Hour)),
+				"per":         into(&c.throttle.per, between(time.Millisecond, forever)),
 				"retry_after": into(&c.throttle.retryAfter, between(time.Second, time.Hour)),
 			}, "requests", "per")
 		},
@@ -270,19 +272,20 @@ func parseGrant(v node, g *grantConfig) {
 	}, "app", "resource", "roles")
 }
 
-// parseFault reads an entratest.Fault, by the keys of its JSON.
+// parseFault reads an entratest.Fault, by the keys of its JSON: it says itself
+// what it takes.
 func parseFault(v node, f *faultConfig) {
 	f.at = v.at
-	v.object(fields{
-		"endpoint":    into(&f.endpoint, asText),
-		"tenant":      into(&f.tenant, asText),
-		"client_id":   into(&f.clientID, asText),
-		"times":       into(&f.times, asCount),
-		"probability": into(&f.probability, asFraction),
-		"delay":       into(&f.delay, between(0, forever)),
-		"status":      into(&f.status, asCount),
-		"retry_after": into(&f.retryAfter, asAnyText),
-		"code":        into(&f.code, asCount),
-		"connection":  into(&f.connection, asText),
-	})
+	f.keys = v.plain()
+	for key, value := range f.keys {
+		if err := json.Unmarshal(object(map[string]plain{key: value}), new(entratest.Fault)); err != nil {
+			v.errs.add(value.at, "%s", strings.TrimPrefix(reason(err), fmt.Sprintf("the value of %q ", key)))
+		}
+	}
+	for key, ref := range map[string]*read[string]{"tenant": &f.tenant, "client_id": &f.clientID} {
+		if value, ok := f.keys[key]; ok {
+			ref.at = value.at
+			ref.v, ref.good = value.v.(string)
+		}
+	}
 }

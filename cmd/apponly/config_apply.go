@@ -3,6 +3,8 @@
 package main
 
 import (
+	"encoding/json"
+	"maps"
 	"strings"
 	"time"
 
@@ -21,6 +23,9 @@ func (c *config) apply(sts *entratest.Server, notify func(format string, args ..
 	sts.SetPropagation(c.propagation.v) // before what it is to delay
 	for _, t := range c.tenants {
 		t.apply(sts)
+		if !t.id.good {
+			notify("apponly: the ID of tenant %s is %s\n", quote(t.domains[0].v), t.live.ID())
+		}
 	}
 	for _, a := range c.apps {
 		a.apply(sts, now)
@@ -30,6 +35,9 @@ func (c *config) apply(sts *entratest.Server, notify func(format string, args ..
 	}
 	for _, r := range c.resources {
 		r.apply()
+		if !r.appID.good {
+			notify("apponly: the app ID of resource %s is %s\n", quote(r.uri.v), r.live.AppID())
+		}
 	}
 	for _, i := range c.issuers {
 		if _, err := sts.AddIssuer(i.url.v, i.keys); err != nil {
@@ -62,9 +70,7 @@ func (c *config) apply(sts *entratest.Server, notify func(format string, args ..
 		}
 	}
 	for _, f := range c.faults {
-		if _, err := sts.AddFault(f.fault()); err != nil {
-			c.errs.add(f.at, "%s", reason(err))
-		}
+		f.apply(sts, c.errs)
 	}
 	if t := c.throttle; t != nil {
 		sts.SetThrottle(entratest.Throttle{Requests: t.requests.v, Per: t.per.v, RetryAfter: t.retryAfter.v})
@@ -88,7 +94,7 @@ func (a *appConfig) apply(sts *entratest.Server, now time.Time) {
 		a.live = a.home.live.NewApp()
 	}
 	for _, s := range a.secrets {
-		a.live.AddSecretDates(s.value.v, s.notBefore.v.from(now), s.notAfter.or(date{offset: aYear}).from(now))
+		a.live.AddSecretDates(s.value.v, s.notBefore.v.from(now), s.end(now))
 	}
 	for _, cert := range a.certificates {
 		a.live.AddCertificate(cert.cert)
@@ -110,8 +116,10 @@ func (a *appConfig) apply(sts *entratest.Server, now time.Time) {
 	}
 }
 
-// aYear is how long a secret without dates is good for.
-const aYear = 365 * 24 * time.Hour
+// end is a year from the start unless it is said.
+func (s *secretConfig) end(now time.Time) time.Time {
+	return s.notAfter.or(date{offset: 365 * 24 * time.Hour}).from(now)
+}
 
 func (r *resourceConfig) apply() {
 	if r.appID.good {
@@ -127,24 +135,34 @@ func (r *resourceConfig) apply() {
 	}
 }
 
-func (f *faultConfig) fault() entratest.Fault {
-	out := entratest.Fault{
-		Endpoint:    f.endpoint.v,
-		Times:       f.times.v,
-		Probability: f.probability.v,
-		Delay:       f.delay.v,
-		Status:      f.status.v,
-		RetryAfter:  f.retryAfter.v,
-		Code:        f.code.v,
-		Connection:  f.connection.v,
+// apply adds the fault. What the emulator says about it begins with the key that
+// it is about.
+func (f *faultConfig) apply(sts *entratest.Server, errs *configErrors) {
+	fault, err := f.fault()
+	if err == nil {
+		_, err = sts.AddFault(fault)
 	}
+	if err != nil {
+		place, text := f.at, reason(err)
+		key, rest, _ := strings.Cut(text, " ")
+		if value, ok := f.keys[key]; ok {
+			place, text = value.at, rest
+		}
+		errs.add(place, "%s", text)
+	}
+}
+
+// fault returns the fault, with IDs for names.
+func (f *faultConfig) fault() (fault entratest.Fault, err error) {
+	keys := maps.Clone(f.keys)
 	if f.where != nil {
-		out.Tenant = f.where.live.ID()
+		keys["tenant"] = plain{v: f.where.live.ID()}
 	}
 	if f.who != nil {
-		out.ClientID = f.who.live.ClientID()
+		keys["client_id"] = plain{v: f.who.live.ClientID()}
 	}
-	return out
+	err = json.Unmarshal(object(keys), &fault)
+	return fault, err
 }
 
 // reason is what an error of the emulator says behind its prefix, which a line

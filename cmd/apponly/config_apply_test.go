@@ -232,8 +232,8 @@ faults:
 		{Tenant: sts.Tenant().ID(), ClientID: sts.App().ClientID(), Connection: "reset"},
 	}
 	for i, f := range c.faults {
-		if got := f.fault(); got != want[i] {
-			t.Errorf("fault %d is %+v, want %+v", i, got, want[i])
+		if got, err := f.fault(); err != nil || got != want[i] {
+			t.Errorf("fault %d is %+v, %v, want %+v", i, got, err, want[i])
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apponly/apponly/entratest"
 )
@@ -20,7 +21,7 @@ import (
 type names struct {
 	tenants   map[string]*tenantConfig   // by ID and domain
 	apps      map[string]*appConfig      // by name and client ID
-	resources map[string]*resourceConfig // by URI
+	resources map[string]*resourceConfig // by URI, see resourceName
 	appIDs    map[string]at              // of apps and resources alike
 }
 
@@ -50,8 +51,13 @@ func (c *config) check(n *names) {
 	c.checkInstalls(n)
 	c.checkGrants(n)
 	for _, f := range c.faults {
-		f.where = find(c.errs, n.tenants, f.tenant, "tenant")
-		f.who = find(c.errs, n.apps, f.clientID, "app")
+		// A fault may also be for tenants and apps that are not there.
+		if ref := strings.ToLower(f.tenant.v); n.tenants[ref] != nil || !guidPattern.MatchString(ref) && ref != "common" && ref != "organizations" {
+			f.where = find(c.errs, n.tenants, f.tenant, "tenant")
+		}
+		if ref := strings.ToLower(f.clientID.v); n.apps[ref] != nil || !guidPattern.MatchString(ref) {
+			f.who = find(c.errs, n.apps, f.clientID, "app")
+		}
 	}
 	if t := c.throttle; t != nil && t.requests.good && t.requests.v == 0 {
 		c.errs.add(t.requests.at, "want 1 or more; leave throttle out to have none")
@@ -118,6 +124,7 @@ func (c *config) checkTenants(n *names) {
 const maxFederated = 20
 
 func (c *config) checkApps(n *names) {
+	now := time.Now()
 	line := func(a *appConfig) int { return a.line }
 	for _, a := range c.apps {
 		claim(c.errs, n.apps, a.name, a, line)
@@ -128,9 +135,14 @@ func (c *config) checkApps(n *names) {
 		a.home = find(c.errs, n.tenants, a.tenant, "tenant")
 		a.in = map[*tenantConfig]bool{a.home: true}
 		for _, s := range a.secrets {
-			before, after := s.notBefore.v, s.notAfter.v
-			if s.notBefore.good && s.notAfter.good && before.fixed.IsZero() == after.fixed.IsZero() &&
-				!(after.fixed.After(before.fixed) || after.offset > before.offset) {
+			if !s.notBefore.good {
+				continue
+			}
+			switch end := s.end(now); {
+			case s.notBefore.v.from(now).Before(end):
+			case s.notAfter.line == 0:
+				c.errs.add(s.notBefore.at, "is not before the end, which is a year from the start unless not_after says another")
+			case s.notAfter.good:
 				c.errs.add(s.notAfter.at, "is not after not_before")
 			}
 		}
@@ -155,7 +167,7 @@ func (c *config) checkApps(n *names) {
 func (c *config) checkResources(n *names) {
 	line := func(r *resourceConfig) int { return r.line }
 	for _, r := range c.resources {
-		claim(c.errs, n.resources, r.uri, r, line)
+		claim(c.errs, n.resources, resourceName(r.uri), r, line)
 		c.claimAppID(n, r.appID)
 		r.home = find(c.errs, n.tenants, r.tenant, "tenant")
 		r.in = map[*tenantConfig]bool{r.home: true}
@@ -164,6 +176,13 @@ func (c *config) checkResources(n *names) {
 			c.errs.add(v.at, "want 1 or 2")
 		}
 	}
+}
+
+// resourceName is a URI without a slash at its end, which selects another
+// audience and no other resource.
+func resourceName(uri read[string]) read[string] {
+	uri.v = strings.TrimSuffix(uri.v, "/")
+	return uri
 }
 
 func (c *config) checkTwice(values []read[string]) {
@@ -197,7 +216,7 @@ func (c *config) checkInstalls(n *names) {
 			c.errs.add(i.at, "want an app or a resource, one of them")
 		}
 		i.who = find(c.errs, n.apps, i.app, "app")
-		i.what = find(c.errs, n.resources, i.resource, "resource")
+		i.what = find(c.errs, n.resources, resourceName(i.resource), "resource")
 		for _, name := range i.tenants {
 			t := find(c.errs, n.tenants, name, "tenant")
 			if t == nil {
@@ -225,7 +244,7 @@ func (c *config) checkAtHome(p at, multiTenant read[bool], home bool) {
 func (c *config) checkGrants(n *names) {
 	for _, g := range c.grants {
 		g.who = find(c.errs, n.apps, g.app, "app")
-		g.what = find(c.errs, n.resources, g.resource, "resource")
+		g.what = find(c.errs, n.resources, resourceName(g.resource), "resource")
 		g.where = find(c.errs, n.tenants, g.tenant, "tenant")
 		c.checkTwice(g.roles)
 		if g.what != nil {

@@ -85,6 +85,9 @@ func TestConfigFaults(t *testing.T) {
 		"key is no word":    {"? [a]\n: b\n", []string{"1: a key is not a word"}},
 		"key twice":         {"apps: []\ntenants: []\napps: []\n", []string{"3: apps: is in line 1 already"}},
 		"control character": {"apps: \x01\n", []string{"1: YAML: "}},
+		"control further":   {"apps: []\n\n# caf\x01 au lait\n", []string{"3: YAML: "}},
+		"NUL":               {"apps: []\n\n# caf\x00 au lait\n", []string{"3: YAML: "}},
+		"Latin-1":           {"apps: []\n\n# caf\xe9 au lait\n", []string{"3: YAML: "}},
 
 		// Keys.
 		"unknown key":             {"tenant: []\n", []string{"1: tenant: unknown key, did you mean tenants?"}},
@@ -102,10 +105,10 @@ func TestConfigFaults(t *testing.T) {
 		"number for text":      {valid + "grants:\n  - app: 7\n    resource: api://orders\n    roles: [Read]\n", []string{"11: grants[0].app: want text"}},
 		"empty text":           {"apps:\n  - name: ''\n    tenant: demo\n", []string{"2: apps[0].name: want text that is not empty"}},
 		"text for a bool":      {"tenants:\n  - domains: [a.example]\n    disabled: 'yes'\n", []string{"3: tenants[0].disabled: want true or false"}},
-		"fraction for a count": {"faults:\n  - times: 1.5\n    status: 500\n", []string{"2: faults[0].times: want a whole number"}},
-		"negative count":       {"faults:\n  - times: -1\n    status: 500\n", []string{"2: faults[0].times: want a whole number"}},
-		"probability":          {"faults:\n  - probability: 1.5\n    status: 500\n", []string{"2: faults[0].probability: want a number from 0 to 1"}},
-		"not a number":         {"faults:\n  - probability: .nan\n    status: 500\n", []string{"2: faults[0].probability: want a number from 0 to 1"}},
+		"fraction for a count": {"faults:\n  - times: 1.5\n    status: 500\n", []string{"2: faults[0].times: is not a whole number"}},
+		"negative count":       {"faults:\n  - times: -1\n    status: 500\n", []string{"2: faults[0].times: is -1, want 0 or more"}},
+		"probability":          {"faults:\n  - probability: 1.5\n    status: 500\n", []string{"2: faults[0].probability: is not a number over 0, up to 1"}},
+		"not a number":         {"faults:\n  - probability: .nan\n    status: 500\n", []string{"2: faults[0].probability: want text, a number, true or false"}},
 
 		// Values.
 		"duration without unit": {"token_lifetime: 60\n", []string{"1: token_lifetime: want a duration such as"}},
@@ -132,6 +135,17 @@ func TestConfigFaults(t *testing.T) {
 		"grant":            {"grants:\n  - app: demo\n", []string{"2: grants[0].resource: is missing", "2: grants[0].roles: is missing"}},
 		"throttle":         {"throttle:\n  requests: 3\n", []string{"1: throttle.per: is missing"}},
 		"install":          {"installs:\n  - tenants: [demo]\n", []string{"2: installs[0]: want an app or a resource"}},
+		"secret of a bool": {"tenants:\n  - domains: [a.example]\n    disabled: !!bool hunter2\n", []string{"3: tenants[0].disabled: want true or false"}},
+		"empty GUID":       {"tenants:\n  - id: 00000000-0000-0000-0000-000000000000\n", []string{"2: tenants[0].id: want a GUID, not the empty one"}},
+		"endpoint":         {"faults:\n  - status: 503\n    endpoint: tokens\n", []string{`3: faults[0].endpoint: "tokens" is unknown`}},
+		"code":             {"faults:\n  - endpoint: token\n    code: 1234567\n", []string{"3: faults[0].code: 1234567 is not"}},
+		"status":           {"faults:\n  - endpoint: token\n    times: 1\n    status: 42\n", []string{"4: faults[0].status: is 42"}},
+		"connection":       {"faults:\n  - times: 1\n    connection: hangs\n", []string{`3: faults[0].connection: "hangs" is unknown`}},
+		"fault's key":      {"faults:\n  - statsu: 503\n", []string{`2: faults[0].statsu: key "statsu" is unknown, want one of`}},
+		"fault's mapping":  {"faults:\n  - 503\n", []string{"2: faults[0]: want a mapping"}},
+		"never good":       {"apps:\n  - name: a\n    tenant: demo\n    secrets:\n      - value: x\n        not_before: 2999-01-01\n", []string{"6: apps[0].secrets[0].not_before: is not before the end"}},
+		"never good again": {"apps:\n  - name: a\n    tenant: demo\n    secrets:\n      - value: x\n        not_before: 24h\n        not_after: 2020-01-01\n", []string{"7: apps[0].secrets[0].not_after: is not after not_before"}},
+		"slash":            {"resources:\n  - {uri: 'https://a.example', tenant: demo}\n  - {uri: 'https://a.example/', tenant: demo}\n", []string{`3: resources[1].uri: "https://a.example" is taken in line 2`}},
 		"fault of nothing": {"faults:\n  - endpoint: token\n", []string{"2: faults[0]: "}},
 
 		// What is there twice.
@@ -202,6 +216,28 @@ func TestConfigFaults(t *testing.T) {
 }
 
 // TestConfigKeepsSecrets guards that a value in the wrong place is not printed.
+// A fault may be for who is not there.
+func TestConfigFaultOfOthers(t *testing.T) {
+	const other = "6f1d2a34-5b6c-4d7e-8f90-a1b2c3d4e5f6"
+	for _, text := range []string{"tenant: common", "tenant: " + other, "client_id: " + other} {
+		if err := load(t, "faults:\n  - {status: 503, "+text+"}\n"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A file of another kind is wrong in every line, which nobody wants to read.
+func TestConfigTellsSomeFaults(t *testing.T) {
+	var b strings.Builder
+	for i := range 90 {
+		fmt.Fprintf(&b, "key%d: 1\n", i)
+	}
+	lines := strings.Split(load(t, b.String()).Error(), "\n")
+	if last := lines[len(lines)-1]; len(lines) != maxTold+1 || !strings.HasSuffix(last, ": and 40 more") {
+		t.Errorf("%d lines, the last one %q", len(lines), last)
+	}
+}
+
 func TestConfigKeepsSecrets(t *testing.T) {
 	const secret = "hunter2~hunter2"
 	text := "tenants:\n  - id: S\n    domains: [S S]\napps:\n  - name: a\n    tenant: demo\n    client_id: S\n    disabled: S\n    secrets:\n      - value: [S]\n        not_after: S\ntoken_lifetime: S\nfaults:\n  - status: S\n"

@@ -6,10 +6,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,8 +40,9 @@ type demo struct {
 	Scope              string `json:"scope"`
 	APIAudience        string `json:"api_audience"`
 
-	sts *entratest.Server
-	dir string
+	sts    *entratest.Server
+	dir    string
+	issued time.Time // the federated token, by the emulator's clock
 }
 
 func newDemo(sts *entratest.Server, authority, dir string) *demo {
@@ -58,11 +61,20 @@ func newDemo(sts *entratest.Server, authority, dir string) *demo {
 	}
 }
 
+// line is what is on stdout and in emulator.json.
+func (d *demo) line() ([]byte, error) {
+	line, err := json.Marshal(d)
+	return append(line, '\n'), err
+}
+
 // write writes all files. The one that other commands look for comes last.
 func (d *demo) write() error {
-	line, err := json.Marshal(d)
+	line, err := d.line()
 	if err != nil {
 		return err
+	}
+	if err := d.writeFederatedToken(); err != nil {
+		return fmt.Errorf("--dir: %w", err)
 	}
 	for _, f := range []struct {
 		name string
@@ -70,15 +82,23 @@ func (d *demo) write() error {
 	}{
 		{caFile, d.sts.CAPEM()},
 		{certificateFile, d.sts.Certificate().PEM()},
-		{federatedFile, []byte(d.sts.FederatedToken())},
 		{envFile, d.env()},
-		{emulatorFile, append(line, '\n')},
+		{emulatorFile, line},
 	} {
 		if err := writeFile(d.dir, f.name, f.data); err != nil {
-			return err
+			return fmt.Errorf("--dir: %w", err)
 		}
 	}
 	return nil
+}
+
+func (d *demo) writeFederatedToken() error {
+	now := d.sts.Now()
+	err := writeFile(d.dir, federatedFile, []byte(d.sts.FederatedToken()))
+	if err == nil {
+		d.issued = now
+	}
+	return err
 }
 
 // The federated token lives for an hour. Kubernetes renews its own when a fifth
@@ -86,23 +106,52 @@ func (d *demo) write() error {
 const (
 	renewFederated = 30 * time.Minute
 	retryFederated = time.Minute
+	lookAtClock    = time.Second
 )
 
-// keepFresh rewrites the federated token until ctx ends.
+// errTaken says that the directory is no longer this emulator's.
+var errTaken = errors.New("another emulator has taken the directory: its federated-token is not renewed by this one any more")
+
+// keepFresh rewrites the federated token until ctx ends: when it is old by the
+// emulator's clock, which somebody may set, or not valid yet.
 func (d *demo) keepFresh(ctx context.Context, failed func(error)) {
-	wait := renewFederated
+	var retry time.Time
+	tick := time.NewTicker(lookAtClock)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-tick.C:
 		}
-		wait = renewFederated
-		if err := writeFile(d.dir, federatedFile, []byte(d.sts.FederatedToken())); err != nil {
+		if age := d.sts.Now().Sub(d.issued); age >= 0 && age < renewFederated || time.Now().Before(retry) {
+			continue
+		}
+		err := d.renew()
+		if err != nil {
 			failed(err)
-			wait = retryFederated
+			retry = time.Now().Add(retryFederated)
+		}
+		if errors.Is(err, errTaken) {
+			<-ctx.Done()
+			return
 		}
 	}
+}
+
+func (d *demo) renew() error {
+	line, err := d.line()
+	if err != nil {
+		return err
+	}
+	there, err := os.ReadFile(filepath.Join(d.dir, emulatorFile))
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(there, line) {
+		return errTaken
+	}
+	return d.writeFederatedToken()
 }
 
 // env returns what a shell exports for apponly.FromEnv and the Azure SDKs. It
@@ -131,9 +180,10 @@ func (d *demo) env() []byte {
 // quote returns s as one word of a POSIX shell, whatever is in it.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// privateDir makes a directory that only its owner may look into. One that is
-// there is narrowed if nothing else is in it; otherwise that is left to who
-// knows what else it is for.
+// privateDir makes a directory that only its owner may look into. In one that is
+// there an emulator's files are replaced, nobody else's of the same names; and it
+// is narrowed if nothing else is in it, otherwise that is left to who knows what
+// else it is for.
 func privateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("--dir: %w", err)
@@ -142,23 +192,31 @@ func privateDir(dir string) error {
 	if err != nil {
 		return fmt.Errorf("--dir: %w", err)
 	}
-	if info.Mode().Perm()&0o077 == 0 || runtime.GOOS == "windows" { // where modes say nothing
-		return nil
-	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("--dir: %w", err)
 	}
+	var own, others []string
 	for _, e := range entries {
 		switch e.Name() {
 		case caFile, certificateFile, federatedFile, envFile, emulatorFile:
+			own = append(own, e.Name())
 		default:
-			return fmt.Errorf("--dir: %s has mode %#o and holds %s: others could read the secrets written there; name a directory of its own, or chmod 700 it",
-				dir, info.Mode().Perm(), e.Name())
+			others = append(others, e.Name())
 		}
 	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return fmt.Errorf("--dir: %w", err)
+	wide := info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" // where modes say nothing
+	switch {
+	case len(own) > 0 && !slices.Contains(own, emulatorFile):
+		return fmt.Errorf("--dir: %s holds %s and no %s: it is not an emulator's, and would be overwritten; name a directory of its own",
+			dir, own[0], emulatorFile)
+	case wide && len(others) > 0:
+		return fmt.Errorf("--dir: %s has mode %#o and holds %s: others could read the secrets written there; name a directory of its own, or chmod 700 it",
+			dir, info.Mode().Perm(), others[0])
+	case wide:
+		if err := os.Chmod(dir, 0o700); err != nil {
+			return fmt.Errorf("--dir: %w", err)
+		}
 	}
 	return nil
 }

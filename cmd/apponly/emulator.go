@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -81,14 +82,20 @@ func checkAddr(addr string) (local bool, err error) {
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return false, errors.New("the port must be a number from 0 to 65535")
 	}
+	if strings.Contains(host, "%") {
+		return false, errors.New("an address with a zone cannot stand in a URL")
+	}
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback(), nil
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback(), nil
 }
 
 // emulate serves until the process is told to stop, which is no failure.
 func emulate(cmd *cobra.Command, opts emulatorOptions) (err error) {
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	// A terminal that is closed and a reader that is gone must not leave secrets
+	// behind in a temporary directory.
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE)
 	context.AfterFunc(ctx, stop) // a second interrupt is not to be waited for
 
 	sts := entratest.NewServer()

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/apponly/apponly"
@@ -180,4 +181,72 @@ func hasIPv6() bool {
 		l.Close()
 	}
 	return err == nil
+}
+
+// A reader that is gone, and a terminal: neither leaves the temporary directory
+// with its key and secret behind.
+func TestBrokenPipe(t *testing.T) {
+	tmp := t.TempDir()
+	cmd := command(t.Context(), "emulator")
+	cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	cmd.Stdout = w
+	out := &strings.Builder{}
+	cmd.Stderr = out
+	_ = cmd.Run()
+	w.Close()
+	if code := cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("exit status %d (%s), want 1; stderr %q", code, cmd.ProcessState, out)
+	}
+	if entries, _ := os.ReadDir(tmp); len(entries) > 0 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
+
+func TestHangup(t *testing.T) {
+	e := start(t)
+	dir := filepath.Dir(e.CAFile)
+	if err := e.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	_ = e.cmd.Wait() // the directory tells
+	if _, err := os.Stat(dir); err == nil {
+		t.Errorf("%s is still there (%s)", dir, e.cmd.ProcessState)
+		os.RemoveAll(dir)
+	}
+}
+
+// A client.pem that no emulator wrote is somebody's key.
+func TestDirOfSomebodyElse(t *testing.T) {
+	for _, mode := range []os.FileMode{0o700, 0o755} {
+		dir := t.TempDir()
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "client.pem")
+		if err := os.WriteFile(path, []byte("the only copy of a real key"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		status, _, stderr := outcome(t, "emulator", "--dir", dir)
+		if got, _ := os.ReadFile(path); status != 1 || string(got) != "the only copy of a real key" || !strings.Contains(stderr, "client.pem") {
+			t.Errorf("mode %#o: status %d, %s; client.pem holds %q", mode, status, stderr, got)
+		}
+	}
+}
+
+// An API has to know which audience and issuer to accept.
+func TestRandomIDsAreTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte("tenants: [{domains: [contoso.example]}]\nresources: [{uri: 'api://payroll', tenant: contoso.example}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := start(t, "--config", path)
+	e.stop(os.Interrupt)
+	if s := e.stderr.String(); !strings.Contains(s, "contoso.example") || !strings.Contains(s, "api://payroll") {
+		t.Errorf("an API cannot know which audience and issuer to accept; stderr:\n%s", s)
+	}
 }

@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,23 +28,38 @@ func newFault() *cobra.Command {
 	group(cmd)
 	var dir string
 	cmd.PersistentFlags().StringVar(&dir, "dir", "", "the directory that the emulator was given")
-	add := func(method, use, short, example string, args int) {
+	add := func(method, use, short, example string) {
+		wantsFault, wantsID := strings.HasSuffix(use, " FAULT"), strings.HasSuffix(use, " ID")
+		args := 0
+		if wantsFault || wantsID {
+			args = 1
+		}
 		cmd.AddCommand(&cobra.Command{
 			Use: use, Short: short, Example: example, Args: exactArgs(args),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				if dir == "" {
 					return usagef("--dir is required")
 				}
-				var body []byte
-				if len(args) > 0 {
+				path, body := faultsPath, []byte(nil)
+				switch {
+				case wantsFault:
 					if body = []byte(args[0]); !json.Valid(body) {
 						return usagef("the fault is not JSON")
 					}
+				case wantsID:
+					if _, err := strconv.ParseUint(args[0], 10, 31); err != nil {
+						return usagef("%q is not the ID of a fault", args[0])
+					}
+					path += "/" + args[0]
 				}
-				answer, err := askAdmin(cmd.Context(), dir, method, body)
-				if err == nil && len(bytes.TrimSpace(answer)) > 0 {
-					_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", bytes.TrimSpace(answer))
+				answer, err := askAdmin(cmd.Context(), dir, method, path, body)
+				if err != nil {
+					return err
 				}
+				if answer = bytes.TrimSpace(answer); len(answer) == 0 {
+					answer = []byte("{}")
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", answer)
 				return err
 			},
 		})
@@ -50,16 +67,20 @@ func newFault() *cobra.Command {
 	add(http.MethodPost, "add FAULT", "Add a fault, given as JSON",
 		`  apponly emulator fault add --dir ./entra '{"endpoint":"token","status":429,"retry_after":"30","times":2}'
   apponly emulator fault add --dir ./entra '{"connection":"hang","probability":0.1}'
-  apponly emulator fault add --dir ./entra '{"code":7000222,"client_id":"…"}'`, 1)
-	add(http.MethodGet, "list", "List the faults that are left", "", 0)
-	add(http.MethodDelete, "clear", "Remove all faults", "", 0)
+  apponly emulator fault add --dir ./entra '{"code":7000222,"client_id":"…"}'`)
+	add(http.MethodGet, "list", "List the faults that are left", "")
+	add(http.MethodDelete, "remove ID", "Remove one fault", "")
+	add(http.MethodDelete, "clear", "Remove all faults", "")
 	return cmd
 }
 
-const faultsPath = "/_emulator/faults"
+const (
+	faultsPath = "/_emulator/faults"
+	maxAnswer  = 16 << 20
+)
 
 // askAdmin asks the emulator that wrote dir, and returns what it answered.
-func askAdmin(ctx context.Context, dir, method string, body []byte) ([]byte, error) {
+func askAdmin(ctx context.Context, dir, method, path string, body []byte) ([]byte, error) {
 	var d demo
 	line, err := os.ReadFile(filepath.Join(dir, emulatorFile))
 	if err == nil {
@@ -81,7 +102,7 @@ func askAdmin(ctx context.Context, dir, method string, body []byte) ([]byte, err
 		Timeout:   10 * time.Second,
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true},
 	}
-	req, err := http.NewRequestWithContext(ctx, method, d.AuthorityHost+faultsPath, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, d.AuthorityHost+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -90,13 +111,17 @@ func askAdmin(ctx context.Context, dir, method string, body []byte) ([]byte, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("is the emulator still running? %w", err)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
 		return nil, err
+	case len(answer) > maxAnswer:
+		return nil, fmt.Errorf("the answer is larger than %d MiB", maxAnswer>>20)
+	case resp.StatusCode == http.StatusNotFound && path != faultsPath:
+		return nil, fmt.Errorf("the emulator refused it: %s", adminError(resp.Status, answer))
 	case resp.StatusCode == http.StatusNotFound:
 		return nil, errors.New("the emulator serves no admin path: it was started with --admin=false, or on an address that is not loopback")
 	case resp.StatusCode >= 400 && resp.StatusCode < 500:

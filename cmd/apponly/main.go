@@ -80,7 +80,34 @@ func newRoot() *cobra.Command {
 	out := output("text")
 	root.PersistentFlags().VarP(&out, "output", "o", "form of results: text or json")
 	root.AddCommand(newEmulator(), newVersion(&out))
+	strict(root)
 	return root
+}
+
+// strict makes the commands that cobra adds by itself hold to the exit statuses
+// as the others do.
+func strict(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			group(cmd)
+			for _, shell := range cmd.Commands() {
+				shell.Args = exactArgs(0)
+			}
+		case "help":
+			help := cmd.Run
+			cmd.Run = nil
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+					return usagef("there is no command %q", strings.Join(args, " "))
+				}
+				help(cmd, args)
+				return nil
+			}
+		}
+	}
 }
 
 // group makes a command one that only holds others: without one of their names

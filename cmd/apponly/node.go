@@ -4,12 +4,15 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -36,14 +39,14 @@ func parseYAML(data []byte, errs *configErrors) (node, bool) {
 	case errors.Is(err, io.EOF):
 		return node{}, false
 	case err != nil:
-		errs.syntax(err)
+		errs.syntax(err, data)
 		return node{}, false
 	}
 	switch err := loader.Load(&more); {
 	case err == nil:
 		errs.add(at{line: more.Line}, "YAML: want one document, here is a second")
 	case !errors.Is(err, io.EOF):
-		errs.syntax(err)
+		errs.syntax(err, data)
 	}
 	if len(doc.Content) == 0 || isNull(doc.Content[0]) {
 		return node{}, false
@@ -52,9 +55,9 @@ func parseYAML(data []byte, errs *configErrors) (node, bool) {
 	return node{at{root.Line, ""}, root, errs}, true
 }
 
-func (e *configErrors) syntax(err error) {
+func (e *configErrors) syntax(err error, data []byte) {
 	if l, ok := errors.AsType[*yaml.LoadError](err); ok {
-		e.add(at{line: l.Mark.Line}, "YAML: %s", l.Message)
+		e.add(at{line: cmp.Or(l.Mark.Line, unreadableLine(data))}, "YAML: %s", l.Message)
 		return
 	}
 	if l, ok := errors.AsType[*yaml.LoadErrors](err); ok {
@@ -64,6 +67,23 @@ func (e *configErrors) syntax(err error) {
 		return
 	}
 	e.add(at{}, "YAML: %v", err)
+}
+
+// unreadableLine is where the first byte is that no YAML may hold, of which the
+// library does not say the place.
+func unreadableLine(data []byte) int {
+	line := 1
+	for len(data) > 0 {
+		r, size := utf8.DecodeRune(data)
+		if r == utf8.RuneError && size == 1 || r < ' ' && r != '\n' && r != '\t' && r != '\r' || r == 0x7f {
+			break
+		}
+		if r == '\n' {
+			line++
+		}
+		data = data[size:]
+	}
+	return line
 }
 
 // fields says what to do with each key of a mapping.
@@ -95,6 +115,55 @@ func (v node) object(f fields, required ...string) {
 			v.errs.add(at{v.line, v.join(name)}, "is missing")
 		}
 	}
+}
+
+// A plain value is one as JSON has it, with its place.
+type plain struct {
+	at
+	v any
+}
+
+// plain reads a mapping of scalars whose keys somebody else knows.
+func (v node) plain() map[string]plain {
+	values := make(map[string]plain)
+	if v.n.Kind != yaml.MappingNode {
+		v.object(nil) // which says so
+		return values
+	}
+	all := make(fields)
+	for i := 0; i < len(v.n.Content); i += 2 {
+		key := v.n.Content[i].Value
+		all[key] = func(child node) {
+			value := plain{at: child.at}
+			if !child.is(yaml.ScalarNode, "a single value") {
+				return
+			}
+			err := child.n.Decode(&value.v)
+			if err == nil {
+				_, err = json.Marshal(value.v) // as it cannot be for .nan
+			}
+			if err != nil { // which may hold the value, and that a secret
+				v.errs.add(child.at, "want text, a number, true or false")
+				return
+			}
+			values[key] = value
+		}
+	}
+	v.object(all)
+	return values
+}
+
+// object is the JSON of values by key.
+func object(values map[string]plain) []byte {
+	all := make(map[string]any, len(values))
+	for key, value := range values {
+		all[key] = value.v
+	}
+	data, err := json.Marshal(all)
+	if err != nil { // each of them can be
+		panic(err)
+	}
+	return data
 }
 
 // items reads a sequence.

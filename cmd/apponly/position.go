@@ -54,6 +54,10 @@ func (e *configErrors) orNil() error {
 	return e
 }
 
+// maxTold is how many faults are told: a file of another kind is wrong in every
+// line.
+const maxTold = 50
+
 // Error returns one line for each fault, "file:line: key: text", in the order
 // of the file.
 func (e *configErrors) Error() string {
@@ -62,6 +66,10 @@ func (e *configErrors) Error() string {
 	for i, f := range e.list {
 		if i > 0 {
 			b.WriteByte('\n')
+		}
+		if i == maxTold {
+			fmt.Fprintf(&b, "%s: and %d more", e.file, len(e.list)-i)
+			break
 		}
 		fmt.Fprintf(&b, "%s:%d: ", e.file, max(f.line, 1))
 		if f.key != "" {

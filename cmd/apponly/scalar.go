@@ -62,15 +62,12 @@ func asText(s, tag string) (string, error) {
 	return s, nil
 }
 
-// asAnyText also takes a number: a Retry-After is text that often looks like
-// one.
-func asAnyText(s, _ string) (string, error) { return s, nil }
-
 func asBool(s, tag string) (bool, error) {
-	if tag != "!!bool" {
+	v, err := strconv.ParseBool(strings.ToLower(s))
+	if tag != "!!bool" || err != nil {
 		return false, errors.New("want true or false")
 	}
-	return strconv.ParseBool(strings.ToLower(s))
+	return v, nil
 }
 
 func asCount(s, tag string) (int, error) {
@@ -81,19 +78,11 @@ func asCount(s, tag string) (int, error) {
 	return n, nil
 }
 
-func asFraction(s, tag string) (float64, error) {
-	f, err := strconv.ParseFloat(s, 64)
-	if tag != "!!float" && tag != "!!int" || err != nil || !(f >= 0 && f <= 1) {
-		return 0, errors.New("want a number from 0 to 1")
-	}
-	return f, nil
-}
-
 var guidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 func asGUID(s, _ string) (string, error) {
-	if s = strings.ToLower(s); !guidPattern.MatchString(s) {
-		return "", errors.New("want a GUID")
+	if s = strings.ToLower(s); !guidPattern.MatchString(s) || strings.Trim(s, "0-") == "" {
+		return "", errors.New("want a GUID, not the empty one")
 	}
 	return s, nil
 }
