@@ -151,7 +151,7 @@ func overhead(r *run) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		line := newRow(fmt.Sprintf("attaching a cached token to a request with %d headers, beyond the base (floor here: req.Clone)", headers))
+		line := newRow(fmt.Sprintf("attaching a cached token to a request with %d headers, beyond the base (floor: req.Clone; azidentity: azcore's bearer policy)", headers))
 		least := results[0].ns
 		line.floor = nanoseconds(results[1].ns) + ", " + plural(int(results[1].allocs), "alloc")
 		our := results[2].ns - least

@@ -34,8 +34,8 @@
 //
 // The emulator reads [time.Now] when it is asked something, so inside a
 // testing/synctest bubble it lives in the bubble's time. Make the Server inside
-// the bubble then: the certificate of the demo app is valid from a day before it is
-// made. [Server.SetClockOffset] sets its clock apart from that of the client.
+// the bubble then: the certificate of the demo app is valid from a day before it
+// is made. [Server.SetClockOffset] sets its clock apart from that of the client.
 // Assertions may be off by five minutes in either direction.
 //
 // # Faults
