@@ -4,10 +4,12 @@ package entratest
 
 import (
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -23,6 +25,10 @@ type exchange struct {
 	trace       string
 	correlation string
 	log         Request // filled in as things become known
+
+	// body reads the request's body, once; of one that is too large, a byte more
+	// than maxBody.
+	body func() ([]byte, error)
 }
 
 // answer is what a request gets. Handlers return it instead of writing it, so
@@ -82,6 +88,7 @@ func (s *Server) receive(r *http.Request, plain bool) *exchange {
 		correlation: r.Header.Get("client-request-id"),
 		log:         Request{Time: now, Method: r.Method, Host: r.Host, Path: r.URL.Path},
 	}
+	x.body = sync.OnceValues(func() ([]byte, error) { return io.ReadAll(io.LimitReader(r.Body, maxBody+1)) })
 	if plain {
 		x.base = "http://" + r.Host
 	}

@@ -3,8 +3,6 @@
 package entratest
 
 import (
-	"bytes"
-	"io"
 	"net/url"
 	"strings"
 )
@@ -16,42 +14,25 @@ type sentBy struct {
 }
 
 // lookAhead finds out who sends a request, for faults and throttling that go by
-// client. What it reads of the body is put back. It reads all bodies, because
-// as long as there is something left of one net/http does not notice that the
-// client goes.
+// client. It reads all bodies, because as long as there is something left of one
+// net/http does not notice that the client goes.
 func (x *exchange) lookAhead() {
 	if x.sent.known {
 		return
 	}
 	x.sent.known = true
-	read, err := io.ReadAll(io.LimitReader(x.r.Body, maxBody+1))
-	rest := io.Reader(x.r.Body)
-	if err != nil {
-		rest = failedReader{err}
-	}
-	r := x.r.WithContext(x.r.Context()) // a copy: the original is net/http's
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(read), rest), x.r.Body}
-	x.r = r
-
+	body, _ := x.body()
 	if x.route.name != endpointToken {
 		x.sent.clientID = x.r.URL.Query().Get("client_id")
 		return
 	}
 	// A form with a mistake in it is still somebody's.
-	form, _ := url.ParseQuery(string(read))
+	form, _ := url.ParseQuery(string(body))
 	x.sent.clientID, x.sent.scope = form.Get("client_id"), form.Get("scope")
 	if id, _, ok := parseBasic(x.r.Header.Get("Authorization")); ok {
 		x.sent.clientID = id
 	}
 }
-
-// failedReader repeats the error that ended a body.
-type failedReader struct{ err error }
-
-func (f failedReader) Read([]byte) (int, error) { return 0, f.err }
 
 // logSender fills in the record of a request that no handler looks into.
 func (x *exchange) logSender(tenant string) {

@@ -3,8 +3,6 @@
 package entratest
 
 import (
-	"errors"
-	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -112,12 +110,12 @@ func (x *exchange) readForm() (url.Values, *refusal) {
 		// Entra does not see a parameter in a body of another type.
 		return nil, refuse(900144, "grant_type")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, maxBody))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, refuse(9002313, "the body is too large")
-	}
+	body, err := x.body()
 	if err != nil {
 		return nil, refuse(9002313, "the body cannot be read")
+	}
+	if len(body) > maxBody {
+		return nil, refuse(9002313, "the body is too large")
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
