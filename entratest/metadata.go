@@ -46,17 +46,26 @@ func (x *exchange) configuration(name string, version int) answer {
 	return answer{status: http.StatusOK, body: map[string]any{
 		"issuer":         issuerOf(x.base, inIssuer, version),
 		"token_endpoint": x.tokenEndpoint(tenant),
-		// Nobody answers there; MSAL insists on the field.
-		"authorization_endpoint": root + "/oauth2/v2.0/authorize",
-		"jwks_uri":               root + "/" + keys,
+		"jwks_uri":       root + "/" + keys,
 		"token_endpoint_auth_methods_supported": []string{
 			"client_secret_post", "private_key_jwt", "client_secret_basic",
 		},
+
+		// What is about users, as Entra has it. Nobody answers at these
+		// endpoints, but clients insist on fields: MSAL on the first.
+		"authorization_endpoint":                root + "/oauth2/v2.0/authorize",
+		"device_authorization_endpoint":         root + "/oauth2/v2.0/devicecode",
+		"end_session_endpoint":                  root + "/oauth2/v2.0/logout",
+		"userinfo_endpoint":                     x.base + "/oidc/userinfo",
 		"id_token_signing_alg_values_supported": []string{"RS256"},
-		"response_types_supported":              []string{"code"},
-		"response_modes_supported":              []string{"query"},
+		"response_types_supported":              []string{"code", "id_token", "code id_token", "id_token token"},
+		"response_modes_supported":              []string{"query", "fragment", "form_post"},
 		"subject_types_supported":               []string{"pairwise"},
-		"scopes_supported":                      []string{"openid"},
+		"scopes_supported":                      []string{"openid", "profile", "email", "offline_access"},
+		"claims_supported":                      []string{"sub", "iss", "aud", "exp", "iat", "nonce", "tid", "ver"},
+		"request_uri_parameter_supported":       false,
+		"http_logout_supported":                 true,
+		"frontchannel_logout_supported":         true,
 	}}
 }
 
