@@ -25,6 +25,7 @@ type App struct {
 	disabled     bool
 	public       bool
 	identity     bool // a managed identity
+	objectID     guid // of a managed identity, once it has been installed
 }
 
 // NewApp registers an app without credentials in t and installs it there.
@@ -34,6 +35,7 @@ func (t *Tenant) newApp(clientID string, identity bool) *App {
 	from := t.s.countsFrom()
 	a := &App{entry: entry{s: t.s, home: t, appID: clientID}, from: from, identity: identity, singleTenant: identity}
 	t.s.update(func() {
+		t.mustExist()
 		a.claim()
 		t.s.apps[clientID] = a
 		t.addPrincipal(&a.entry, from)

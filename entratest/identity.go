@@ -19,7 +19,11 @@ const exchangeApp = "fb60f99c-7a34-4190-8149-302f77469936"
 // audience. The issuer is Entra, not the machine that was asked.
 func (x *exchange) identityToken(t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, f *refusal) {
 	x.log.ClientID, x.log.Tenant = clientID, t.id
-	reg, f := x.s.findApp(t, clientID, x.now)
+	_, f = x.s.findTokenTenant(t.id)
+	var reg registration
+	if f == nil {
+		reg, f = x.s.findApp(t, clientID, x.now)
+	}
 	if f == nil && reg.blocked != 0 {
 		f = refuse(reg.blocked)
 	}

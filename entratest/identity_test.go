@@ -154,3 +154,47 @@ func TestIdentityInALargeTenant(t *testing.T) {
 		t.Errorf("ten exchanges take %v in a tenant of ten apps, %v in one of 100,000", few, many)
 	}
 }
+
+// TestIdentityOfATenantThatIsNot has IMDS hold to the tenant as the token
+// endpoint does.
+func TestIdentityOfATenantThatIsNot(t *testing.T) {
+	s := entratest.New(t)
+	tenant := s.AddTenant()
+	tenant.Provide(s.API())
+	m := tenant.NewManagedIdentity()
+	for _, step := range []struct {
+		name   string
+		change func()
+		code   int
+	}{
+		{"as it is", func() {}, 0},
+		{"suspended", func() { tenant.SetDisabled(true) }, 5000224},
+		{"resumed", func() { tenant.SetDisabled(false) }, 0},
+		{"removed", tenant.Remove, 90002},
+	} {
+		step.change()
+		if _, _, code := s.IdentityToken(tenant, m.ClientID(), s.API().URI()); code != step.code {
+			t.Errorf("%s: AADSTS%d, want %d", step.name, code, step.code)
+		}
+	}
+}
+
+// TestIdentityKeepsItsObjectID takes the service principal away and brings it
+// back: it is the identity itself.
+func TestIdentityKeepsItsObjectID(t *testing.T) {
+	s := entratest.New(t)
+	m := s.Tenant().NewManagedIdentity()
+	s.Tenant().Uninstall(m.App())
+	if _, _, code := s.IdentityToken(s.Tenant(), m.ClientID(), s.API().URI()); code != 7000229 {
+		t.Errorf("uninstalled: AADSTS%d, want 7000229", code)
+	}
+	s.Tenant().Install(m.App())
+	token, _, code := s.IdentityToken(s.Tenant(), m.ClientID(), s.Cloud().ExchangeAudience())
+	if code != 0 || claimsOf(t, token)["sub"] != m.ObjectID() {
+		t.Fatalf("AADSTS%d, sub %v, want %s", code, claimsOf(t, token)["sub"], m.ObjectID())
+	}
+	s.App().AddFederatedCredential(m.FederatedCredential())
+	if got := postForm(t, s, s.Tenant().ID(), assertionForm(s, token)); got.Status != http.StatusOK {
+		t.Errorf("as an assertion: %d %s", got.Status, got.Description)
+	}
+}

@@ -165,15 +165,20 @@ func (t *Tenant) addPrincipal(e *entry, from instant) {
 		return
 	}
 	p := principal{appID: e.appID, objectID: newID(), from: from}
+	if app := t.s.apps[e.appID]; app != nil && app.identity {
+		// The identity and its service principal are one object, whose ID stays.
+		if app.objectID == (guid{}) {
+			app.objectID = p.objectID
+		}
+		p.objectID = app.objectID
+		t.s.identities[p.objectID.String()] = app
+	}
 	t.principals.add(p)
 	if t != e.home {
 		if e.elsewhere == nil {
 			e.elsewhere = make(map[*Tenant]struct{})
 		}
 		e.elsewhere[t] = struct{}{}
-	}
-	if app := t.s.apps[e.appID]; app != nil && app.identity {
-		t.s.identities[p.objectID.String()] = app
 	}
 }
 

@@ -63,7 +63,7 @@ type Counters struct {
 	Codes        map[int]int    `json:"codes"`         // by AADSTS number
 	Faults       int            `json:"faults"`        // requests that met a fault
 	Throttled    int            `json:"throttled"`     // requests that [Server.SetThrottle] refused
-	EarlyReturns int            `json:"early_returns"` // those of them whose client had been told to stay away longer
+	EarlyReturns int            `json:"early_returns"` // those of them whose client had been told to stay away longer, see [Throttle]
 }
 
 // Counters returns the sums so far, as a copy. It is cheap: nothing is counted
@@ -159,14 +159,18 @@ func (l *requestLog) list() []Request {
 // place does not look like one.
 func looksLikeScope(scope string) bool {
 	for s := range strings.FieldsSeq(scope) {
-		resource := s[:max(strings.LastIndex(s, "/"), 0)]
-		u, err := url.Parse(resource)
-		isURL := err == nil && u.Scheme != "" && u.Host != "" && u.User == nil && u.RawQuery == ""
-		if !isURL && !isGUID(resource) && !tenantName.MatchString(resource) && !slices.Contains(oidcScopes, s) {
+		if !looksLikeResource(s) && !looksLikeResource(s[:max(strings.LastIndex(s, "/"), 0)]) && !slices.Contains(oidcScopes, s) {
 			return false
 		}
 	}
 	return true
+}
+
+func looksLikeResource(name string) bool {
+	if u, err := url.Parse(name); err == nil && u.Scheme != "" && u.Host != "" && u.User == nil && u.RawQuery == "" {
+		return true
+	}
+	return isGUID(name) || tenantName.MatchString(strings.ToLower(name))
 }
 
 func shorten(s string, n int) string {

@@ -189,3 +189,17 @@ func TestCountersOfNothing(t *testing.T) {
 		t.Errorf("%s, %v, want %s", data, err, want)
 	}
 }
+
+// The scopes that people get wrong most are what one looks for in a record.
+func TestRecordKeepsWrongScopes(t *testing.T) {
+	s := entratest.New(t)
+	id := s.API().AppID()
+	for _, scope := range []string{"https://graph.microsoft.com", "api://orders", "api://" + id, id, id + "/.default", "GRAPH.microsoft.com/.default", "https://graph.microsoft.com/User.Read openid"} {
+		form := secretForm(s)
+		form.Set("scope", scope)
+		postForm(t, s, s.Tenant().ID(), form)
+		if log := s.Requests(); log[len(log)-1].Scope != scope {
+			t.Errorf("scope %q is recorded as %q", scope, log[len(log)-1].Scope)
+		}
+	}
+}

@@ -107,9 +107,9 @@ func (r *recorder) response() (*http.Response, error) {
 	if err != nil {
 		length = r.length()
 	}
-	body := &memoryBody{rec: r, part: bytes.NewReader(r.flushed)}
+	body := io.ReadCloser(http.NoBody)
 	if r.req.Method != http.MethodHead {
-		body.missing = length
+		body = &memoryBody{rec: r, part: bytes.NewReader(r.flushed), missing: length}
 	}
 	return &http.Response{
 		Status:        strconv.Itoa(r.status) + " " + http.StatusText(r.status),

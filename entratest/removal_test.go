@@ -161,3 +161,19 @@ func TestRemovedIsLetGo(t *testing.T) {
 	}
 	runtime.KeepAlive(s)
 }
+
+// What panics leaves nothing behind.
+func TestRemovedTenantTakesNoApp(t *testing.T) {
+	s := entratest.New(t)
+	gone := s.AddTenant()
+	gone.Remove()
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("a removed tenant takes an app")
+			}
+		}()
+		gone.NewAppID(fixedApp)
+	}()
+	s.Tenant().NewAppID(fixedApp) // or it is taken
+}

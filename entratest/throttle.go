@@ -22,8 +22,9 @@ const maxWindows = 100_000
 // Throttle lets every client make so many token requests in a time, counted per
 // tenant and client ID. One more is answered 429 with a Retry-After and, as by
 // Entra, a plain text. A client that comes back before its Retry-After has
-// ended makes it start over, doubled each time up to an hour. Requests within a
-// second of the refusal were under way by then, and are told what is left of it.
+// ended makes it start over, doubled each time up to an hour. Requests within 100
+// milliseconds of the refusal were under way by then: they are told what is left
+// of it, and are no early returns.
 // A client that stays away as it was told starts afresh.
 //
 // In JSON the keys are requests, per and retry_after, durations are written
@@ -90,7 +91,7 @@ type window struct {
 
 // underWay is how long after a penalty began requests come in that were sent
 // before the client could know.
-const underWay = time.Second
+const underWay = 100 * time.Millisecond
 
 func (w *window) punish(penalty time.Duration, now time.Time) {
 	w.penalty, w.told, w.end = penalty, now, now.Add(penalty)

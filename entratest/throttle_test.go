@@ -98,31 +98,33 @@ func TestThrottle(t *testing.T) {
 
 // TestThrottleIsOfClients counts a client once, however it is spelled.
 func TestThrottleIsOfClients(t *testing.T) {
-	s := entratest.New(t)
-	s.SetThrottle(entratest.Throttle{Requests: 1, Per: time.Hour})
-	guest := s.AddTenant("contoso.example")
-	guest.Install(s.App())
-	guest.Provide(s.API())
-	if got := retryAfter(t, askToken(t, s, "contoso.example")); got != 0 {
-		t.Fatalf("throttled at once, for %v", got)
-	}
-	form := secretForm(s)
-	form.Set("client_id", strings.ToUpper(s.App().ClientID()))
-	basic := tokenRequest(t.Context(), s, "CONTOSO.example", url.Values{"grant_type": {"client_credentials"}, "scope": {s.API().Scope()}})
-	basic.SetBasicAuth(s.App().ClientID(), url.QueryEscape(s.Secret()))
-	for name, req := range map[string]*http.Request{
-		"by ID":      tokenRequest(t.Context(), s, guest.ID(), secretForm(s)),
-		"capitals":   tokenRequest(t.Context(), s, guest.ID(), form),
-		"in a Basic": basic,
-	} {
-		got, err := send(s.HTTPClient(), req)
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		s := entratest.New(t)
+		s.SetThrottle(entratest.Throttle{Requests: 1, Per: time.Hour})
+		guest := s.AddTenant("contoso.example")
+		guest.Install(s.App())
+		guest.Provide(s.API())
+		if got := retryAfter(t, askToken(t, s, "contoso.example")); got != 0 {
+			t.Fatalf("throttled at once, for %v", got)
 		}
-		if got := retryAfter(t, got); got != time.Minute { // the default
-			t.Errorf("%s: Retry-After %v, want a minute", name, got)
+		form := secretForm(s)
+		form.Set("client_id", strings.ToUpper(s.App().ClientID()))
+		basic := tokenRequest(t.Context(), s, "CONTOSO.example", url.Values{"grant_type": {"client_credentials"}, "scope": {s.API().Scope()}})
+		basic.SetBasicAuth(s.App().ClientID(), url.QueryEscape(s.Secret()))
+		for name, req := range map[string]*http.Request{
+			"by ID":      tokenRequest(t.Context(), s, guest.ID(), secretForm(s)),
+			"capitals":   tokenRequest(t.Context(), s, guest.ID(), form),
+			"in a Basic": basic,
+		} {
+			got, err := send(s.HTTPClient(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := retryAfter(t, got); got != time.Minute { // the default
+				t.Errorf("%s: Retry-After %v, want a minute", name, got)
+			}
 		}
-	}
+	})
 }
 
 func TestThrottleForgets(t *testing.T) {
@@ -195,6 +197,21 @@ func TestThrottleSparesTheObedient(t *testing.T) {
 		again := retryAfter(t, askToken(t, s, home))
 		if c := s.Counters(); again != 0 || c.EarlyReturns != 0 {
 			t.Errorf("who waited %v as told has to wait %v; counters %+v", a, again, c)
+		}
+	})
+}
+
+// A client that goes by its own backoff, however soon, is found out.
+func TestThrottleCountsEarlyReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := entratest.New(t)
+		s.SetThrottle(entratest.Throttle{Requests: 1, Per: time.Minute, RetryAfter: time.Second})
+		for range 4 {
+			askToken(t, s, s.Tenant().ID())
+			time.Sleep(200 * time.Millisecond)
+		}
+		if c := s.Counters(); c.Throttled != 3 || c.EarlyReturns != 2 {
+			t.Errorf("counters %+v, want 3 throttled, 2 of them early", c)
 		}
 	})
 }

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -277,7 +279,12 @@ func parseGrant(v node, g *grantConfig) {
 func parseFault(v node, f *faultConfig) {
 	f.at = v.at
 	f.keys = v.plain()
-	for key, value := range f.keys {
+	if value, ok := f.keys["retry_after"]; ok {
+		value.v = value.text // sent as it is, whatever YAML would make of it
+		f.keys["retry_after"] = value
+	}
+	for _, key := range slices.Sorted(maps.Keys(f.keys)) {
+		value := f.keys[key]
 		if err := json.Unmarshal(object(map[string]plain{key: value}), new(entratest.Fault)); err != nil {
 			v.errs.add(value.at, "%s", strings.TrimPrefix(reason(err), fmt.Sprintf("the value of %q ", key)))
 		}

@@ -142,6 +142,7 @@ func TestConfigFaults(t *testing.T) {
 		"status":           {"faults:\n  - endpoint: token\n    times: 1\n    status: 42\n", []string{"4: faults[0].status: is 42"}},
 		"connection":       {"faults:\n  - times: 1\n    connection: hangs\n", []string{`3: faults[0].connection: "hangs" is unknown`}},
 		"fault's key":      {"faults:\n  - statsu: 503\n", []string{`2: faults[0].statsu: key "statsu" is unknown, want one of`}},
+		"faults in a line": {"faults:\n  - {times: x, status: y, code: z}\n", []string{"2: faults[0].code: is not", "2: faults[0].status: is not", "2: faults[0].times: is not"}},
 		"fault's mapping":  {"faults:\n  - 503\n", []string{"2: faults[0]: want a mapping"}},
 		"never good":       {"apps:\n  - name: a\n    tenant: demo\n    secrets:\n      - value: x\n        not_before: 2999-01-01\n", []string{"6: apps[0].secrets[0].not_before: is not before the end"}},
 		"never good again": {"apps:\n  - name: a\n    tenant: demo\n    secrets:\n      - value: x\n        not_before: 24h\n        not_after: 2020-01-01\n", []string{"7: apps[0].secrets[0].not_after: is not after not_before"}},
@@ -235,6 +236,19 @@ func TestConfigTellsSomeFaults(t *testing.T) {
 	lines := strings.Split(load(t, b.String()).Error(), "\n")
 	if last := lines[len(lines)-1]; len(lines) != maxTold+1 || !strings.HasSuffix(last, ": and 40 more") {
 		t.Errorf("%d lines, the last one %q", len(lines), last)
+	}
+}
+
+// A Retry-After is sent as it is written, whatever YAML takes it for.
+func TestConfigRetryAfter(t *testing.T) {
+	for _, text := range []string{"30", "010", "0x1E", "1.50", "2030-01-31", "soon", "'30'"} {
+		c := parseConfig("x.yaml", []byte("faults: [{status: 503, retry_after: "+text+"}]\n"))
+		if err := c.errs.orNil(); err != nil {
+			t.Fatal(err)
+		}
+		if fault, err := c.faults[0].fault(); err != nil || fault.RetryAfter != strings.Trim(text, "'") {
+			t.Errorf("%s is sent as %q, %v", text, fault.RetryAfter, err)
+		}
 	}
 }
 

@@ -93,13 +93,17 @@ func (d *demo) write() error {
 }
 
 func (d *demo) writeFederatedToken() error {
-	now := d.sts.Now()
+	now := d.now()
 	err := writeFile(d.dir, federatedFile, []byte(d.sts.FederatedToken()))
 	if err == nil {
 		d.issued = now
 	}
 	return err
 }
+
+// now is the emulator's wall clock, by which its token ends. The monotonic one
+// stands still while the machine sleeps.
+func (d *demo) now() time.Time { return d.sts.Now().Round(0) }
 
 // The federated token lives for an hour. Kubernetes renews its own when a fifth
 // of their time is left; half leaves room for failures.
@@ -124,7 +128,7 @@ func (d *demo) keepFresh(ctx context.Context, failed func(error)) {
 			return
 		case <-tick.C:
 		}
-		if age := d.sts.Now().Sub(d.issued); age >= 0 && age < renewFederated || time.Now().Before(retry) {
+		if age := d.now().Sub(d.issued); age >= 0 && age < renewFederated || time.Now().Before(retry) {
 			continue
 		}
 		err := d.renew()
@@ -208,7 +212,7 @@ func privateDir(dir string) error {
 	wide := info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" // where modes say nothing
 	switch {
 	case len(own) > 0 && !slices.Contains(own, emulatorFile):
-		return fmt.Errorf("--dir: %s holds %s and no %s: it is not an emulator's, and would be overwritten; name a directory of its own",
+		return fmt.Errorf("--dir: %s holds %s and no %s: it is not an emulator's, and would be overwritten; name a directory of its own, or remove what is left of a start that failed",
 			dir, own[0], emulatorFile)
 	case wide && len(others) > 0:
 		return fmt.Errorf("--dir: %s has mode %#o and holds %s: others could read the secrets written there; name a directory of its own, or chmod 700 it",

@@ -93,7 +93,11 @@ func checkAddr(addr string) (local bool, err error) {
 func emulate(cmd *cobra.Command, opts emulatorOptions) (err error) {
 	// A terminal that is closed and a reader that is gone must not leave secrets
 	// behind in a temporary directory.
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // or nohup would be in vain
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), ends...)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE)
 	context.AfterFunc(ctx, stop) // a second interrupt is not to be waited for

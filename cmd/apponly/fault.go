@@ -120,8 +120,8 @@ func askAdmin(ctx context.Context, dir, method, path string, body []byte) ([]byt
 		return nil, err
 	case len(answer) > maxAnswer:
 		return nil, fmt.Errorf("the answer is larger than %d MiB", maxAnswer>>20)
-	case resp.StatusCode == http.StatusNotFound && path != faultsPath:
-		return nil, fmt.Errorf("the emulator refused it: %s", adminError(resp.Status, answer))
+	case resp.StatusCode == http.StatusNotFound && adminError("", answer) != "":
+		return nil, fmt.Errorf("the emulator refused it: %s", adminError("", answer))
 	case resp.StatusCode == http.StatusNotFound:
 		return nil, errors.New("the emulator serves no admin path: it was started with --admin=false, or on an address that is not loopback")
 	case resp.StatusCode >= 400 && resp.StatusCode < 500:

@@ -68,9 +68,11 @@ func TestFault(t *testing.T) {
 func TestFaultWithoutAdminPath(t *testing.T) {
 	dir := t.TempDir()
 	start(t, "--dir", dir, "--admin=false")
-	status, _, stderr := outcome(t, "emulator", "fault", "list", "--dir", dir)
-	if status != 1 || !strings.Contains(stderr, "no admin path") {
-		t.Errorf("status %d, %q", status, stderr)
+	for _, args := range [][]string{{"list"}, {"remove", "1"}, {"clear"}} {
+		status, _, stderr := outcome(t, append([]string{"emulator", "fault", "--dir", dir}, args...)...)
+		if status != 1 || !strings.Contains(stderr, "no admin path") {
+			t.Errorf("%s: status %d, %q", args[0], status, stderr)
+		}
 	}
 }
 

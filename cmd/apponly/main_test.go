@@ -70,7 +70,13 @@ type emulator struct {
 // start runs "apponly emulator" until the test ends, or it is stopped.
 func start(t *testing.T, args ...string) *emulator {
 	t.Helper()
-	e := &emulator{cmd: command(context.Background(), append([]string{"emulator"}, args...)...), stderr: &bytes.Buffer{}}
+	return await(t, command(context.Background(), append([]string{"emulator"}, args...)...))
+}
+
+// await runs a command that is an emulator.
+func await(t *testing.T, cmd *exec.Cmd) *emulator {
+	t.Helper()
+	e := &emulator{cmd: cmd, stderr: &bytes.Buffer{}}
 	e.cmd.Stderr = e.stderr
 	out, err := e.cmd.StdoutPipe()
 	if err != nil {

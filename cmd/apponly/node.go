@@ -117,10 +117,11 @@ func (v node) object(f fields, required ...string) {
 	}
 }
 
-// A plain value is one as JSON has it, with its place.
+// A plain value is one as JSON has it, with its place and as it was written.
 type plain struct {
 	at
-	v any
+	v    any
+	text string
 }
 
 // plain reads a mapping of scalars whose keys somebody else knows.
@@ -134,11 +135,14 @@ func (v node) plain() map[string]plain {
 	for i := 0; i < len(v.n.Content); i += 2 {
 		key := v.n.Content[i].Value
 		all[key] = func(child node) {
-			value := plain{at: child.at}
+			value := plain{at: child.at, text: child.n.Value}
 			if !child.is(yaml.ScalarNode, "a single value") {
 				return
 			}
 			err := child.n.Decode(&value.v)
+			if child.n.ShortTag() == "!!timestamp" {
+				value.v = value.text
+			}
 			if err == nil {
 				_, err = json.Marshal(value.v) // as it cannot be for .nan
 			}
