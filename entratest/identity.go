@@ -19,18 +19,7 @@ const exchangeApp = "fb60f99c-7a34-4190-8149-302f77469936"
 // audience. The issuer is Entra, not the machine that was asked.
 func (x *exchange) identityToken(t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, f *refusal) {
 	x.log.ClientID, x.log.Tenant = clientID, t.id
-	_, f = x.s.findTokenTenant(t.id)
-	var reg registration
-	if f == nil {
-		reg, f = x.s.findApp(t, clientID, x.now)
-	}
-	if f == nil && reg.blocked != 0 {
-		f = refuse(reg.blocked)
-	}
-	var tgt target
-	if f == nil {
-		tgt, f = x.identityTarget(t, reg, resource)
-	}
+	reg, tgt, f := x.identityTarget(t, clientID, resource)
 	if f != nil {
 		x.log.Code = f.code
 		return "", 0, f
@@ -48,15 +37,27 @@ func (x *exchange) identityToken(t *Tenant, clientID, resource string) (signed s
 	}), lifetime, nil
 }
 
-func (x *exchange) identityTarget(t *Tenant, reg registration, resource string) (target, *refusal) {
+// identityTarget finds the identity and what its token is for, as the token
+// endpoint does for an app.
+func (x *exchange) identityTarget(t *Tenant, clientID, resource string) (registration, target, *refusal) {
+	if _, f := x.s.findTokenTenant(t.id); f != nil {
+		return registration{}, target{}, f
+	}
+	reg, f := x.s.findApp(t, clientID, x.now)
+	if f != nil {
+		return reg, target{}, f
+	}
 	switch {
+	case reg.blocked != 0:
+		return reg, target{}, refuse(reg.blocked)
 	case resource == x.s.Cloud().ExchangeAudience():
-		return target{requested: resource, appID: exchangeApp, version: 2}, nil
+		return reg, target{requested: resource, appID: exchangeApp, version: 2}, nil
 	case isExchangeAudience(resource):
 		// Handed out without a word; the exchange fails later.
-		return target{requested: resource, appID: resource, version: 2}, nil
+		return reg, target{requested: resource, appID: resource, version: 2}, nil
 	}
-	return x.s.findResource(t, reg.clientID, resource, x.now)
+	tgt, f := x.s.findResource(t, reg.clientID, resource, x.now)
+	return reg, tgt, f
 }
 
 func isExchangeAudience(aud string) bool {
