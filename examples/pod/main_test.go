@@ -28,7 +28,7 @@ func isolate(t *testing.T) (tmp string) {
 func TestRehearse(t *testing.T) {
 	tmp := isolate(t)
 	entra := entratest.New(t)
-	var out strings.Builder
+	var out kittest.Output
 	if err := rehearse(t.Context(), &out, entra); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
@@ -51,7 +51,7 @@ func TestRunInAClusterWithoutIdentity(t *testing.T) {
 	isolate(t)
 	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
 	t.Setenv("LISTEN_ADDR", "127.0.0.1:0")
-	var out strings.Builder
+	var out kittest.Output
 	err := run(t.Context(), &out)
 	if !errors.Is(err, apponly.ErrCredentialMissing) || !strings.Contains(err.Error(), `azure.workload.identity/use: "true"`) {
 		t.Errorf("run = %v, want ErrCredentialMissing and the webhook's label", err)
@@ -120,10 +120,11 @@ func TestServeWithoutAToken(t *testing.T) {
 	}
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
-	var out strings.Builder
+	var out kittest.Output
 	done := make(chan error, 1)
 	go func() { done <- serve(ctx, &out, ln, http.DefaultTransport) }()
-	for why := ""; !strings.Contains(why, "client secret is not one of the app's"); {
+	// The log follows the status; who stops at once may miss it.
+	for why := ""; !strings.Contains(why, "client secret is not one of the app's") || !strings.Contains(out.String(), "secret_invalid"); {
 		resp, err := http.Get("http://" + ln.Addr().String() + "/readyz")
 		if err != nil {
 			t.Fatalf("%v; the last answer was %q", err, why)

@@ -198,7 +198,7 @@ func TestManifests(t *testing.T) {
 			for name, value := range env {
 				t.Setenv(name, value)
 			}
-			var out strings.Builder
+			var out kittest.Output
 			if err := live(t.Context(), &out, entra, m.probes); err != nil {
 				t.Fatalf("%v\n%s", err, &out)
 			}

@@ -93,7 +93,7 @@ func live(ctx context.Context, stdout io.Writer, entra *entratest.Server, probes
 	}
 	err = context.Cause(ctx)
 	cancel()
-	<-ended // stdout is ours again
+	<-ended
 	switch {
 	case served != nil:
 		return served

@@ -6,8 +6,30 @@ package kittest
 import (
 	"os"
 	"strings"
+	"sync"
 	"testing"
 )
+
+// An Output is where a program writes that has a Logger: the client logs from its
+// own goroutines, after a failure already shows in its Status, and so perhaps
+// when the program has ended. Its zero value is empty, and it is safe for
+// concurrent use.
+type Output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *Output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *Output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
 
 // Isolate takes the environment of whoever runs the test away, and gives
 // temporary files a place of their own. What the program sets besides has to be
