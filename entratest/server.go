@@ -46,7 +46,7 @@ type Server struct {
 	sources  sources
 	faults   faultList
 	throttle throttler
-	ca       func() *authority
+	ca       func() *certAuthority
 	closing  chan struct{} // closed by Close: lets go of what faults hold
 
 	// mu guards the directory: everything below, and the mutable fields of
@@ -104,7 +104,7 @@ func NewServer() *Server {
 		uris:       make(map[string]*holders),
 		identities: make(map[string]*App),
 		issuers:    make(map[string]*Issuer),
-		ca:         sync.OnceValue(newAuthority),
+		ca:         sync.OnceValue(newCertAuthority),
 		signers:    signers{newSigner(0)},
 		closing:    make(chan struct{}),
 	}

@@ -16,17 +16,18 @@ import (
 // client that reads its roots from a file. It may be called before that.
 func (s *Server) CAPEM() []byte { return certPEM(s.ca().cert) }
 
-// authority is a certificate authority. Its keys are of an elliptic curve and
-// so made at once, without the pool; only credentials have to be RSA.
-type authority struct {
+// certAuthority is the CA; an authority alone is where tokens are asked for. Its
+// keys are of an elliptic curve and so made at once, without the pool; only
+// credentials have to be RSA.
+type certAuthority struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
 }
 
-func newAuthority() *authority {
+func newCertAuthority() *certAuthority {
 	key := newECKey()
 	now := time.Now()
-	return &authority{key, makeCertificate(certSpec{
+	return &certAuthority{key, makeCertificate(certSpec{
 		name:      "entratest CA",
 		notBefore: now.Add(-time.Hour),
 		notAfter:  now.AddDate(10, 0, 0),
@@ -37,7 +38,7 @@ func newAuthority() *authority {
 
 // serverCertificate issues a certificate for this machine, and for host, should
 // that be another name or address.
-func (a *authority) serverCertificate(host string) tls.Certificate {
+func (a *certAuthority) serverCertificate(host string) tls.Certificate {
 	key := newECKey()
 	now := time.Now()
 	spec := certSpec{
