@@ -15,17 +15,6 @@ import (
 // a few kilobytes.
 const maxBody = 1 << 20
 
-// clientAuth says how a client proved who it is. The value is what the record
-// shows.
-type clientAuth string
-
-const (
-	authSecret      clientAuth = "secret"
-	authSecretBasic clientAuth = "secret_basic"
-	authCertificate clientAuth = "certificate"
-	authFederated   clientAuth = "federated"
-)
-
 // token answers the token endpoint: from the outside in, the form of the
 // request, the tenant, the client, its proof, and only then what it wants.
 func (x *exchange) token(tenantName string) answer {

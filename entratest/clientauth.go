@@ -13,6 +13,17 @@ import (
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
+// clientAuth says how a client proved who it is. The value is what the record
+// shows.
+type clientAuth string
+
+const (
+	authSecret      clientAuth = "secret"
+	authSecretBasic clientAuth = "secret_basic"
+	authCertificate clientAuth = "certificate"
+	authFederated   clientAuth = "federated"
+)
+
 // proof is what a client sends to show who it is: one secret or one assertion.
 type proof struct {
 	clientID  string
