@@ -3,11 +3,9 @@
 package entratest
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // App is an app registration: a client ID and the credentials it may prove
@@ -78,61 +76,6 @@ func (a *App) Remove() {
 			src := &a.s.sources
 			src.identities = slices.DeleteFunc(src.identities, func(m *ManagedIdentity) bool { return m.app == a })
 		}
-	})
-}
-
-// The limits of federated credentials
-// (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations).
-const (
-	maxFederated      = 20
-	maxFederatedField = 600
-)
-
-// FederatedCredential makes an app accept assertions of an outside issuer that
-// carry exactly this issuer, subject and audience: letter case and a trailing
-// slash matter. The issuer may also be the app's own tenant, authority and
-// "/v2.0", and the subject the object ID of a managed identity there.
-type FederatedCredential struct {
-	Issuer, Subject, Audience string
-}
-
-// federatedCredential is one that is registered.
-type federatedCredential struct {
-	FederatedCredential
-	from instant
-}
-
-// AddFederatedCredential makes the app accept assertions that match fc. As at
-// Entra the values are not checked against anything here: what is wrong shows
-// when a token is asked for. It panics where Entra would not take it: more than
-// 20 for one app, an issuer and subject that the app has already with another
-// audience, a value that is empty or has more than 600 characters. Adding one
-// again changes nothing.
-func (a *App) AddFederatedCredential(fc FederatedCredential) {
-	for _, field := range [][2]string{{"issuer", fc.Issuer}, {"subject", fc.Subject}, {"audience", fc.Audience}} {
-		if n := utf8.RuneCountInString(field[1]); n == 0 || n > maxFederatedField {
-			panic(fmt.Sprintf("entratest: the %s of the federated credential has %d characters, want 1 to %d", field[0], n, maxFederatedField))
-		}
-	}
-	from := a.s.countsFrom()
-	a.s.update(func() {
-		if slices.ContainsFunc(a.federated, func(c federatedCredential) bool { return c.FederatedCredential == fc }) {
-			return
-		}
-		if len(a.federated) == maxFederated {
-			panic(fmt.Sprintf("entratest: app %s has %d federated credentials, no more are possible", a.appID, maxFederated))
-		}
-		if slices.ContainsFunc(a.federated, func(c federatedCredential) bool { return c.Issuer == fc.Issuer && c.Subject == fc.Subject }) {
-			panic(fmt.Sprintf("entratest: app %s has a federated credential with issuer %q and subject %q already", a.appID, fc.Issuer, fc.Subject))
-		}
-		a.federated = append(a.federated, federatedCredential{fc, from})
-	})
-}
-
-// RemoveFederatedCredential makes the app refuse assertions that only fc matches.
-func (a *App) RemoveFederatedCredential(fc FederatedCredential) {
-	a.s.update(func() {
-		a.federated = slices.DeleteFunc(a.federated, func(c federatedCredential) bool { return c.FederatedCredential == fc })
 	})
 }
 
