@@ -3,12 +3,99 @@
 package entratest
 
 import (
-	"crypto/rsa"
-	"encoding/base64"
-	"slices"
+	"crypto/x509"
+	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 )
+
+// assertion is a JWT taken apart, nothing of it verified yet.
+type assertion struct {
+	signed    string // what the signature is over
+	signature []byte
+
+	alg, typ, kid string
+	x5t           string // SHA-1 of the certificate
+	x5tS256       string
+	x5c           chain
+
+	iss, sub string
+	aud      audience
+	nbf, exp date // zero if missing
+}
+
+// parseAssertion takes a JWT apart. It is not left to the parser of golang-jwt,
+// because that one verifies while it reads, while here each fault has a number
+// of its own, and because dates may be strings here.
+func parseAssertion(raw string) (*assertion, *refusal) {
+	parts := strings.Split(raw, ".")
+	if len(parts) != 3 {
+		return nil, refuse(50027, "it does not have three parts")
+	}
+	a := &assertion{signed: parts[0] + "." + parts[1]}
+	header := decodePart(parts[0])
+	if header == nil ||
+		header.read("alg", &a.alg) != nil || header.read("typ", &a.typ) != nil || header.read("kid", &a.kid) != nil ||
+		header.read("x5t", &a.x5t) != nil || header.read("x5t#S256", &a.x5tS256) != nil || header.read("x5c", &a.x5c) != nil {
+		return nil, refuse(50027, "its header cannot be read")
+	}
+	claims := decodePart(parts[1])
+	if claims == nil ||
+		claims.read("iss", &a.iss) != nil || claims.read("sub", &a.sub) != nil || claims.read("aud", &a.aud) != nil ||
+		claims.read("nbf", &a.nbf) != nil || claims.read("exp", &a.exp) != nil {
+		return nil, refuse(50027, "its claims cannot be read")
+	}
+	var err error
+	if a.signature, err = decodeBase64URL(parts[2]); err != nil {
+		return nil, refuse(50027, "its signature cannot be read")
+	}
+	return a, nil
+}
+
+// verify checks the signature with a public key.
+func (a *assertion) verify(key any) bool {
+	method := jwt.GetSigningMethod(a.alg)
+	return method != nil && method.Verify(a.signed, a.signature, key) == nil
+}
+
+// chain is the certificates of a header, the leaf first: standard base64 of
+// their DER (RFC 7515), in an array or, as MSAL .NET sends the leaf, in a string.
+type chain []*x509.Certificate
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *chain) UnmarshalJSON(data []byte) error {
+	var list [][]byte // which encoding/json reads from standard base64
+	if json.Unmarshal(data, &list) != nil {
+		list = make([][]byte, 1)
+		if err := json.Unmarshal(data, &list[0]); err != nil {
+			return err
+		}
+	}
+	for _, der := range list {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		*c = append(*c, cert)
+	}
+	return nil
+}
+
+// audience is a string or, as Kubernetes writes it, an array of one. A longer
+// array is nobody's audience: whether Entra takes it is not documented.
+type audience string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *audience) UnmarshalJSON(data []byte) error {
+	var list []string
+	if json.Unmarshal(data, &list) == nil {
+		*a = audience(strings.Join(list, " "))
+		return nil
+	}
+	return json.Unmarshal(data, (*string)(a))
+}
 
 // leeway is how far the clock of who signed an assertion may be off. What Entra
 // tolerates is not documented; five minutes is what Microsoft's own token
@@ -19,62 +106,6 @@ const leeway = 5 * time.Minute
 // or its keys could not be found; everything else claims to be the app itself,
 // rightly or not.
 func (a *assertion) fromOutside() bool { return strings.Contains(a.iss, "://") }
-
-// checkSelfSigned judges an assertion that an app signs with its certificate
-// (RFC 7523; Entra's "certificate credentials").
-func (x *exchange) checkSelfSigned(t *Tenant, tenantName string, reg registration, a *assertion) *refusal {
-	switch {
-	case a.alg != "RS256" && a.alg != "PS256":
-		return refuse(5002738, a.alg, "RS256, PS256")
-	case a.typ != "" && !strings.EqualFold(a.typ, "JWT"):
-		return refuse(5002727, a.typ)
-	case !strings.EqualFold(a.iss, reg.clientID):
-		return refuse(700021, reg.clientID)
-	case !strings.EqualFold(a.sub, a.iss):
-		return refuse(50048, a.sub)
-	case a.x5t == "" && a.x5tS256 == "":
-		return refuse(5002723)
-	}
-	if len(a.x5c) > 0 && !slices.ContainsFunc(reg.certificates, func(c appCertificate) bool { return c.cert.Equal(a.x5c[0]) }) {
-		// A chain asks to be accepted by the name of its leaf, which Entra
-		// grants to Microsoft's own apps.
-		return refuse(700030, a.x5c[0].Subject.String())
-	}
-	i := slices.IndexFunc(reg.certificates, a.names)
-	if i < 0 {
-		return refuse(700027, "the key was not found", reg.clientID)
-	}
-	cert := reg.certificates[i].cert
-	if key, ok := cert.PublicKey.(*rsa.PublicKey); !ok || !a.verify(key) {
-		return refuse(700027, "it was not made with the key of the certificate", reg.clientID)
-	}
-	if x.now.Before(cert.NotBefore) || x.now.After(cert.NotAfter) {
-		return refuse(1000502, cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
-	}
-	if reg.certificates[i].revoked {
-		return refuse(7000214)
-	}
-	// The host it was asked at: an alias of it is another audience.
-	want := x.tokenEndpoint(t.id)
-	if aud := string(a.aud); aud != want && aud != x.tokenEndpoint(tenantName) {
-		return refuse(700023, aud, want)
-	}
-	return a.checkTimes(x.now)
-}
-
-// names tells whether the header names a certificate. If both thumbprints are
-// there, both have to fit, and so has the leaf of a chain.
-func (a *assertion) names(c appCertificate) bool {
-	return (a.x5t == "" || isThumbprint(a.x5t, c.sha1[:])) &&
-		(a.x5tS256 == "" || isThumbprint(a.x5tS256, c.sha256[:])) &&
-		(len(a.x5c) == 0 || c.cert.Equal(a.x5c[0]))
-}
-
-// isThumbprint accepts base64url without padding, which RFC 7515 asks for, and
-// padded standard base64, which MSAL for Go sends and Entra takes.
-func isThumbprint(text string, sum []byte) bool {
-	return text == base64.RawURLEncoding.EncodeToString(sum) || text == base64.StdEncoding.EncodeToString(sum)
-}
 
 // checkTimes demands an exp, and that now is between nbf and exp but for the
 // leeway.
