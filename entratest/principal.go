@@ -146,8 +146,7 @@ func (t *Tenant) Withdraw(r *Resource) {
 	t.s.update(func() { t.withdraw(r) })
 }
 
-// The functions below want mu held.
-
+// withdraw takes r from t, roles on it included. The caller holds mu.
 func (t *Tenant) withdraw(r *Resource) {
 	if !t.removePrincipal(&r.entry) {
 		return
@@ -158,6 +157,8 @@ func (t *Tenant) withdraw(r *Resource) {
 	}
 }
 
+// addPrincipal makes the service principal of e in t if there is none. The caller
+// holds mu.
 func (t *Tenant) addPrincipal(e *entry, from instant) {
 	e.mustExist()
 	t.mustExist()
@@ -183,7 +184,7 @@ func (t *Tenant) addPrincipal(e *entry, from instant) {
 }
 
 // removePrincipal reports whether there was one. That of a removed entry is
-// gone already; what has its ID now is another's.
+// gone already; what has its ID now is another's. The caller holds mu.
 func (t *Tenant) removePrincipal(e *entry) bool {
 	p := t.principals.find(e.appID)
 	if p == nil || e.removed {
@@ -249,8 +250,3 @@ func (t *Tenant) Block(app *App, code int) {
 	}
 	t.changePrincipal(&app.entry, func(p *principal) { p.blocked = int32(code) })
 }
-
-// instant is a time in Unix nanoseconds, 0 for always.
-type instant int64
-
-func (i instant) reached(now time.Time) bool { return i == 0 || now.UnixNano() >= int64(i) }

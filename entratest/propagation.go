@@ -24,3 +24,8 @@ func (s *Server) countsFrom() instant {
 	}
 	return instant(s.Now().Add(d).UnixNano())
 }
+
+// instant is a time in Unix nanoseconds, 0 for always.
+type instant int64
+
+func (i instant) reached(now time.Time) bool { return i == 0 || now.UnixNano() >= int64(i) }
