@@ -4,7 +4,6 @@ package entratest
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,97 +13,7 @@ import (
 const (
 	imdsPath    = "/metadata/identity/oauth2/token"
 	imdsVersion = "2018-02-01"
-
-	appServicePath    = "/msi/token"
-	appServiceVersion = "2019-08-01"
 )
-
-// ManagedIdentity is a user-assigned managed identity. The emulator is one
-// Azure machine, to which all its managed identities are assigned: its Instance
-// Metadata Service answers at http://169.254.169.254 through
-// [Server.HTTPClient], and at the address of [Server.StartHTTP]. Each identity
-// also has an App Service site of its own, which is what Env describes.
-//
-// Tokens come as from the real services: for an API that the tenant knows, and
-// for the exchange audience of the cloud, which makes the token a federated
-// credential of an app (see FederatedCredential).
-// See https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
-// and https://learn.microsoft.com/azure/app-service/overview-managed-identity.
-type ManagedIdentity struct {
-	t                    *Tenant
-	app                  *App
-	objectID, resourceID string
-	header               string // what a program on the site proves itself with
-}
-
-// NewManagedIdentity makes a user-assigned managed identity in t and assigns it
-// to the emulator's machine.
-func (t *Tenant) NewManagedIdentity() *ManagedIdentity {
-	m := &ManagedIdentity{t: t, header: newOpaque(24), app: t.newApp(newGUID(), true)}
-	m.resourceID = "/subscriptions/" + newGUID() + "/resourceGroups/entratest" +
-		"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + m.app.appID
-	t.s.update(func() {
-		m.objectID = t.principals.find(m.app.appID).objectID.String()
-		t.s.sources.identities = append(t.s.sources.identities, m)
-	})
-	return m
-}
-
-// App returns the app that the identity is to Entra: what takes roles
-// ([Resource.Grant]) and federated credentials, and what can be disabled
-// ([Tenant.SetAppDisabled]), blocked ([Tenant.Block]) and removed. It has neither
-// secrets nor certificates, and methods that add some panic. Once it is removed
-// the machine and the site no longer have the identity.
-func (m *ManagedIdentity) App() *App { return m.app }
-
-// ClientID returns the client ID, a GUID.
-func (m *ManagedIdentity) ClientID() string { return m.app.appID }
-
-// ObjectID returns the object ID (principal ID) of its service principal, a
-// GUID: the subject of its tokens.
-func (m *ManagedIdentity) ObjectID() string { return m.objectID }
-
-// ResourceID returns its Azure resource ID.
-func (m *ManagedIdentity) ResourceID() string { return m.resourceID }
-
-// Env returns the environment variables of a program that runs on an App
-// Service site with this identity: IDENTITY_ENDPOINT and IDENTITY_HEADER. As on
-// a real site that has user-assigned identities only, the program has to name
-// the identity. Env starts the emulator's plain http listener
-// ([Server.StartHTTP]).
-func (m *ManagedIdentity) Env() map[string]string {
-	return map[string]string{
-		"IDENTITY_ENDPOINT": m.t.s.StartHTTP() + appServicePath,
-		"IDENTITY_HEADER":   m.header,
-	}
-}
-
-// FederatedCredential returns what makes an app accept tokens of this identity
-// as its assertions: the tenant's issuer by the present [Server.Cloud], the
-// object ID, and the exchange audience.
-func (m *ManagedIdentity) FederatedCredential() FederatedCredential {
-	c := m.t.s.Cloud()
-	return FederatedCredential{
-		Issuer:   issuerOf(c.Authority(), m.t.id, 2),
-		Subject:  m.objectID,
-		Audience: c.ExchangeAudience(),
-	}
-}
-
-// matches says whether m is what the selectors of a query name, and whether
-// there are any. The two services spell the resource ID differently.
-func (m *ManagedIdentity) matches(q url.Values, resourceIDParam string) (match, selected bool) {
-	match = true
-	for name, id := range map[string]string{
-		"client_id": m.app.appID, "object_id": m.objectID, resourceIDParam: m.resourceID,
-	} {
-		if asked := q.Get(name); asked != "" {
-			selected = true
-			match = match && strings.EqualFold(asked, id)
-		}
-	}
-	return match, selected
-}
 
 // imds answers as the Instance Metadata Service does.
 func (x *exchange) imds(string) answer {
@@ -165,58 +74,4 @@ func (x *exchange) imds(string) answer {
 
 func imdsRefusal(oauth, description string) answer {
 	return answer{status: badRequest, body: map[string]string{"error": oauth, "error_description": description}}
-}
-
-// appService answers as the token service beside an App Service site does.
-func (x *exchange) appService(string) answer {
-	q := x.r.URL.Query()
-	m := x.s.findSite(x.r.Header.Get("X-IDENTITY-HEADER"))
-	switch {
-	case x.r.Method != http.MethodGet:
-		return methodNotAllowed("GET", nil)
-	case m == nil:
-		return x.siteRefusal(unauthorized, "the header X-IDENTITY-HEADER is not the site's IDENTITY_HEADER")
-	case q.Get("api-version") != appServiceVersion:
-		return x.siteRefusal(badRequest, "api-version is invalid or missing, want "+appServiceVersion)
-	case q.Get("resource") == "":
-		return x.siteRefusal(badRequest, "the parameter resource is missing")
-	}
-	if q.Get("object_id") == "" && q.Get("principal_id") != "" {
-		q.Set("object_id", q.Get("principal_id"))
-	}
-	match, selected := m.matches(q, "mi_res_id")
-	if !selected {
-		return x.siteRefusal(badRequest, "the site has no system-assigned identity: name one by client_id, object_id or mi_res_id")
-	}
-	if !match {
-		return x.siteRefusal(badRequest, "the site has no such identity")
-	}
-	token, lifetime, f := x.identityToken(m.t, m.app.appID, q.Get("resource"))
-	if f != nil {
-		return x.siteRefusal(badRequest, f.description())
-	}
-	return answer{status: http.StatusOK, body: map[string]string{
-		"access_token": token,
-		"client_id":    m.app.appID,
-		"expires_on":   strconv.FormatInt(x.now.Add(lifetime).Unix(), 10),
-		"resource":     q.Get("resource"),
-		"token_type":   "Bearer",
-	}}
-}
-
-func (x *exchange) siteRefusal(status int, message string) answer {
-	return answer{status: status, header: map[string]string{"X-CORRELATION-ID": x.correlation}, body: map[string]any{
-		"statusCode": status, "message": message, "correlationId": x.correlation,
-	}}
-}
-
-func (s *Server) findSite(header string) *ManagedIdentity {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, m := range s.sources.identities {
-		if sameSecret(m.header, header) {
-			return m
-		}
-	}
-	return nil
 }

@@ -5,7 +5,6 @@ package entratest
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/apponly/apponly/cloud"
 )
@@ -13,52 +12,6 @@ import (
 // exchangeApp is the app behind the exchange audience: what Entra writes into
 // the aud of a token that was asked for with it.
 const exchangeApp = "fb60f99c-7a34-4190-8149-302f77469936"
-
-// identityToken issues a token to a managed identity, for the API that resource
-// names, or to be used as a federated assertion if resource is an exchange
-// audience. The issuer is Entra, not the machine that was asked.
-func (x *exchange) identityToken(t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, f *refusal) {
-	x.log.ClientID, x.log.Tenant = clientID, t.id
-	reg, tgt, f := x.identityTarget(t, clientID, resource)
-	if f != nil {
-		x.log.Code = f.code
-		return "", 0, f
-	}
-	lifetime, _ = x.s.lifetimes(true, false)
-	return x.s.sign(accessToken{
-		base:     x.s.Cloud().Authority(),
-		tenant:   t.id,
-		clientID: reg.clientID,
-		objectID: reg.objectID,
-		method:   authCertificate,
-		target:   tgt,
-		issued:   x.now.Unix(),
-		expires:  x.now.Add(lifetime).Unix(),
-	}), lifetime, nil
-}
-
-// identityTarget finds the identity and what its token is for, as the token
-// endpoint does for an app.
-func (x *exchange) identityTarget(t *Tenant, clientID, resource string) (registration, target, *refusal) {
-	if _, f := x.s.findTokenTenant(t.id); f != nil {
-		return registration{}, target{}, f
-	}
-	reg, f := x.s.findApp(t, clientID, x.now)
-	if f != nil {
-		return reg, target{}, f
-	}
-	switch {
-	case reg.blocked != 0:
-		return reg, target{}, refuse(reg.blocked)
-	case resource == x.s.Cloud().ExchangeAudience():
-		return reg, target{requested: resource, appID: exchangeApp, version: 2}, nil
-	case isExchangeAudience(resource):
-		// Handed out without a word; the exchange fails later.
-		return reg, target{requested: resource, appID: resource, version: 2}, nil
-	}
-	tgt, f := x.s.findResource(t, reg.clientID, resource, x.now)
-	return reg, tgt, f
-}
 
 func isExchangeAudience(aud string) bool {
 	return slices.ContainsFunc([]cloud.Cloud{cloud.Public, cloud.USGovernment, cloud.China},
