@@ -106,12 +106,16 @@ func (x *exchange) genuine() answer {
 		return answer{status: http.StatusNotFound}
 	}
 	if m := x.r.Method; x.route.read && m != http.MethodGet && m != http.MethodHead {
-		return answer{status: http.StatusMethodNotAllowed, header: map[string]string{"Allow": "GET, HEAD"}}
+		return methodNotAllowed("GET, HEAD", nil)
 	}
 	if ans, over := x.throttled(); over {
 		return ans
 	}
 	return x.route.handle(x, x.tenant)
+}
+
+func methodNotAllowed(allow string, body any) answer {
+	return answer{status: http.StatusMethodNotAllowed, header: map[string]string{"Allow": allow}, body: body}
 }
 
 // canonicalHost makes "HOST:443" and "host" the same, because they are the

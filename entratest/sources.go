@@ -3,11 +3,7 @@
 package entratest
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
-	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -57,29 +53,4 @@ func (x *exchange) outsideToken(issuer string, lifetime, back time.Duration, cla
 	claims["nbf"] = x.now.Add(-back).Unix()
 	claims["exp"] = x.now.Add(lifetime).Unix()
 	return signJWT(key, map[string]any{"kid": kid}, claims), nil
-}
-
-// hasBearer says whether the request is authorized with this token (RFC 6750,
-// section 2.1).
-func (x *exchange) hasBearer(token string) bool {
-	return sameSecret(bearerToken(x.r), token)
-}
-
-// bearerToken returns the token of the Authorization header, "" if there is none.
-func bearerToken(r *http.Request) string {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
-}
-
-// sameSecret compares in constant time, whatever the lengths.
-func sameSecret(a, b string) bool {
-	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
-	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
-}
-
-func methodNotAllowed(allow string, body any) answer {
-	return answer{status: http.StatusMethodNotAllowed, header: map[string]string{"Allow": allow}, body: body}
 }
