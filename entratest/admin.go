@@ -42,11 +42,7 @@ const adminPrefix = "/_emulator/"
 // Mistakes are answered {"error": "…"}. There is no password, so what a page in
 // a browser might send is refused: requests with an Origin, and those for
 // another host than an IP address, localhost or that of [Server.Cloud].
-func (s *Server) SetAdmin(on bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.adminOff = !on
-}
+func (s *Server) SetAdmin(on bool) { s.update(func() { s.adminOff = !on }) }
 
 func (s *Server) isAdmin(path string) bool {
 	if !strings.HasPrefix(path, adminPrefix) {
@@ -192,7 +188,7 @@ func adminSetThrottle(s *Server, _ *http.Request, body []byte) (any, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	s.SetThrottle(t)
+	s.throttle.set(t)
 	return t, nil
 }
 

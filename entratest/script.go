@@ -81,8 +81,8 @@ func (t *Throttle) UnmarshalJSON(data []byte) error {
 // decoder of encoding/json, which takes keys in any letter case, takes null for
 // anything, and does not name the key in every error.
 func readScript(what string, data []byte, fields map[string]any) error {
-	var values map[string]json.RawMessage
-	if err := json.Unmarshal(data, &values); err != nil || values == nil {
+	values, err := parseObject(data)
+	if err != nil {
 		return fmt.Errorf("entratest: %s: want a JSON object", what)
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
