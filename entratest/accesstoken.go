@@ -26,10 +26,10 @@ func issuerOf(authority, tenant string, version int) string {
 func (x *exchange) grant(t *Tenant, reg registration, method clientAuth, tgt target, wanted wantedClaims) answer {
 	lifetime, refreshIn := x.s.lifetimes(reg.identity, wanted.cp1 && tgt.continuous)
 	issued := x.now.Unix()
-	if wanted.notBefore >= reg.revoked {
+	if wanted.notBefore >= reg.revokedBefore {
 		// The answer to a claims challenge: it has to be later than the
 		// revocation, which may be in the same second.
-		issued = max(issued, reg.revoked)
+		issued = max(issued, reg.revokedBefore)
 	}
 	body := map[string]any{
 		"token_type":     "Bearer",

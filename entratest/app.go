@@ -83,16 +83,16 @@ func (a *App) Remove() {
 // credentials, those that count by then. The signatures are checked against this
 // copy, without the lock.
 type registration struct {
-	clientID     string
-	objectID     string
-	home         string // ID of the tenant it is registered in
-	public       bool
-	identity     bool
-	blocked      int
-	revoked      int64
-	secrets      []clientSecret
-	certificates []appCertificate
-	federated    []federatedCredential
+	clientID      string
+	objectID      string
+	home          string // ID of the tenant it is registered in
+	public        bool
+	identity      bool
+	blocked       int
+	revokedBefore int64
+	secrets       []clientSecret
+	certificates  []appCertificate
+	federated     []federatedCredential
 
 	// The policy of its home about federation.
 	noFederation bool
@@ -114,16 +114,16 @@ func (s *Server) findApp(t *Tenant, clientID string, now time.Time) (registratio
 		return registration{}, refuse(7000112, app.appID)
 	}
 	reg := registration{
-		clientID:     app.appID,
-		objectID:     p.objectID.String(),
-		home:         app.home.id,
-		public:       app.public,
-		identity:     app.identity,
-		blocked:      int(p.blocked),
-		revoked:      p.revoked,
-		secrets:      slices.DeleteFunc(slices.Clone(app.secrets), func(c clientSecret) bool { return !c.from.reached(now) }),
-		certificates: slices.DeleteFunc(slices.Clone(app.certificates), func(c appCertificate) bool { return !c.from.reached(now) }),
-		federated:    slices.DeleteFunc(slices.Clone(app.federated), func(c federatedCredential) bool { return !c.from.reached(now) }),
+		clientID:      app.appID,
+		objectID:      p.objectID.String(),
+		home:          app.home.id,
+		public:        app.public,
+		identity:      app.identity,
+		blocked:       int(p.blocked),
+		revokedBefore: p.revokedBefore,
+		secrets:       slices.DeleteFunc(slices.Clone(app.secrets), func(c clientSecret) bool { return !c.from.reached(now) }),
+		certificates:  slices.DeleteFunc(slices.Clone(app.certificates), func(c appCertificate) bool { return !c.from.reached(now) }),
+		federated:     slices.DeleteFunc(slices.Clone(app.federated), func(c federatedCredential) bool { return !c.from.reached(now) }),
 	}
 	if policy := app.home.policy; policy != nil {
 		reg.noFederation, reg.issuers = policy.noFederation, policy.issuers

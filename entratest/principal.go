@@ -11,11 +11,11 @@ import (
 // principal is a service principal: what a tenant knows of an app or a resource
 // that is used there. Guarded by the server's mu.
 type principal struct {
-	appID    string
-	objectID guid
-	from     instant
-	revoked  int64 // tokens with an earlier iat are revoked; Unix seconds
-	blocked  int32 // AADSTS number of the policy that blocks it, 0 for none
+	appID         string
+	objectID      guid
+	from          instant
+	revokedBefore int64 // tokens with an earlier iat are revoked; Unix seconds
+	blocked       int32 // AADSTS number of the policy that blocks it, 0 for none
 
 	disabled           bool
 	assignmentRequired bool
@@ -217,7 +217,7 @@ func (t *Tenant) SetAppDisabled(app *App, disabled bool) {
 	t.changePrincipal(&app.entry, func(p *principal) {
 		p.disabled = disabled
 		if disabled {
-			p.revoked = revokedFrom(now)
+			p.revokedBefore = revokedBefore(now)
 		}
 	})
 }

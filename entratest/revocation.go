@@ -21,18 +21,18 @@ import "time"
 // is not yet valid until the clock is there.
 func (t *Tenant) RevokeTokens(app *App) {
 	now := t.s.Now()
-	t.changePrincipal(&app.entry, func(p *principal) { p.revoked = revokedFrom(now) })
+	t.changePrincipal(&app.entry, func(p *principal) { p.revokedBefore = revokedBefore(now) })
 }
 
-// revokedFrom is the first second of which a token is good after a revocation
+// revokedBefore is the first second of which a token is good after a revocation
 // at now.
-func revokedFrom(now time.Time) int64 { return now.Unix() + 1 }
+func revokedBefore(now time.Time) int64 { return now.Unix() + 1 }
 
 // revoked tells a resource whether a token no longer counts, by its tid, its
 // azp or appid, and its iat; since is the time that a token has to be issued at
 // or after to count again.
 func (s *Server) revoked(tid, appID string, issuedAt time.Time) (since time.Time, revoked bool) {
-	gone := time.Unix(revokedFrom(s.Now()), 0)
+	gone := time.Unix(revokedBefore(s.Now()), 0)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	t, app := s.tenants[tid], s.apps[appID]
@@ -43,8 +43,8 @@ func (s *Server) revoked(tid, appID string, issuedAt time.Time) (since time.Time
 	if p == nil || p.disabled || app.disabled {
 		return gone, true
 	}
-	if p.revoked == 0 {
+	if p.revokedBefore == 0 {
 		return time.Time{}, false
 	}
-	return time.Unix(p.revoked, 0), issuedAt.Unix() < p.revoked
+	return time.Unix(p.revokedBefore, 0), issuedAt.Unix() < p.revokedBefore
 }
