@@ -12,20 +12,20 @@ import (
 // functions here are for.
 
 // AddTenantID is [Server.AddTenant] with an ID of the caller's choice, a GUID but
-// not the empty one, kept in lower case. It also panics if id is none, or is that
-// of another tenant.
+// not the empty one, kept in lower case. It also panics if id is no such GUID, or
+// that of another tenant.
 func (s *Server) AddTenantID(id string, domains ...string) *Tenant {
 	return s.addTenant(mustGUID(id), domains)
 }
 
 // NewAppID is [Tenant.NewApp] with a client ID of the caller's choice, a GUID
-// but not the empty one, kept in lower case. It panics if clientID is none, or is that of another app
-// or resource.
+// but not the empty one, kept in lower case. It panics if clientID is no such
+// GUID, or that of another app or resource.
 func (t *Tenant) NewAppID(clientID string) *App { return t.newApp(mustGUID(clientID), false) }
 
 // NewResourceID is [Tenant.NewResource] with an app ID of the caller's choice,
-// a GUID but not the empty one, kept in lower case. It panics if appID is none, or is that of another
-// app or resource.
+// a GUID but not the empty one, kept in lower case. It also panics if appID is no
+// such GUID, or that of another app or resource.
 func (t *Tenant) NewResourceID(appID, uri string, roles ...string) *Resource {
 	return t.newResource(mustGUID(appID), uri, roles)
 }

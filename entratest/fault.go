@@ -31,8 +31,8 @@ var connections = []string{connHang, connBlackHole, connReset, connTruncate, con
 // status, retry_after, code and connection, and a delay is written "2s".
 type Fault struct {
 	// Which requests. The names of the endpoints are those of [Server.Counters]:
-	// "token", "configuration", "keys", "discovery" and those of the sources of
-	// assertions.
+	// "token", "configuration", "keys" and "discovery", and of the sources of
+	// assertions "imds", "google", "github" and "pipelines".
 	Endpoint string // "": any, and paths where nothing is
 	Tenant   string // ID or domain name; "": any. Endpoints without a tenant in their path only match ""
 	ClientID string // of the form or the Basic header, elsewhere of the query; "": any

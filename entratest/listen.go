@@ -24,7 +24,8 @@ var errClosed = errors.New("the emulator is closed")
 // that insist on a socket or run in another process. It returns the authority,
 // "https://127.0.0.1:port", which is what [Server.Cloud] is from then on, and a
 // pool with the CA that its certificate is from. The certificate also holds for
-// localhost. A second call returns the same. Sockets do not work in a
+// localhost. A second call returns the same. It fails the way [New] says if there
+// is no port to be had or the emulator is closed. Sockets do not work in a
 // testing/synctest bubble; use [Server.HTTPClient] there.
 func (s *Server) StartTLS() (authority string, ca *x509.CertPool) {
 	s.listenMu.Lock()
@@ -79,7 +80,7 @@ func (s *Server) listenTLS(addr string) error {
 // StartHTTP makes the emulator listen for plain http on a free port of
 // 127.0.0.1 and returns "http://127.0.0.1:port". Nothing is served there but
 // what is plain http on real machines, too: metadata services. A second call
-// returns the same.
+// returns the same. It fails as [Server.StartTLS] does.
 func (s *Server) StartHTTP() (base string) {
 	s.listenMu.Lock()
 	defer s.listenMu.Unlock()

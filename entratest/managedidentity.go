@@ -16,7 +16,7 @@ import (
 //
 // Tokens come as from the real services: for an API that the tenant knows, and
 // for the exchange audience of the cloud, which makes the token a federated
-// credential of an app (see FederatedCredential).
+// credential of an app ([ManagedIdentity.FederatedCredential]).
 // See https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
 // and https://learn.microsoft.com/azure/app-service/overview-managed-identity.
 type ManagedIdentity struct {

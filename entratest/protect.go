@@ -22,8 +22,8 @@ const apiLeeway = 30 * time.Second
 // Protect returns the API that r stands for: next behind the checks that an API
 // has to make of an app-only token. Requests need a bearer token that this
 // emulator signed, for r, in its time, of a tenant that exists and can use r
-// ([Tenant.Provide], [Resource.SetMultiTenant]), with the app role. An empty role asks for none. Protect panics if r does not define the
-// role.
+// ([Tenant.Provide], [Resource.SetMultiTenant]), with the app role. An empty role
+// asks for none. Protect panics if r does not define the role.
 //
 // What is wrong with the token is answered with 401 and error="invalid_token",
 // a good one without the role with 403. A token that was revoked

@@ -165,15 +165,17 @@ func (r *Resource) SetMultiTenant(multi bool) { r.s.update(func() { r.singleTena
 func (r *Resource) SetDisabled(disabled bool) { r.s.update(func() { r.disabled = disabled }) }
 
 // SetContinuousAccess makes r an API that takes part in continuous access
-// evaluation (CAE), as Microsoft Graph does; off is the default. Clients that declare
-// cp1 then get tokens that live for 20 to 28 hours, with a refresh_in of half of
-// that, unless [Server.SetTokenLifetime] and [Server.SetRefreshIn] say otherwise.
+// evaluation (CAE), as Microsoft Graph does; off is the default. Clients that
+// declare cp1 then get tokens that live for 20 to 28 hours, with a refresh_in of
+// half of that, unless [Server.SetTokenLifetime] and [Server.SetRefreshIn] say
+// otherwise.
 func (r *Resource) SetContinuousAccess(on bool) { r.s.update(func() { r.continuous = on }) }
 
 // Grant gives app the roles on r in t. Tokens issued from now on carry them, or
 // from when [Server.SetPropagation] lets them be seen.
-// Both need a service principal in t ([Tenant.Install], [Tenant.Provide]), and
-// r must define the roles; Grant panics otherwise, as a test that grants
+//
+// App and r need a service principal in t ([Tenant.Install], [Tenant.Provide]),
+// and r must define the roles; Grant panics otherwise, as a test that grants
 // nothing by mistake would be hard to read.
 func (r *Resource) Grant(t *Tenant, app *App, roles ...string) {
 	t.s.mustOwn(r.s)

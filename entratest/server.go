@@ -85,6 +85,9 @@ type Server struct {
 // "Data.Read.All", which the app has been granted, and "Data.Write.All", which
 // it has not. All IDs are random, so that tests which share a token cache do
 // not see each other's tokens.
+//
+// What cannot go on ends the test by tb.Fatalf: a [Server.StartTLS] that finds no
+// port, for example. Misuse, such as a role that no API defines, panics.
 func New(tb TB) *Server {
 	tb.Helper()
 	s := NewServer()
@@ -93,7 +96,8 @@ func New(tb TB) *Server {
 	return s
 }
 
-// NewServer is [New] without a test. Call [Server.Close] when done with it.
+// NewServer is [New] without a test: what would end one panics. Call
+// [Server.Close] when done with it.
 func NewServer() *Server {
 	s := &Server{
 		fail:       func(format string, args ...any) { panic(fmt.Sprintf("entratest: "+format, args...)) },

@@ -24,8 +24,8 @@ const maxWindows = 100_000
 // Entra, a plain text. A client that comes back before its Retry-After has
 // ended makes it start over, doubled each time up to an hour. Requests within 100
 // milliseconds of the refusal were under way by then: they are told what is left
-// of it, and are no early returns.
-// A client that stays away as it was told starts afresh.
+// of it, and are no early returns. A client that stays away as it was told starts
+// afresh.
 //
 // In JSON the keys are requests, per and retry_after, durations are written
 // "1m".
