@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -128,7 +127,7 @@ func emulate(cmd *cobra.Command, opts emulatorOptions) (err error) {
 	if err := d.write(); err != nil {
 		return err
 	}
-	if err := json.NewEncoder(cmd.OutOrStdout()).Encode(d); err != nil {
+	if _, err := cmd.OutOrStdout().Write(d.line()); err != nil {
 		return fmt.Errorf("stdout: %w", err)
 	}
 	cmd.PrintErrf("apponly: the emulator is at %s; for a shell: . %s\n", authority, quote(filepath.Join(dir, envFile)))
