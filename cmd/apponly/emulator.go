@@ -134,17 +134,3 @@ func emulate(cmd *cobra.Command, opts emulatorOptions) (err error) {
 	d.keepFresh(ctx, func(err error) { cmd.PrintErrf("apponly: %v\n", err) })
 	return nil
 }
-
-// openDir returns the directory for the demo's files, absolute, and what
-// removes it if it is a temporary one.
-func openDir(path string) (dir string, remove func() error, err error) {
-	if path == "" {
-		dir, err := os.MkdirTemp("", "apponly-emulator-")
-		return dir, func() error { return os.RemoveAll(dir) }, err
-	}
-	dir, err = filepath.Abs(path)
-	if err == nil {
-		err = privateDir(dir)
-	}
-	return dir, func() error { return nil }, err
-}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+)
+
+// The files of an emulator's directory.
+const (
+	caFile          = "ca.pem"
+	certificateFile = "client.pem"
+	federatedFile   = "federated-token"
+	envFile         = "env"
+	emulatorFile    = "emulator.json"
+)
+
+// openDir returns the directory for the demo's files, absolute, and what
+// removes it if it is a temporary one.
+func openDir(path string) (dir string, remove func() error, err error) {
+	if path == "" {
+		dir, err := os.MkdirTemp("", "apponly-emulator-")
+		return dir, func() error { return os.RemoveAll(dir) }, err
+	}
+	dir, err = filepath.Abs(path)
+	if err == nil {
+		err = privateDir(dir)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("--dir: %w", err)
+	}
+	return dir, func() error { return nil }, nil
+}
+
+// privateDir makes a directory that only its owner may look into. In one that is
+// there an emulator's files are replaced, nobody else's of the same names; and it
+// is narrowed if nothing else is in it, otherwise that is left to who knows what
+// else it is for.
+func privateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var own, others []string
+	for _, e := range entries {
+		switch e.Name() {
+		case caFile, certificateFile, federatedFile, envFile, emulatorFile:
+			own = append(own, e.Name())
+		default:
+			others = append(others, e.Name())
+		}
+	}
+	wide := info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" // where modes say nothing
+	switch {
+	case len(own) > 0 && !slices.Contains(own, emulatorFile):
+		return fmt.Errorf("%s holds %s and no %s: it is not an emulator's, and would be overwritten; name a directory of its own, or remove what is left of a start that failed",
+			dir, own[0], emulatorFile)
+	case wide && len(others) > 0:
+		return fmt.Errorf("%s has mode %#o and holds %s: others could read the secrets written there; name a directory of its own, or chmod 700 it",
+			dir, info.Mode().Perm(), others[0])
+	case wide:
+		return os.Chmod(dir, 0o700)
+	}
+	return nil
+}
+
+// writeFile replaces a file, readable by its owner alone. Whoever reads it sees
+// the old content or the new one.
+func writeFile(dir, name string, data []byte) error {
+	f, err := os.CreateTemp(dir, "."+name+"-*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, name))
+	}
+	if err != nil {
+		os.Remove(f.Name()) // the first error is the one to tell
+	}
+	return err
+}
