@@ -34,22 +34,22 @@ type config struct {
 	faults    []*faultConfig
 	throttle  *throttleConfig
 
-	tokenLifetime, refreshIn, clockOffset, propagation read[time.Duration]
+	tokenLifetime, refreshIn, clockOffset, propagation scalar[time.Duration]
 }
 
 type tenantConfig struct {
 	at
-	id       read[string]
-	domains  []read[string]
-	disabled read[bool]
+	id       scalar[string]
+	domains  []scalar[string]
+	disabled scalar[bool]
 
 	live *entratest.Tenant
 }
 
 type appConfig struct {
 	at
-	name, clientID, tenant read[string]
-	multiTenant, disabled  read[bool]
+	name, clientID, tenant scalar[string]
+	multiTenant, disabled  scalar[bool]
 	secrets                []*secretConfig
 	certificates           []*certificateConfig
 	federated              []*federatedConfig
@@ -61,28 +61,28 @@ type appConfig struct {
 
 type secretConfig struct {
 	at
-	value               read[string]
-	notBefore, notAfter read[date]
+	value               scalar[string]
+	notBefore, notAfter scalar[date]
 }
 
 type certificateConfig struct {
 	at
-	file read[string]
+	file scalar[string]
 
 	cert *x509.Certificate
 }
 
 type federatedConfig struct {
 	at
-	issuer, subject, audience read[string]
+	issuer, subject, audience scalar[string]
 }
 
 type resourceConfig struct {
 	at
-	uri, appID, tenant              read[string]
-	roles                           []read[string]
-	tokenVersion                    read[int]
-	multiTenant, assignmentRequired read[bool]
+	uri, appID, tenant              scalar[string]
+	roles                           []scalar[string]
+	tokenVersion                    scalar[int]
+	multiTenant, assignmentRequired scalar[bool]
 
 	home *tenantConfig
 	in   map[*tenantConfig]bool
@@ -91,15 +91,15 @@ type resourceConfig struct {
 
 type issuerConfig struct {
 	at
-	url, jwks read[string]
+	url, jwks scalar[string]
 
 	keys []byte
 }
 
 type installConfig struct {
 	at
-	app, resource read[string]
-	tenants       []read[string]
+	app, resource scalar[string]
+	tenants       []scalar[string]
 
 	who   *appConfig
 	what  *resourceConfig
@@ -108,8 +108,8 @@ type installConfig struct {
 
 type grantConfig struct {
 	at
-	app, resource, tenant read[string]
-	roles                 []read[string]
+	app, resource, tenant scalar[string]
+	roles                 []scalar[string]
 
 	who   *appConfig
 	what  *resourceConfig
@@ -121,7 +121,7 @@ type grantConfig struct {
 type faultConfig struct {
 	at
 	keys             map[string]plain
-	tenant, clientID read[string]
+	tenant, clientID scalar[string]
 
 	who   *appConfig
 	where *tenantConfig
@@ -129,8 +129,8 @@ type faultConfig struct {
 
 type throttleConfig struct {
 	at
-	requests        read[int]
-	per, retryAfter read[time.Duration]
+	requests        scalar[int]
+	per, retryAfter scalar[time.Duration]
 }
 
 // maxFile bounds a configuration and the files it names; a thousand tenants are
@@ -289,7 +289,7 @@ func parseFault(v node, f *faultConfig) {
 			v.errs.add(value.at, "%s", strings.TrimPrefix(reason(err), fmt.Sprintf("the value of %q ", key)))
 		}
 	}
-	for key, ref := range map[string]*read[string]{"tenant": &f.tenant, "client_id": &f.clientID} {
+	for key, ref := range map[string]*scalar[string]{"tenant": &f.tenant, "client_id": &f.clientID} {
 		if value, ok := f.keys[key]; ok {
 			ref.at = value.at
 			ref.v, ref.good = value.v.(string)

@@ -171,7 +171,7 @@ func reason(err error) string {
 	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "entratest: "), "fault: ")
 }
 
-func values(list []read[string]) []string {
+func values(list []scalar[string]) []string {
 	out := make([]string, len(list))
 	for i, v := range list {
 		out[i] = v.v

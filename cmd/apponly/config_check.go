@@ -31,7 +31,7 @@ func newNames(sts *entratest.Server) *names {
 	in := map[*tenantConfig]bool{t: true}
 	api := &resourceConfig{home: t, in: in, live: sts.API()}
 	for _, role := range sts.API().Roles() {
-		api.roles = append(api.roles, read[string]{v: role, good: true})
+		api.roles = append(api.roles, scalar[string]{v: role, good: true})
 	}
 	return &names{
 		tenants:   map[string]*tenantConfig{demoName: t},
@@ -66,7 +66,7 @@ func (c *config) check(n *names) {
 
 // find looks up a reference. One that was not given finds nothing, silently:
 // if it is required, that is said already.
-func find[T any](errs *configErrors, known map[string]*T, ref read[string], what string) *T {
+func find[T any](errs *configErrors, known map[string]*T, ref scalar[string], what string) *T {
 	if !ref.good {
 		return nil
 	}
@@ -82,7 +82,7 @@ func find[T any](errs *configErrors, known map[string]*T, ref read[string], what
 }
 
 // claim puts a value under a name, which must be free.
-func claim[T any](errs *configErrors, known map[string]*T, name read[string], value *T, line func(*T) int) {
+func claim[T any](errs *configErrors, known map[string]*T, name scalar[string], value *T, line func(*T) int) {
 	if !name.good {
 		return
 	}
@@ -96,7 +96,7 @@ func claim[T any](errs *configErrors, known map[string]*T, name read[string], va
 	}
 }
 
-func (c *config) claimAppID(n *names, id read[string]) {
+func (c *config) claimAppID(n *names, id scalar[string]) {
 	if !id.good {
 		return
 	}
@@ -180,12 +180,12 @@ func (c *config) checkResources(n *names) {
 
 // resourceName is a URI without a slash at its end, which selects another
 // audience and no other resource.
-func resourceName(uri read[string]) read[string] {
+func resourceName(uri scalar[string]) scalar[string] {
 	uri.v = strings.TrimSuffix(uri.v, "/")
 	return uri
 }
 
-func (c *config) checkTwice(values []read[string]) {
+func (c *config) checkTwice(values []scalar[string]) {
 	seen := map[string]bool{}
 	for _, v := range values {
 		if v.good && seen[v.v] {
@@ -235,7 +235,7 @@ func (c *config) checkInstalls(n *names) {
 	}
 }
 
-func (c *config) checkAtHome(p at, multiTenant read[bool], home bool) {
+func (c *config) checkAtHome(p at, multiTenant scalar[bool], home bool) {
 	if !multiTenant.or(true) && !home {
 		c.errs.add(p, "it is for its own tenant alone: multi_tenant is false in line %d", multiTenant.line)
 	}
@@ -249,7 +249,7 @@ func (c *config) checkGrants(n *names) {
 		c.checkTwice(g.roles)
 		if g.what != nil {
 			for _, role := range g.roles {
-				if role.good && !slices.ContainsFunc(g.what.roles, func(r read[string]) bool { return r.v == role.v }) {
+				if role.good && !slices.ContainsFunc(g.what.roles, func(r scalar[string]) bool { return r.v == role.v }) {
 					c.errs.add(role.at, "the resource %s defines no role %q", clean(g.resource.v), clean(role.v))
 				}
 			}
@@ -296,7 +296,7 @@ func (c *config) readFiles() {
 	}
 }
 
-func (c *config) readFile(name read[string]) ([]byte, bool) {
+func (c *config) readFile(name scalar[string]) ([]byte, bool) {
 	if !name.good {
 		return nil, false
 	}

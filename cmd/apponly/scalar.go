@@ -14,9 +14,25 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
+// scalar is a value with its place. One that could not be read has a place but is
+// not good: so that one fault is not told as two.
+type scalar[T any] struct {
+	at
+	v    T
+	good bool
+}
+
+// or returns the value if it is good, else another one.
+func (s scalar[T]) or(other T) T {
+	if s.good {
+		return s.v
+	}
+	return other
+}
+
 // into reads a scalar. What is wrong with it is told without the value: a
 // secret may stand in the wrong place.
-func into[T any](dst *read[T], parse func(s, tag string) (T, error)) func(node) {
+func into[T any](dst *scalar[T], parse func(s, tag string) (T, error)) func(node) {
 	return func(v node) {
 		dst.at = v.at
 		if !v.is(yaml.ScalarNode, "a single value") {
@@ -31,10 +47,10 @@ func into[T any](dst *read[T], parse func(s, tag string) (T, error)) func(node) 
 }
 
 // each reads a list of scalars.
-func each[T any](dst *[]read[T], parse func(s, tag string) (T, error)) func(node) {
+func each[T any](dst *[]scalar[T], parse func(s, tag string) (T, error)) func(node) {
 	return func(v node) {
 		v.items(func(item node) {
-			var one read[T]
+			var one scalar[T]
 			into(&one, parse)(item)
 			*dst = append(*dst, one)
 		})

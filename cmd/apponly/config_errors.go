@@ -15,22 +15,6 @@ type at struct {
 	key  string // "apps[0].secrets[1].value"
 }
 
-// read is a value with its place. One that could not be read has a place but is
-// not good: so that one fault is not told as two.
-type read[T any] struct {
-	at
-	v    T
-	good bool
-}
-
-// or returns the value if it is good, else another one.
-func (r read[T]) or(other T) T {
-	if r.good {
-		return r.v
-	}
-	return other
-}
-
 // configErrors is everything that is wrong with a configuration.
 type configErrors struct {
 	file string
