@@ -123,6 +123,8 @@ func TestConfigFaults(t *testing.T) {
 		"issuer over http":      {"issuers:\n  - url: http://i.example\n    jwks: keys.json\n", []string{"2: issuers[0].url: want the https URL"}},
 		"token version":         {"resources:\n  - uri: api://a\n    tenant: demo\n    token_version: 3\n", []string{"4: resources[0].token_version: want 1 or 2"}},
 		"long subject":          {"apps:\n  - name: a\n    tenant: demo\n    federated:\n      - issuer: demo\n        subject: " + strings.Repeat("s", 601) + "\n", []string{"6: apps[0].federated[0].subject: want 600 characters at most"}},
+		"long, not too long":    {"apps:\n  - name: a\n    tenant: demo\n    federated:\n      - issuer: demo\n        subject: " + strings.Repeat("ü", 600) + "\n", nil},
+		"long issuer":           {"issuers:\n  - url: https://i.example/" + strings.Repeat("s", 600) + "\n    jwks: keys.json\n", []string{"2: issuers[0].url: want the https URL of an issuer, of 600 characters at most"}},
 		"throttle of none":      {"throttle:\n  requests: 0\n  per: 1m\n", []string{"2: throttle.requests: want 1 or more"}},
 		"throttle for long":     {"throttle:\n  requests: 1\n  per: 1m\n  retry_after: 2h\n", []string{"4: throttle.retry_after: want a duration of 1h0m0s at most"}},
 
@@ -216,7 +218,6 @@ func TestConfigFaults(t *testing.T) {
 	}
 }
 
-// TestConfigKeepsSecrets guards that a value in the wrong place is not printed.
 // A fault may be for who is not there.
 func TestConfigFaultOfOthers(t *testing.T) {
 	const other = "6f1d2a34-5b6c-4d7e-8f90-a1b2c3d4e5f6"
@@ -252,6 +253,7 @@ func TestConfigRetryAfter(t *testing.T) {
 	}
 }
 
+// A value in the wrong place is not printed: it may be a secret.
 func TestConfigKeepsSecrets(t *testing.T) {
 	const secret = "hunter2~hunter2"
 	text := "tenants:\n  - id: S\n    domains: [S S]\napps:\n  - name: a\n    tenant: demo\n    client_id: S\n    disabled: S\n    secrets:\n      - value: [S]\n        not_after: S\ntoken_lifetime: S\nfaults:\n  - status: S\n"

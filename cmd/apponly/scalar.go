@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -126,19 +127,19 @@ func asIssuer(s, tag string) (string, error) {
 		return s, nil
 	}
 	u, err := url.Parse(s)
-	if tag != "!!str" || err != nil || u.Scheme != "https" || u.Host == "" || len(s) > maxFederatedField {
-		return "", errors.New("want the https URL of an issuer")
+	if tag != "!!str" || err != nil || u.Scheme != "https" || u.Host == "" || utf8.RuneCountInString(s) > maxFederatedField {
+		return "", fmt.Errorf("want the https URL of an issuer, of %d characters at most", maxFederatedField)
 	}
 	return s, nil
 }
 
-// maxFederatedField is how long Entra lets a field of a federated credential
-// be.
+// maxFederatedField is how many characters Entra takes in a field of a federated
+// credential.
 const maxFederatedField = 600
 
 func asFederated(s, tag string) (string, error) {
 	s, err := asText(s, tag)
-	if err == nil && len(s) > maxFederatedField {
+	if err == nil && utf8.RuneCountInString(s) > maxFederatedField {
 		err = fmt.Errorf("want %d characters at most", maxFederatedField)
 	}
 	return s, err
