@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,29 +27,22 @@ func newFault() *cobra.Command {
 	group(cmd)
 	var dir string
 	cmd.PersistentFlags().StringVar(&dir, "dir", "", "the directory that the emulator was given")
-	add := func(method, use, short, example string) {
-		wantsFault, wantsID := strings.HasSuffix(use, " FAULT"), strings.HasSuffix(use, " ID")
+	add := func(method, use, short, example string, read func(arg string) (path string, body []byte, err error)) {
 		args := 0
-		if wantsFault || wantsID {
+		if read != nil {
 			args = 1
 		}
 		cmd.AddCommand(&cobra.Command{
 			Use: use, Short: short, Example: example, Args: exactArgs(args),
-			RunE: func(cmd *cobra.Command, args []string) error {
+			RunE: func(cmd *cobra.Command, args []string) (err error) {
 				if dir == "" {
 					return usagef("--dir is required")
 				}
 				path, body := faultsPath, []byte(nil)
-				switch {
-				case wantsFault:
-					if body = []byte(args[0]); !json.Valid(body) {
-						return usagef("the fault is not JSON")
+				if read != nil {
+					if path, body, err = read(args[0]); err != nil {
+						return err
 					}
-				case wantsID:
-					if _, err := strconv.ParseUint(args[0], 10, 31); err != nil {
-						return usagef("%q is not the ID of a fault", args[0])
-					}
-					path += "/" + args[0]
 				}
 				answer, err := askAdmin(cmd.Context(), dir, method, path, body)
 				if err != nil {
@@ -67,11 +59,27 @@ func newFault() *cobra.Command {
 	add(http.MethodPost, "add FAULT", "Add a fault, given as JSON",
 		`  apponly emulator fault add --dir ./entra '{"endpoint":"token","status":429,"retry_after":"30","times":2}'
   apponly emulator fault add --dir ./entra '{"connection":"hang","probability":0.1}'
-  apponly emulator fault add --dir ./entra '{"code":7000222,"client_id":"…"}'`)
-	add(http.MethodGet, "list", "List the faults that are left", "")
-	add(http.MethodDelete, "remove ID", "Remove one fault", "")
-	add(http.MethodDelete, "clear", "Remove all faults", "")
+  apponly emulator fault add --dir ./entra '{"code":7000222,"client_id":"…"}'`, readFault)
+	add(http.MethodGet, "list", "List the faults that are left", "", nil)
+	add(http.MethodDelete, "remove ID", "Remove one fault", "", readFaultID)
+	add(http.MethodDelete, "clear", "Remove all faults", "", nil)
 	return cmd
+}
+
+// readFault and readFaultID say what an argument makes of the request.
+
+func readFault(arg string) (path string, body []byte, err error) {
+	if !json.Valid([]byte(arg)) {
+		return "", nil, usagef("the fault is not JSON")
+	}
+	return faultsPath, []byte(arg), nil
+}
+
+func readFaultID(arg string) (path string, body []byte, err error) {
+	if _, err := strconv.ParseUint(arg, 10, 31); err != nil {
+		return "", nil, usagef("%q is not the ID of a fault", arg)
+	}
+	return faultsPath + "/" + arg, nil, nil
 }
 
 const (
