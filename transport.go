@@ -54,7 +54,8 @@ type Transport struct {
 }
 
 // NewTransport returns a transport that attaches tokens of c for scope. opts may
-// be nil. It performs no I/O.
+// be nil. It performs no I/O. Its error names all that is wrong at once and is
+// [ErrScopeInvalid] for the scope, [ErrConfiguration] for the rest.
 func NewTransport(c *Client, scope string, opts *TransportOptions) (*Transport, error) {
 	if opts == nil {
 		opts = &TransportOptions{}
@@ -96,11 +97,13 @@ func NewTransport(c *Client, scope string, opts *TransportOptions) (*Transport, 
 // RoundTrip sends a copy of req with the token attached. req itself is not
 // changed, and the response's Request is req.
 //
-// A request to another host is refused before anything is sent; the Host field
-// counts like the URL's. One that net/http makes to follow a redirect goes out
-// without a token unless it and every request before it stayed among the hosts. A
-// request that has an Authorization header already passes as it is, and what a
-// redirect makes of it never goes on with the app's token.
+// A request to another host is refused with [ErrConfiguration] before anything is
+// sent; the Host field counts like the URL's. A request that net/http makes to
+// follow a redirect goes out without a token unless it and every request before it
+// stayed among the hosts. A request that has an Authorization header already passes
+// as it is, and what a redirect makes of it never goes on with the app's token.
+//
+// If there is no token the error is that of [Client.Token]; the request is not sent.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	values, own := inspect(req.Header)
 	if own {
