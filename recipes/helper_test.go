@@ -117,7 +117,8 @@ func verifier(sts *entratest.Server, api *entratest.Resource) func(token string)
 	}
 }
 
-// bearer returns the token of a request, "" if it has none.
+// bearer returns what a request brings in place of a token, without the scheme
+// Bearer: another scheme stays in front, for a verifier to refuse. "" is nothing.
 func bearer(r *http.Request) string {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	return token
