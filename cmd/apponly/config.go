@@ -285,7 +285,7 @@ func parseFault(v node, f *faultConfig) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.keys)) {
 		value := f.keys[key]
-		if err := json.Unmarshal(object(map[string]plain{key: value}), new(entratest.Fault)); err != nil {
+		if err := json.Unmarshal(toJSON(map[string]plain{key: value}), new(entratest.Fault)); err != nil {
 			v.errs.add(value.at, "%s", strings.TrimPrefix(reason(err), fmt.Sprintf("the value of %q ", key)))
 		}
 	}

@@ -161,7 +161,7 @@ func (f *faultConfig) fault() (fault entratest.Fault, err error) {
 	if f.who != nil {
 		keys["client_id"] = plain{v: f.who.live.ClientID()}
 	}
-	err = json.Unmarshal(object(keys), &fault)
+	err = json.Unmarshal(toJSON(keys), &fault)
 	return fault, err
 }
 

@@ -157,8 +157,8 @@ func (v node) plain() map[string]plain {
 	return values
 }
 
-// object is the JSON of values by key.
-func object(values map[string]plain) []byte {
+// toJSON is the JSON of values by key.
+func toJSON(values map[string]plain) []byte {
 	all := make(map[string]any, len(values))
 	for key, value := range values {
 		all[key] = value.v
