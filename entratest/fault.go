@@ -117,12 +117,6 @@ func faultError(format string, args ...any) error {
 	return fmt.Errorf("entratest: fault: "+format, args...)
 }
 
-// isTenantName tells whether a path can name a tenant so.
-func isTenantName(name string) bool {
-	n := strings.ToLower(name)
-	return isGUID(n) || tenantName.MatchString(n) || n == "common" || n == "organizations"
-}
-
 // summary is what the record says about f.
 func (f *Fault) summary() string {
 	var parts []string

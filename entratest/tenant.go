@@ -12,6 +12,12 @@ import (
 // tenantName is what Entra takes for a domain: at least two labels.
 var tenantName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$`)
 
+// isTenantName tells whether a path can name a tenant so.
+func isTenantName(name string) bool {
+	n := strings.ToLower(name)
+	return isGUID(n) || tenantName.MatchString(n) || n == "common" || n == "organizations"
+}
+
 // emptyGUID is what an identifier that was never filled in looks like.
 const emptyGUID = "00000000-0000-0000-0000-000000000000"
 
