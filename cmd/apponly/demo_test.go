@@ -104,20 +104,6 @@ func TestQuote(t *testing.T) {
 	}
 }
 
-func TestWriteFileLeavesNothingBehind(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "env", "x"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeFile(dir, "env", []byte("data")); err == nil {
-		t.Error("a directory was replaced by a file")
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 1 {
-		t.Errorf("the directory holds %v, %v, want what was there", entries, err)
-	}
-}
-
 // Of two emulators in one directory the later one owns it.
 func TestTwoEmulatorsInOneDirectory(t *testing.T) {
 	dir := t.TempDir()

@@ -119,31 +119,6 @@ func TestEnv(t *testing.T) {
 	}
 }
 
-// TestDirIsReplaced starts twice in a directory that begins as one for all.
-func TestDirIsReplaced(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	first := start(t, "--dir", dir)
-	first.stop(os.Interrupt)
-	if err := os.Chmod(first.CAFile, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	second := start(t, "--dir", dir)
-	if first.ClientSecret == second.ClientSecret {
-		t.Error("two emulators have the same secret")
-	}
-	for path, want := range map[string]os.FileMode{dir: 0o700, second.CAFile: 0o600} {
-		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
-			t.Errorf("%s: %v, %v, want %#o", path, info.Mode(), err, want)
-		}
-	}
-	if got := second.ask(t, second.TenantID); got.Status != http.StatusOK {
-		t.Errorf("got %+v with the new CA", got)
-	}
-}
-
 func TestAdminPath(t *testing.T) {
 	for name, tt := range map[string]struct {
 		args  []string
@@ -224,24 +199,6 @@ func TestHangup(t *testing.T) {
 	if _, err := os.Stat(dir); err == nil {
 		t.Errorf("%s is still there", dir)
 		os.RemoveAll(dir)
-	}
-}
-
-// A client.pem that no emulator wrote is somebody's key.
-func TestDirOfSomebodyElse(t *testing.T) {
-	for _, mode := range []os.FileMode{0o700, 0o755} {
-		dir := t.TempDir()
-		if err := os.Chmod(dir, mode); err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(dir, "client.pem")
-		if err := os.WriteFile(path, []byte("the only copy of a real key"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		status, _, stderr := outcome(t, "emulator", "--dir", dir)
-		if got, _ := os.ReadFile(path); status != 1 || string(got) != "the only copy of a real key" || !strings.Contains(stderr, "client.pem") {
-			t.Errorf("mode %#o: status %d, %s; client.pem holds %q", mode, status, stderr, got)
-		}
 	}
 }
 
