@@ -62,7 +62,7 @@ func TestTransportHosts(t *testing.T) {
 		hosts: []string{"*.vault.azure.net", "*.API.test:8443"},
 		in: []string{
 			"https://one.vault.azure.net/", "https://a.b.vault.azure.net/", "https://ONE.Vault.Azure.Net/",
-			"https://x_1.vault.azure.net/", "https://a.api.test:8443/",
+			"https://x_1.vault.azure.net/", "https://09-azAZ.vault.azure.net/", "https://a.api.test:8443/",
 		},
 		out: []string{
 			"https://vault.azure.net/", "https://.vault.azure.net/", "https://..vault.azure.net/", "https://a..vault.azure.net/",

@@ -342,6 +342,13 @@ func TestFaultErrors(t *testing.T) {
 	if got := askToken(t, s, s.Tenant().ID()); got.status != http.StatusOK {
 		t.Errorf("got %d: a fault with a mistake acts", got.status)
 	}
+	for _, fault := range []entratest.Fault{ // the ends of what is right
+		{Probability: 1, Status: 200}, {Status: 599}, {Code: 90033, Status: 400}, {Status: 503, RetryAfter: "a b"},
+	} {
+		if _, err := s.AddFault(fault); err != nil {
+			t.Errorf("%+v: %v, want none", fault, err)
+		}
+	}
 }
 
 func TestFaultDelay(t *testing.T) {
