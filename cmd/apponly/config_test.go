@@ -126,6 +126,7 @@ func TestConfigFaults(t *testing.T) {
 		"long, not too long":    {"apps:\n  - name: a\n    tenant: demo\n    federated:\n      - issuer: demo\n        subject: " + strings.Repeat("ü", 600) + "\n", nil},
 		"long issuer":           {"issuers:\n  - url: https://i.example/" + strings.Repeat("s", 600) + "\n    jwks: keys.json\n", []string{"2: issuers[0].url: want the https URL of an issuer, of 600 characters at most"}},
 		"throttle of none":      {"throttle:\n  requests: 0\n  per: 1m\n", []string{"2: throttle.requests: want 1 or more"}},
+		"hexadecimal count":     {"throttle:\n  requests: 0x10\n  per: 1m\n", []string{"2: throttle.requests: want a whole number"}},
 		"throttle for long":     {"throttle:\n  requests: 1\n  per: 1m\n  retry_after: 2h\n", []string{"4: throttle.retry_after: want a duration of 1h0m0s at most"}},
 
 		// What is missing.

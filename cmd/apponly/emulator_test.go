@@ -202,16 +202,18 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// An API has to know which audience and issuer to accept.
+// An API has to know which audience and issuer to accept, an app who it is.
 func TestRandomIDsAreTold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")
-	if err := os.WriteFile(path, []byte("tenants: [{domains: [contoso.example]}]\nresources: [{uri: 'api://payroll', tenant: contoso.example}]\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("tenants: [{domains: [contoso.example]}]\napps: [{name: worker, tenant: contoso.example}]\nresources: [{uri: 'api://payroll', tenant: contoso.example}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	e := start(t, "--config", path)
 	e.stop(os.Interrupt)
-	if s := e.stderr.String(); !strings.Contains(s, "contoso.example") || !strings.Contains(s, "api://payroll") {
-		t.Errorf("an API cannot know which audience and issuer to accept; stderr:\n%s", s)
+	for _, name := range []string{"contoso.example", "worker", "api://payroll"} {
+		if s := e.stderr.String(); !strings.Contains(s, "'"+name+"' is ") {
+			t.Errorf("nobody can know the ID of %s; stderr:\n%s", name, s)
+		}
 	}
 }
 
