@@ -54,7 +54,7 @@ func TestClaimsChallenge(t *testing.T) {
 		"in the second header":       {headers: []string{`Negotiate`, want}, claims: someClaims},
 		"behind a malformed header":  {headers: []string{`Basic realm="never ends`, want}, claims: someClaims},
 		"two of Bearer":              {headers: []string{`Bearer error="invalid_token", ` + want}, claims: someClaims},
-		"escapes":                    {headers: []string{`Bearer realm="a\"b\\", error="insufficient_claims", claims="` + std + `"`}, claims: someClaims},
+		"escapes":                    {headers: []string{`Bearer realm="a\"b\\", error="insufficient\_claims", claims="` + std + `"`}, claims: someClaims},
 		"empty elements":             {headers: []string{`, ,` + want + `, ,`}, claims: someClaims},
 		"none":                       {},
 		"another error":              {headers: []string{`Bearer error="invalid_token", claims="` + std + `"`}},
@@ -66,6 +66,8 @@ func TestClaimsChallenge(t *testing.T) {
 		"claims that are not JSON":   {headers: []string{`Bearer error="insufficient_claims", claims="YWJj"`}, bad: true},
 		"claims that are null":       {headers: []string{`Bearer error="insufficient_claims", claims="bnVsbA"`}, bad: true},
 		"bad, and then good":         {headers: []string{`Bearer error="insufficient_claims", claims="!"`, want}, claims: someClaims},
+		"and then malformed":         {headers: []string{want + `, nonce="never ends`}, claims: someClaims},
+		"ends in a backslash":        {headers: []string{`Bearer error="insufficient_claims\`}},
 		"the first of a name counts": {headers: []string{want + `, claims="e30"`}, claims: someClaims},
 	} {
 		claims, bad := apponly.ClaimsChallenge(tc.headers...)

@@ -84,7 +84,8 @@ func TestTransportAttachesTheToken(t *testing.T) {
 
 	body := newTracked()
 	req := newRequest(t, "POST", "https://api.test/a?b=c", body)
-	req.Header = http.Header{"Accept": {"text/plain", "*/*"}, "X-Empty": nil}
+	// If-None-Match is as long as Authorization, and is none.
+	req.Header = http.Header{"Accept": {"text/plain", "*/*"}, "If-None-Match": {`"1"`}, "X-Empty": nil}
 	before, headers := *req, req.Header.Clone()
 	resp, err := rt.RoundTrip(req)
 	if err != nil {

@@ -119,6 +119,7 @@ func TestAddIssuerRefuses(t *testing.T) {
 		"kid a number":  {"https://issuer.test", `{"keys":[{"kty":"RSA","kid":1,"n":"AQAB","e":"AQAB"}]}`, "key 0"},
 		"an EC key":     {"https://issuer.test", `{"keys":[{"kty":"EC","kid":"1"}]}`, "no RSA key"},
 		"modulus":       {"https://issuer.test", `{"keys":[{"kty":"RSA","n":"*","e":"AQAB"}]}`, "key 0"},
+		"exponent":      {"https://issuer.test", `{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB*"}]}`, "key 0"},
 		"no exponent":   {"https://issuer.test", `{"keys":[{"kty":"RSA","n":"AQAB"}]}`, "key 0"},
 		"huge exponent": {"https://issuer.test", `{"keys":[{"kty":"RSA","n":"AQAB","e":"AQABAQAB"}]}`, "key 0"},
 	} {

@@ -51,6 +51,8 @@ func TestMisuse(t *testing.T) {
 		"domain of a removed tenant":         {"has been removed", func() { gone.AddDomain("late.example") }},
 		"app of a removed tenant":            {"has been removed", func() { gone.NewApp() }},
 		"API of a removed tenant":            {"has been removed", func() { gone.NewResource("") }},
+		"install in a removed tenant":        {"has been removed", func() { gone.Install(s.App()) }},
+		"provide in a removed tenant":        {"has been removed", func() { gone.Provide(s.API()) }},
 		"app removed":                        {"has been removed", func() { s.AddTenant().Install(goneApp) }},
 		"API removed":                        {"has been removed", func() { s.AddTenant().Provide(goneAPI) }},
 		"API removed, URI":                   {"has been removed", func() { goneAPI.AddURI("https://late.test") }},
