@@ -112,6 +112,33 @@ func TestAccepted(t *testing.T) {
 	})
 }
 
+// TestThumbprintSpellings has the spellings of the official clients. The two
+// alphabets of base64 differ in three of five thumbprints, so one is looked for.
+func TestThumbprintSpellings(t *testing.T) {
+	s := entratest.New(t)
+	now := time.Now()
+	var cert *entratest.Certificate
+	var sum [sha1.Size]byte
+	for !strings.ContainsAny(base64.StdEncoding.EncodeToString(sum[:]), "+/") {
+		cert = s.App().NewCertificate(now.Add(-time.Hour), now.Add(time.Hour))
+		sum = sha1.Sum(cert.Leaf.Raw)
+	}
+	for client, x5t := range map[string]string{
+		"MSAL .NET":       base64.RawURLEncoding.EncodeToString(sum[:]),
+		"MSAL for Go":     base64.StdEncoding.EncodeToString(sum[:]),
+		"MSAL for Python": base64.URLEncoding.EncodeToString(sum[:]),
+	} {
+		form := assertionForm(s, signedWith(s, cert, cert.Key, func(tok *jwt.Token, _ jwt.MapClaims) {
+			tok.Method, tok.Header["alg"] = jwt.SigningMethodRS256, "RS256"
+			delete(tok.Header, "x5t#S256")
+			tok.Header["x5t"] = x5t
+		}))
+		if got := postForm(t, s, s.Tenant().ID(), form); got.Status != http.StatusOK {
+			t.Errorf("%s: got %d %s", client, got.Status, got.Description)
+		}
+	}
+}
+
 // TestClockBehind has Entra's clock behind that of the client by less than what is
 // tolerated; the demo certificate is older than that.
 func TestClockBehind(t *testing.T) {

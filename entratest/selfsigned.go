@@ -61,7 +61,9 @@ func (a *assertion) names(c appCertificate) bool {
 }
 
 // isThumbprint accepts base64url without padding, which RFC 7515 asks for, and
-// padded standard base64, which MSAL for Go sends and Entra takes.
+// what else Entra takes: base64url with it, from MSAL for Python, and padded
+// standard base64, from MSAL for Go.
 func isThumbprint(text string, sum []byte) bool {
-	return text == base64.RawURLEncoding.EncodeToString(sum) || text == base64.StdEncoding.EncodeToString(sum)
+	return text == base64.RawURLEncoding.EncodeToString(sum) ||
+		text == base64.URLEncoding.EncodeToString(sum) || text == base64.StdEncoding.EncodeToString(sum)
 }
