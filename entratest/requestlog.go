@@ -95,11 +95,13 @@ func (l *requestLog) add(r Request, endpoint, inTenant string) {
 	if !looksLikeScope(r.Scope) {
 		r.Scope = ""
 	}
-	for _, p := range []*string{&r.Method, &r.Host, &r.Path, &r.Tenant, &r.Scope} {
-		*p = shorten(*p, maxRecorded)
-	}
 	if !isGUID(r.ClientID) {
 		r.ClientID = ""
+	}
+	for _, p := range []*string{&r.Method, &r.Host, &r.Path, &r.Tenant, &r.ClientID, &r.Scope} {
+		// A clone: these are slices of the body and of the request line, which
+		// would be kept whole, with the secrets in them.
+		*p = strings.Clone(shorten(*p, maxRecorded))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -123,6 +124,44 @@ func TestRequestsAreBounded(t *testing.T) {
 	if len(log) != max || log[0].Path != "/oldest.example" || len(log[max-1].Path) > 300 {
 		t.Errorf("%d requests, first %s, last of %d bytes", len(log), log[0].Path, len(log[max-1].Path))
 	}
+}
+
+// TestRecordLetsRequestsGo sends large requests, of which the record keeps a line.
+func TestRecordLetsRequestsGo(t *testing.T) {
+	s := entratest.New(t)
+	endpoint := s.Cloud().TokenEndpoint(s.Tenant().ID())
+	const n, size = 50, 500_000
+	large := strings.Repeat("x", size)
+	for name, send := range map[string]func() (*http.Response, error){
+		"body": func() (*http.Response, error) {
+			form := secretForm(s)
+			form.Set("scope", "openid")
+			form.Set("zzz", large)
+			return s.HTTPClient().PostForm(endpoint, form)
+		},
+		"query": func() (*http.Response, error) {
+			// The method and the path are slices of one line, as net/http reads it.
+			line := "GET " + endpoint + "?zzz=" + large
+			req, err := http.NewRequest(line[:3], line[4:], nil)
+			if err != nil {
+				return nil, err
+			}
+			return s.HTTPClient().Do(req)
+		},
+	} {
+		before := heap()
+		for range n {
+			resp, err := send()
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+		}
+		if each := (heap() - before) / n; each > size/10 {
+			t.Errorf("%d bytes stay of every large %s", each, name)
+		}
+	}
+	runtime.KeepAlive(s)
 }
 
 // TestChangesWhileServing is for the race detector: all state changes while
