@@ -42,8 +42,17 @@ func (s *Server) IdentityToken(t *Tenant, clientID, resource string) (signed str
 	return signed, lifetime, 0
 }
 
+// Revoked is asked about a token of the service principal that is there now.
 func (s *Server) Revoked(tid, appID string, issuedAt time.Time) (since time.Time, revoked bool) {
-	return s.revoked(tid, appID, issuedAt)
+	var objectID string
+	s.mu.RLock()
+	if t := s.tenants[tid]; t != nil {
+		if p := t.principals.find(appID); p != nil {
+			objectID = p.objectID.String()
+		}
+	}
+	s.mu.RUnlock()
+	return s.revoked(tid, appID, objectID, issuedAt)
 }
 
 // Admit is a token request of a client as the throttle sees it. It returns how

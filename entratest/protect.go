@@ -179,7 +179,7 @@ func (r *Resource) challengeRevoked(c *accessClaims) *denial {
 	if c.IssuedAt != nil { // or nobody knows when
 		issued = c.IssuedAt.Time
 	}
-	since, revoked := r.s.revoked(c.Tenant, app, issued)
+	since, revoked := r.s.revoked(c.Tenant, app, c.ObjectID, issued)
 	if !revoked {
 		return nil
 	}

@@ -266,6 +266,49 @@ func TestRevocation(t *testing.T) {
 	})
 }
 
+// TestRevocationOfTheDeleted has a service principal deleted and made anew: what
+// the old one got stays revoked.
+func TestRevocationOfTheDeleted(t *testing.T) {
+	for name, anew := range map[string]func(s *entratest.Server, app *entratest.App) *entratest.App{
+		"service principal": func(s *entratest.Server, app *entratest.App) *entratest.App {
+			s.Tenant().Uninstall(app)
+			s.Tenant().Install(app)
+			return app
+		},
+		"app": func(s *entratest.Server, app *entratest.App) *entratest.App {
+			app.Remove()
+			return s.Tenant().NewAppID(fixedApp)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := entratest.New(t)
+			api := s.API().Protect(served, role)
+			token := func(app *entratest.App) string {
+				t.Helper()
+				app.RemoveSecret("x")
+				app.AddSecret("x", time.Now().Add(time.Hour))
+				s.API().Grant(s.Tenant(), app, role)
+				form := fixedForm(s)
+				form.Set("claims", `{"access_token":{"xms_cc":{"values":["cp1"]}}}`)
+				return postForm(t, s, s.Tenant().ID(), form).AccessToken
+			}
+			app := s.Tenant().NewAppID(fixedApp)
+			old := token(app)
+			if got := callAPI(api, old).StatusCode; got != http.StatusOK {
+				t.Fatalf("before: %d, want 200", got)
+			}
+			app = anew(s, app)
+			fresh := token(app)
+			if resp := callAPI(api, old); resp.StatusCode != http.StatusUnauthorized || !strings.Contains(resp.Header.Get("WWW-Authenticate"), "insufficient_claims") {
+				t.Errorf("the token from before: %d %s, want a challenge", resp.StatusCode, resp.Header.Get("WWW-Authenticate"))
+			}
+			if got := callAPI(api, fresh).StatusCode; got != http.StatusOK {
+				t.Errorf("a new token: %d, want 200", got)
+			}
+		})
+	}
+}
+
 // TestRevocationAnswered has this module's client and the official one meet a
 // revocation: one more token, and the call that was under way succeeds.
 func TestRevocationAnswered(t *testing.T) {

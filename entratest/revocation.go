@@ -29,9 +29,9 @@ func (t *Tenant) RevokeTokens(app *App) {
 func revokedBefore(now time.Time) int64 { return now.Unix() + 1 }
 
 // revoked tells a resource whether a token no longer counts, by its tid, its
-// azp or appid, and its iat; since is the time that a token has to be issued at
-// or after to count again.
-func (s *Server) revoked(tid, appID string, issuedAt time.Time) (since time.Time, revoked bool) {
+// azp or appid, its oid and its iat; since is the time that a token has to be
+// issued at or after to count again.
+func (s *Server) revoked(tid, appID, objectID string, issuedAt time.Time) (since time.Time, revoked bool) {
 	gone := time.Unix(revokedBefore(s.Now()), 0)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -40,8 +40,8 @@ func (s *Server) revoked(tid, appID string, issuedAt time.Time) (since time.Time
 		return gone, true
 	}
 	p := t.principals.find(appID)
-	if p == nil || p.disabled || app.disabled {
-		return gone, true
+	if p == nil || p.disabled || app.disabled || p.objectID.String() != objectID {
+		return gone, true // the last: of a service principal that was deleted, though there is a new one
 	}
 	if p.revokedBefore == 0 {
 		return time.Time{}, false
