@@ -55,6 +55,21 @@ func (s *Server) Revoked(tid, appID string, issuedAt time.Time) (since time.Time
 	return s.revoked(tid, appID, objectID, issuedAt)
 }
 
+// Overtaken is a token request of a client while whose proof is verified the
+// directory changes. It returns the AADSTS number of the refusal, 0 for a token.
+func (s *Server) Overtaken(t *Tenant, clientID, resource string, change func()) (code int) {
+	now := s.Now()
+	reg, f := s.findApp(t, clientID, now)
+	if f == nil {
+		change()
+		_, f = s.findResource(t, reg, resource, now)
+	}
+	if f != nil {
+		return f.code
+	}
+	return 0
+}
+
 // Admit is a token request of a client as the throttle sees it. It returns how
 // many windows are remembered afterwards.
 func (s *Server) Admit(tenant, client string, now time.Time) int {

@@ -137,6 +137,6 @@ func (x *exchange) identityTarget(t *Tenant, clientID, resource string) (registr
 		// Handed out without a word; the exchange fails later.
 		return reg, target{requested: resource, appID: resource, version: 2}, nil
 	}
-	tgt, f := x.s.findResource(t, reg.clientID, resource, x.now)
+	tgt, f := x.s.findResource(t, reg, resource, x.now)
 	return reg, tgt, f
 }

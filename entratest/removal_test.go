@@ -52,6 +52,26 @@ func TestRemovedAppLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestRemovedWhileVerified takes an app away while its proof is looked at: it gets
+// what it would have got a moment later, not a token without its roles.
+func TestRemovedWhileVerified(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(s *entratest.Server)
+		want   int
+	}{
+		"nothing":            {func(*entratest.Server) {}, 0},
+		"app removed":        {func(s *entratest.Server) { s.App().Remove() }, 700016},
+		"uninstalled":        {func(s *entratest.Server) { s.Tenant().Uninstall(s.App()) }, 7000229},
+		"installed anew":     {func(s *entratest.Server) { s.Tenant().Uninstall(s.App()); s.Tenant().Install(s.App()) }, 7000229},
+		"another app, alike": {func(s *entratest.Server) { s.App().Remove(); s.Tenant().NewAppID(s.App().ClientID()) }, 7000229},
+	} {
+		s := entratest.New(t)
+		if got := s.Overtaken(s.Tenant(), s.App().ClientID(), s.API().URI(), func() { tt.change(s) }); got != tt.want {
+			t.Errorf("%s: AADSTS%d, want %d", name, got, tt.want)
+		}
+	}
+}
+
 // TestRemovedResourceLeavesNothing registers an API under the ID and the URI of a
 // removed one.
 func TestRemovedResourceLeavesNothing(t *testing.T) {

@@ -217,11 +217,19 @@ type target struct {
 	noXMSCC    bool
 }
 
-// findResource looks up what a scope names.
-func (s *Server) findResource(t *Tenant, clientID, name string, now time.Time) (target, *refusal) {
+// findResource looks up what a scope names, for a client that proved who it is.
+func (s *Server) findResource(t *Tenant, reg registration, name string, now time.Time) (target, *refusal) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	client := t.principals.find(clientID)
+	client := t.principals.find(reg.clientID)
+	if client == nil || client.objectID.String() != reg.objectID {
+		// Taken away while its proof was looked at: what is there now, if
+		// anything, has other roles.
+		if s.apps[reg.clientID] == nil {
+			return target{}, refuse(700016, reg.clientID, t.id)
+		}
+		return target{}, refuse(7000229, reg.clientID, t.id)
+	}
 	r, p := t.resourceNamed(name)
 	if r == nil || !p.from.reached(now) {
 		return target{}, refuse(500011, name, t.id)
@@ -230,11 +238,9 @@ func (s *Server) findResource(t *Tenant, clientID, name string, now time.Time) (
 		requested: name, appID: r.appID, version: r.version, continuous: r.continuous,
 		noIDType: r.noIDType, noXMSCC: r.noXMSCC,
 	}
-	if client != nil { // taken away since, perhaps
-		for _, role := range r.roles { // in the order of definition
-			if client.hasRole(r, role, now) {
-				tgt.roles = append(tgt.roles, role)
-			}
+	for _, role := range r.roles { // in the order of definition
+		if client.hasRole(r, role, now) {
+			tgt.roles = append(tgt.roles, role)
 		}
 	}
 	switch {
@@ -243,7 +249,7 @@ func (s *Server) findResource(t *Tenant, clientID, name string, now time.Time) (
 	case p.disabled:
 		return target{}, refuse(500014, name)
 	case p.assignmentRequired && len(tgt.roles) == 0:
-		return target{}, refuse(501051, clientID, name)
+		return target{}, refuse(501051, reg.clientID, name)
 	}
 	return tgt, nil
 }

@@ -71,7 +71,7 @@ func (x *exchange) issue(tenantName string) (answer, *refusal) {
 	if reg.blocked != 0 {
 		return answer{}, refuse(reg.blocked)
 	}
-	tgt, f := x.s.findResource(tenant, reg.clientID, resource, x.now)
+	tgt, f := x.s.findResource(tenant, reg, resource, x.now)
 	if f != nil {
 		return answer{}, f
 	}
