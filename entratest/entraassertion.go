@@ -87,10 +87,10 @@ func (x *exchange) forAudience(trusted []federatedCredential, a *assertion) []fe
 	return slices.DeleteFunc(trusted, func(fc federatedCredential) bool { return fc.Audience != aud })
 }
 
-// isIdentity tells whether an object of a tenant is a managed identity.
+// isIdentity tells whether an object of a tenant that exists is a managed identity.
 func (s *Server) isIdentity(tenant, objectID string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	app := s.identities[objectID]
-	return app != nil && app.home.id == tenant
+	return app != nil && app.home == s.tenants[tenant]
 }

@@ -121,8 +121,11 @@ func (x *exchange) identityToken(t *Tenant, clientID, resource string) (signed s
 // identityTarget finds the identity and what its token is for, as the token
 // endpoint does for an app.
 func (x *exchange) identityTarget(t *Tenant, clientID, resource string) (registration, target, *refusal) {
-	if _, f := x.s.findTokenTenant(t.id); f != nil {
+	switch named, f := x.s.findTokenTenant(t.id); {
+	case f != nil:
 		return registration{}, target{}, f
+	case named != t: // which was removed, and its ID is another's now
+		return registration{}, target{}, refuse(90002, t.id)
 	}
 	reg, f := x.s.findApp(t, clientID, x.now)
 	if f != nil {

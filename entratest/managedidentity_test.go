@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -171,11 +172,31 @@ func TestIdentityOfATenantThatIsNot(t *testing.T) {
 		{"suspended", func() { tenant.SetDisabled(true) }, 5000224},
 		{"resumed", func() { tenant.SetDisabled(false) }, 0},
 		{"removed", tenant.Remove, 90002},
+		{"its ID another's", func() { s.AddTenantID(tenant.ID()) }, 90002},
 	} {
 		step.change()
 		if _, _, code := s.IdentityToken(tenant, m.ClientID(), s.API().URI()); code != step.code {
 			t.Errorf("%s: AADSTS%d, want %d", step.name, code, step.code)
 		}
+	}
+}
+
+// TestIdentityOfTheTenantBefore sends the token of an identity to a tenant that
+// has the ID of the identity's, which was removed.
+func TestIdentityOfTheTenantBefore(t *testing.T) {
+	s := entratest.New(t)
+	before := s.AddTenant()
+	m := before.NewManagedIdentity()
+	token, _, _ := s.IdentityToken(before, m.ClientID(), s.Cloud().ExchangeAudience())
+	before.Remove()
+	tenant := s.AddTenantID(before.ID())
+	tenant.Provide(s.API())
+	app := tenant.NewApp()
+	app.AddFederatedCredential(m.FederatedCredential())
+	form := assertionForm(s, token)
+	form.Set("client_id", app.ClientID())
+	if got := postForm(t, s, tenant.ID(), form); !slices.Equal(got.Codes, []int{700226}) {
+		t.Errorf("got %d %s, want AADSTS700226", got.Status, got.Description)
 	}
 }
 
