@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -200,6 +201,39 @@ func TestConfiguredClock(t *testing.T) {
 	}
 	if off := time.Until(date); off < -3*time.Hour-time.Minute || off > -3*time.Hour+time.Minute {
 		t.Errorf("the emulator's clock is off by %v, want -3h", off)
+	}
+}
+
+// TestConfiguredSecretWithTheClockSet sets the clock of a running emulator back, for
+// a client whose clock is ahead.
+func TestConfiguredSecretWithTheClockSet(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(propagating("0s")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sts := entratest.NewServer()
+	c, err := loadConfig(path, sts)
+	if err == nil {
+		err = c.apply(sts, t.Logf)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, offset := range []time.Duration{0, -time.Hour, 364 * 24 * time.Hour} {
+		sts.SetClockOffset(offset)
+		resp, err := sts.HTTPClient().PostForm(sts.Cloud().TokenEndpoint(sts.Tenant().ID()), url.Values{
+			"grant_type":    {"client_credentials"},
+			"client_id":     {workerID},
+			"client_secret": {"s"},
+			"scope":         {sts.API().Scope()},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("clock off by %v: the secret is answered %s", offset, resp.Status)
+		}
 	}
 }
 
