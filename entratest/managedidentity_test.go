@@ -200,6 +200,21 @@ func TestIdentityOfTheTenantBefore(t *testing.T) {
 	}
 }
 
+// TestIdentityInstalledElsewhere takes an identity's app from a tenant that is not
+// its own.
+func TestIdentityInstalledElsewhere(t *testing.T) {
+	s := entratest.New(t)
+	m := s.Tenant().NewManagedIdentity()
+	s.App().AddFederatedCredential(m.FederatedCredential())
+	other := s.AddTenant()
+	other.Install(m.App())
+	other.Uninstall(m.App())
+	token, _, _ := s.IdentityToken(s.Tenant(), m.ClientID(), s.Cloud().ExchangeAudience())
+	if got := postForm(t, s, s.Tenant().ID(), assertionForm(s, token)); got.Status != http.StatusOK {
+		t.Errorf("as an assertion: %d %s", got.Status, got.Description)
+	}
+}
+
 // TestIdentityKeepsItsObjectID takes the service principal away and brings it
 // back: it is the identity itself.
 func TestIdentityKeepsItsObjectID(t *testing.T) {

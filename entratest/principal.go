@@ -166,7 +166,7 @@ func (t *Tenant) addPrincipal(e *entry, from instant) {
 		return
 	}
 	p := principal{appID: e.appID, objectID: newID(), from: from}
-	if app := t.s.apps[e.appID]; app != nil && app.identity {
+	if app := t.s.apps[e.appID]; app != nil && app.identity && t == e.home {
 		// The identity and its service principal are one object, whose ID stays.
 		if app.objectID == (guid{}) {
 			app.objectID = p.objectID
@@ -190,7 +190,7 @@ func (t *Tenant) removePrincipal(e *entry) bool {
 	if p == nil || e.removed {
 		return false
 	}
-	delete(t.s.identities, p.objectID.String())
+	delete(t.s.identities, p.objectID.String()) // elsewhere it has another
 	delete(e.elsewhere, t)
 	t.principals.remove(e.appID)
 	return true
