@@ -157,7 +157,7 @@ func (t *Transport) onceMore(req *http.Request, values int, refused *http.Respon
 			return refused, nil
 		}
 	}
-	discard(refused.Body)
+	discard(refused)
 	return t.send(req, again)
 }
 
@@ -168,15 +168,20 @@ const (
 	drainTime = 100 * time.Millisecond
 )
 
-// discard reads a body to its end, within reason, so that its connection can be
-// used again, and closes it.
-func discard(body io.ReadCloser) {
+// discard reads an answer to its end, within reason, so that its connection can
+// be used again, and closes it.
+func discard(resp *http.Response) {
+	body := resp.Body
 	if body == nil {
 		return
 	}
-	timer := time.AfterFunc(drainTime, func() { body.Close() })
-	defer timer.Stop()
-	io.CopyN(io.Discard, body, maxDrain)
+	// One that net/http decompresses is only closed: its Close waits for the
+	// read of the gzip header, which nothing but the end of ctx would end.
+	if !resp.Uncompressed {
+		timer := time.AfterFunc(drainTime, func() { body.Close() })
+		defer timer.Stop()
+		io.CopyN(io.Discard, body, maxDrain)
+	}
 	body.Close()
 }
 
