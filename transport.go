@@ -234,6 +234,10 @@ func withToken(req *http.Request, values int, token Token) *http.Request {
 	// below may redact it in place, which must not reach other requests.
 	all := make([]string, 0, values+1)
 	for k, v := range req.Header {
+		if v == nil { // which is not the same as empty to everybody
+			r.Header[k] = nil
+			continue
+		}
 		all = append(all, v...)
 		r.Header[k] = all[len(all)-len(v) : len(all) : len(all)]
 	}

@@ -85,7 +85,7 @@ func TestTransportAttachesTheToken(t *testing.T) {
 	body := newTracked()
 	req := newRequest(t, "POST", "https://api.test/a?b=c", body)
 	// If-None-Match is as long as Authorization, and is none.
-	req.Header = http.Header{"Accept": {"text/plain", "*/*"}, "If-None-Match": {`"1"`}, "X-Empty": nil}
+	req.Header = http.Header{"Accept": {"text/plain", "*/*"}, "If-None-Match": {`"1"`}, "X-Nil": nil, "X-Empty": {}}
 	before, headers := *req, req.Header.Clone()
 	resp, err := rt.RoundTrip(req)
 	if err != nil {
@@ -101,8 +101,12 @@ func TestTransportAttachesTheToken(t *testing.T) {
 	if got, want := sent.Header["Accept"], headers["Accept"]; !slices.Equal(got, want) {
 		t.Errorf("Accept = %q, want %q", got, want)
 	}
-	if _, ok := sent.Header["X-Empty"]; !ok { // for User-Agent and others, it means something
-		t.Error("a header without values was dropped")
+	// For User-Agent and others it means something to have no value, and for a
+	// reverse proxy's X-Forwarded-For to be nil.
+	for k, wantNil := range map[string]bool{"X-Nil": true, "X-Empty": false} {
+		if v, ok := sent.Header[k]; !ok || (v == nil) != wantNil {
+			t.Errorf("%s = %#v, there: %t; want it there as it was, nil: %t", k, v, ok, wantNil)
+		}
 	}
 	if sent.Method != "POST" || sent.URL.String() != "https://api.test/a?b=c" || sent.Body != body || sent.Context() != req.Context() {
 		t.Errorf("sent %s %s, want the caller's request but for the header", sent.Method, sent.URL)
