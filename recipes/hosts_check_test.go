@@ -120,7 +120,8 @@ func (c *closed) Close() error {
 	return nil
 }
 
-// http.Client calls it, and go-retryablehttp after each try that failed.
+// http.Client calls it when it is told to, and go-retryablehttp tells it whenever it
+// gives a request up.
 func TestHostsCloseIdleConnections(t *testing.T) {
 	base := &idleCloser{}
 	(&http.Client{Transport: byHost{nil, base}}).CloseIdleConnections()
