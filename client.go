@@ -76,8 +76,10 @@ type Options struct {
 
 	// HTTPClient carries token requests. By default the process has one with
 	// the proxy of the environment, TLS 1.2 or later and HTTP/2 with pings.
-	// Redirects are never followed, whatever its policy says. It is part of a
-	// token's cache key: keep one, do not build one per Client.
+	// Redirects are never followed, whatever its policy says. Its requests have
+	// the values of the context of who caused them, such as a span, and none of
+	// its httptrace hooks. It is part of a token's cache key: keep one, do not
+	// build one per Client.
 	HTTPClient *http.Client
 
 	// CAE declares the client capability "cp1" for every token of this client:

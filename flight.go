@@ -238,9 +238,9 @@ func wait(ctx context.Context, scope string, landed <-chan singleflight.Result) 
 func (c *Cache) travel(ctx context.Context, cl *Client, e *entry, w *work, f flight) (*tokenData, error) {
 	cfg := cl.cfg
 	begun := time.Now()
-	// The flight keeps the values of who began it, for tracing, but not its
+	// The flight keeps the values of who began it, such as a span, but not its
 	// cancellation: others wait for it too.
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), cfg.flightTimeout, errFlightTimeout)
+	ctx, cancel := context.WithTimeoutCause(untraced(context.WithoutCancel(ctx)), cfg.flightTimeout, errFlightTimeout)
 	defer cancel()
 	c.exchanges.Add(1)
 	req := fetchRequest{tenantID: cl.tenant, scope: e.scope, claims: f.claims, waiting: f.waiting, worked: e.token.Load() != nil, keeper: &e.at.space.keeper}

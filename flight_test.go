@@ -4,10 +4,12 @@ package apponly_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,6 +20,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/entratest"
 )
 
 // A flight that has landed but still tells its observers must not be joined: who
@@ -177,6 +180,41 @@ func TestHungRoundTripperCostsOneGoroutine(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(time.Hour)
 	})
+}
+
+// What a caller's context says goes along with the flight. Its httptrace hooks do
+// not: they are about one request of the caller's, which a flight outlives, so
+// that hooks that are right for one request would race with themselves.
+func TestFlightKeepsValuesAndNoTrace(t *testing.T) {
+	s := entratest.New(t)
+	_, pool := s.StartTLS()
+	type key struct{}
+	var kept atomic.Int64
+	direct := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	t.Cleanup(direct.CloseIdleConnections)
+	o := &apponly.Options{Cloud: s.Cloud(), Cache: apponly.NewCache(nil), HTTPClient: &http.Client{
+		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Context().Value(key{}) == "span" {
+				kept.Add(1)
+			}
+			return direct.RoundTrip(r)
+		}),
+	}}
+	c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := httptrace.WithClientTrace(context.WithValue(t.Context(), key{}, "span"), &httptrace.ClientTrace{
+		GetConn:          func(string) { t.Error("GetConn called") },
+		ConnectStart:     func(string, string) { t.Error("ConnectStart called") }, // by package net
+		WroteHeaderField: func(name string, _ []string) { t.Errorf("WroteHeaderField called with %s", name) },
+	})
+	if _, err := c.Token(ctx, s.API().Scope()); err != nil {
+		t.Fatal(err)
+	}
+	if kept.Load() == 0 {
+		t.Error("the values of the caller's context are lost")
+	}
 }
 
 // One failure an hour ago is no reason not to retry for who waits now.
