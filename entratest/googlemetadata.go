@@ -79,7 +79,10 @@ func (vm *GoogleVM) FederatedCredential() FederatedCredential {
 // google answers as the metadata server does.
 func (x *exchange) google(string) answer {
 	ans := x.googleToken()
-	ans.header = map[string]string{"Metadata-Flavor": "Google"}
+	if ans.header == nil {
+		ans.header = make(map[string]string, 1)
+	}
+	ans.header["Metadata-Flavor"] = "Google"
 	return ans
 }
 
@@ -92,7 +95,7 @@ func (x *exchange) googleToken() answer {
 	format := q.Get("format")
 	switch {
 	case x.r.Method != http.MethodGet:
-		return googleRefusal(http.StatusMethodNotAllowed, "only GET is served here")
+		return methodNotAllowed("GET", googleText("only GET is served here"))
 	case x.r.Header.Get("Metadata-Flavor") != "Google":
 		return googleRefusal(http.StatusForbidden, "the header Metadata-Flavor: Google is missing")
 	case len(x.r.Header.Values("X-Forwarded-For")) > 0:
@@ -117,5 +120,7 @@ func (x *exchange) googleToken() answer {
 }
 
 func googleRefusal(status int, message string) answer {
-	return answer{status: status, body: rawBody{"text/html; charset=UTF-8", message + "\n"}}
+	return answer{status: status, body: googleText(message)}
 }
+
+func googleText(message string) rawBody { return rawBody{"text/html; charset=UTF-8", message + "\n"} }

@@ -268,6 +268,9 @@ func TestSourcesRefuse(t *testing.T) {
 			if got.status != tt.status || !strings.Contains(got.body, tt.body) {
 				t.Errorf("got %d %s, want %d with %q", got.status, got.body, tt.status, tt.body)
 			}
+			if got.status == http.StatusMethodNotAllowed && got.header.Get("Allow") == "" { // RFC 9110 section 15.5.6
+				t.Error("405 without Allow")
+			}
 			if strings.Contains(got.body, "eyJ") || src.secret != "" && strings.Contains(got.body, src.secret) {
 				t.Errorf("a token in %s", got.body)
 			}
