@@ -5,6 +5,7 @@ package entratest_test
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,18 @@ func TestFixedIDs(t *testing.T) {
 	}
 	if want := "api://" + strings.ToLower(fixedAPI); api.URI() != want {
 		t.Errorf("URI = %q, want %q", api.URI(), want)
+	}
+}
+
+// TestRandomIDs has IDs that nobody chose be what a strict parser takes: of
+// version 4 (RFC 9562).
+func TestRandomIDs(t *testing.T) {
+	s := entratest.New(t)
+	version4 := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	for range 50 {
+		if id := s.AddTenant().ID(); !version4.MatchString(id) {
+			t.Fatalf("tenant ID %s", id)
+		}
 	}
 }
 
