@@ -242,6 +242,29 @@ func TestManyEmulators(t *testing.T) {
 	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
 }
 
+// TestStartWhileServing is for the race detector: an emulator in memory gets its
+// sockets.
+func TestStartWhileServing(t *testing.T) {
+	s := entratest.New(t)
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for range 100 {
+				s.Cloud()
+				resp, err := s.HTTPClient().Get("http://169.254.169.254/")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Body.Close()
+			}
+		})
+		wg.Go(func() { s.StartTLS() })
+		wg.Go(func() { s.StartHTTP() })
+	}
+	wg.Wait()
+}
+
 // TestCloseWhileBusy closes an emulator that is being asked.
 func TestCloseWhileBusy(t *testing.T) {
 	for _, http2 := range []bool{false, true} {

@@ -181,6 +181,9 @@ func TestChangesWhileServing(t *testing.T) {
 				}
 				s.Requests()
 				s.TokenRequests()
+				for _, path := range []string{"requests", "counters", "faults", "throttle", "clock"} {
+					admin(t, s, "GET", path, "", nil)
+				}
 			}
 		})
 	}
@@ -203,6 +206,16 @@ func TestChangesWhileServing(t *testing.T) {
 			spare.SetReachable(i%2 == 0)
 			s.Rollover()
 			s.SetClockOffset(time.Duration(i) * time.Millisecond)
+			remove, err := s.AddFault(entratest.Fault{Endpoint: "keys", Status: 500})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			remove()
+			s.ClearFaults()
+			s.SetThrottle(entratest.Throttle{Requests: 1000, Per: time.Hour})
+			s.SetAdmin(true)
+			s.SetPropagation(0)
 			s.Tenant().AddDomain(fmt.Sprintf("d%d.example", i))
 			s.Tenant().Block(s.App(), 0)
 			s.Tenant().RevokeTokens(s.App())

@@ -361,6 +361,11 @@ func TestSourcesWhileServing(t *testing.T) {
 			s.Tenant().RevokeTokens(s.App())
 		}
 	})
+	wg.Go(func() {
+		for i := range 20 {
+			s.NewIssuer(fmt.Sprintf("https://i%d.test", i))
+		}
+	})
 	for range 5 {
 		for _, name := range []string{"github", "pipelines", "google"} {
 			s.App().AddFederatedCredential(sources[name].credential)
