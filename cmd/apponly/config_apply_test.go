@@ -22,10 +22,11 @@ import (
 
 // What testdata/example.yaml says.
 const (
-	contosoID = "6f1d2a34-5b6c-4d7e-8f90-a1b2c3d4e5f6"
-	workerID  = "0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9"
-	retiredID = "2c3d4e5f-6071-4283-94a5-b6c7d8e9f0a1"
-	ordersURI = "https://orders.contoso.example"
+	contosoID  = "6f1d2a34-5b6c-4d7e-8f90-a1b2c3d4e5f6"
+	workerID   = "0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9"
+	retiredID  = "2c3d4e5f-6071-4283-94a5-b6c7d8e9f0a1"
+	internalID = "3d4e5f60-7182-4394-a5b6-c7d8e9f0a1b2"
+	ordersURI  = "https://orders.contoso.example"
 )
 
 // TestExample asks for tokens with everything that the annotated file sets.
@@ -44,6 +45,7 @@ func TestExample(t *testing.T) {
 		"expired secret":         {contosoID, workerID, "worker-expired-secret", orders, "", 7000222},
 		"future secret":          {contosoID, workerID, "worker-future-secret", orders, "", 7000215},
 		"disabled app":           {contosoID, retiredID, "retired-secret", orders, "", 7000112},
+		"app of one tenant":      {e.TenantID, internalID, "internal-secret", e.Scope, "", 700016},
 		"disabled tenant":        {"suspended.example", workerID, "worker-secret", orders, "", 5000224},
 		"assignment required":    {contosoID, workerID, "worker-secret", "api://payroll/.default", "", 501051},
 		"demo app not installed": {contosoID, e.ClientID, e.ClientSecret, orders, "", 7000229},
