@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -206,11 +207,11 @@ func TestConfiguredClock(t *testing.T) {
 	}
 }
 
-// TestConfiguredSecretWithTheClockSet sets the clock of a running emulator back, for
-// a client whose clock is ahead.
-func TestConfiguredSecretWithTheClockSet(t *testing.T) {
+// configured is an emulator that text has been applied to.
+func configured(t *testing.T, text string) *entratest.Server {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
-	if err := os.WriteFile(path, []byte(propagating("0s")), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sts := entratest.NewServer()
@@ -221,6 +222,37 @@ func TestConfiguredSecretWithTheClockSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return sts
+}
+
+// TestConfiguredDefaults says no more than has to be said of an app and an API
+// that another tenant uses, too.
+func TestConfiguredDefaults(t *testing.T) {
+	sts := configured(t, fmt.Sprintf(`
+tenants: [{domains: [contoso.example]}]
+apps: [{name: worker, client_id: %s, tenant: contoso.example, secrets: [{value: s}]}]
+resources: [{uri: 'api://orders', tenant: contoso.example}]
+installs: [{app: worker, tenants: [demo]}, {resource: 'api://orders', tenants: [demo]}]
+`, workerID))
+	resp, err := sts.HTTPClient().PostForm(sts.Cloud().TokenEndpoint(sts.Tenant().ID()), url.Values{
+		"grant_type":    {"client_credentials"},
+		"client_id":     {workerID},
+		"client_secret": {"s"},
+		"scope":         {"api://orders/.default"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		t.Errorf("got %s %s, %v", resp.Status, body, err)
+	}
+}
+
+// TestConfiguredSecretWithTheClockSet sets the clock of a running emulator back, for
+// a client whose clock is ahead.
+func TestConfiguredSecretWithTheClockSet(t *testing.T) {
+	sts := configured(t, propagating("0s"))
 	for _, offset := range []time.Duration{0, -time.Hour, 364 * 24 * time.Hour} {
 		sts.SetClockOffset(offset)
 		resp, err := sts.HTTPClient().PostForm(sts.Cloud().TokenEndpoint(sts.Tenant().ID()), url.Values{

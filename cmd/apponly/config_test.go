@@ -94,6 +94,7 @@ func TestConfigFaults(t *testing.T) {
 		"unknown key inside":      {"apps:\n  - name: a\n    tenant: demo\n    secrets:\n      - value: x\n        notafter: 1h\n", []string{"6: apps[0].secrets[0].notafter: unknown key, did you mean not_after?"}},
 		"nothing like it":         {"zebra: 1\n", []string{"1: zebra: unknown key, want one of apps, clock_offset,"}},
 		"merge key":               {"<<: {apps: []}\n", []string{"1: <<: unknown key"}},
+		"keys with controls":      {`"a\eb\x7f": 1` + "\n", []string{"1: a?b?: unknown key"}},
 		"a key as long as a page": {strings.Repeat("k", 5000) + ": 1\n", []string{"1: kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk…: unknown key"}},
 
 		// Types.
@@ -126,6 +127,7 @@ func TestConfigFaults(t *testing.T) {
 		"long, not too long":    {"apps:\n  - name: a\n    tenant: demo\n    federated:\n      - issuer: demo\n        subject: " + strings.Repeat("ü", 600) + "\n", nil},
 		"long issuer":           {"issuers:\n  - url: https://i.example/" + strings.Repeat("s", 600) + "\n    jwks: keys.json\n", []string{"2: issuers[0].url: want the https URL of an issuer, of 600 characters at most"}},
 		"throttle of none":      {"throttle:\n  requests: 0\n  per: 1m\n", []string{"2: throttle.requests: want 1 or more"}},
+		"throttle of fewer":     {"throttle:\n  requests: -1\n  per: 1m\n", []string{"2: throttle.requests: want a whole number"}},
 		"hexadecimal count":     {"throttle:\n  requests: 0x10\n  per: 1m\n", []string{"2: throttle.requests: want a whole number"}},
 		"throttle for long":     {"throttle:\n  requests: 1\n  per: 1m\n  retry_after: 2h\n", []string{"4: throttle.retry_after: want a duration of 1h0m0s at most"}},
 
@@ -181,6 +183,8 @@ func TestConfigFaults(t *testing.T) {
 		"app of an install":     {"installs:\n  - app: nobody\n    tenants: [demo]\n", []string{`2: installs[0].app: there is no app "nobody"`}},
 		"tenant of an install":  {"installs:\n  - app: demo\n    tenants: [demo, nobody]\n", []string{`3: installs[0].tenants[1]: there is no tenant "nobody"`}},
 		"single-tenant install": {"tenants:\n  - domains: [a.example]\napps:\n  - name: a\n    tenant: a.example\n    multi_tenant: false\ninstalls:\n  - app: a\n    tenants: [a.example, demo]\n", []string{"9: installs[0].tenants[1]: it is for its own tenant alone: multi_tenant is false in line 6"}},
+		"name in capitals":      {valid + "installs:\n  - app: WORKER\n    tenants: [demo]\n", []string{`11: installs[0].app: there is no app "WORKER"`}},
+		"IDs, domains in them":  {"tenants:\n  - domains: [a.example]\napps:\n  - {name: a, tenant: A.EXAMPLE, client_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\ninstalls:\n  - {app: 0A1B2C3D-4E5F-4061-8273-94A5B6C7D8E9, tenants: [demo]}\n", nil},
 		"tenant of a fault":     {"faults:\n  - {status: 500, tenant: a.example}\n", []string{`2: faults[0].tenant: there is no tenant "a.example"`}},
 		"client of a fault":     {"faults:\n  - {status: 500, client_id: nobody}\n", []string{`2: faults[0].client_id: there is no app "nobody"`}},
 		"certificate file":      {"apps:\n  - name: a\n    tenant: demo\n    certificates:\n      - file: nothing.pem\n", []string{"5: apps[0].certificates[0].file: open "}},

@@ -202,18 +202,27 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// An API has to know which audience and issuer to accept, an app who it is.
+// An API has to know which audience and issuer to accept, an app who it is. What
+// is in the file already is not told.
 func TestRandomIDsAreTold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")
-	if err := os.WriteFile(path, []byte("tenants: [{domains: [contoso.example]}]\napps: [{name: worker, tenant: contoso.example}]\nresources: [{uri: 'api://payroll', tenant: contoso.example}]\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(`
+tenants: [{domains: [contoso.example]}, {id: `+contosoID+`, domains: [given.example]}]
+apps: [{name: worker, tenant: contoso.example}, {name: given, client_id: `+workerID+`, tenant: contoso.example}]
+resources: [{uri: 'api://payroll', tenant: contoso.example}, {uri: 'api://given', app_id: `+retiredID+`, tenant: contoso.example}]
+`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	e := start(t, "--config", path)
 	e.stop(os.Interrupt)
+	told := e.stderr.String()
 	for _, name := range []string{"contoso.example", "worker", "api://payroll"} {
-		if s := e.stderr.String(); !strings.Contains(s, "'"+name+"' is ") {
-			t.Errorf("nobody can know the ID of %s; stderr:\n%s", name, s)
+		if !strings.Contains(told, "'"+name+"' is ") {
+			t.Errorf("nobody can know the ID of %s; stderr:\n%s", name, told)
 		}
+	}
+	if strings.Contains(told, "given") {
+		t.Errorf("IDs that are given are told; stderr:\n%s", told)
 	}
 }
 

@@ -198,6 +198,7 @@ func TestExitStatus(t *testing.T) {
 		"version":                {[]string{"version"}, 0, "apponly ", ""},
 		"version as JSON":        {[]string{"version", "--output", "json"}, 0, `"version":`, ""},
 		"help":                   {[]string{"emulator", "--help"}, 0, "--addr", ""},
+		"help has the defaults":  {[]string{"version", "--help"}, 0, "(default text)", ""},
 		"no command":             {nil, 2, "", "apponly needs a command"},
 		"unknown command":        {[]string{"emulater"}, 2, "", `did you mean "emulator"?`},
 		"unknown flag":           {[]string{"emulator", "--adr", "x"}, 2, "", "unknown flag: --adr"},
