@@ -361,6 +361,15 @@ func TestSourcesWhileServing(t *testing.T) {
 			s.Tenant().RevokeTokens(s.App())
 		}
 	})
+	for range 2 {
+		wg.Go(func() {
+			for range 20 {
+				s.NewGitHubJob("repo:a/b:pull_request")
+				s.NewPipelineJob("sc://a/b/c")
+				s.NewGoogleVM()
+			}
+		})
+	}
 	wg.Go(func() {
 		for i := range 20 {
 			s.NewIssuer(fmt.Sprintf("https://i%d.test", i))
