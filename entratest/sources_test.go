@@ -366,7 +366,6 @@ func TestSourcesWhileServing(t *testing.T) {
 			for range 20 {
 				s.NewGitHubJob("repo:a/b:pull_request")
 				s.NewPipelineJob("sc://a/b/c")
-				s.NewGoogleVM()
 			}
 		})
 	}

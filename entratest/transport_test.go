@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -87,6 +88,21 @@ func TestOtherHosts(t *testing.T) {
 		t.Errorf("in memory at the TLS authority: %v, %v", resp, err)
 	}
 	c.CloseIdleConnections()
+}
+
+// TestNoMethod has a request that net/http would send as GET.
+func TestNoMethod(t *testing.T) {
+	s := entratest.New(t)
+	u, err := url.Parse(s.Cloud().Authority() + "/common/discovery/keys")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := send(s.HTTPClient(), &http.Request{URL: u}); err != nil || got.status != http.StatusOK {
+		t.Errorf("got %d, %v", got.status, err)
+	}
+	if log := s.Requests(); log[0].Method != http.MethodGet {
+		t.Errorf("recorded as %q", log[0].Method)
+	}
 }
 
 // trackedBody blocks until it is closed, like an upload that never ends.
