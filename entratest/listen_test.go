@@ -5,6 +5,7 @@ package entratest_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,10 @@ func TestStartTLS(t *testing.T) {
 	authority, pool := s.StartTLS()
 	if !pool.Equal(roots) {
 		t.Error("CAPEM and StartTLS disagree about the CA")
+	}
+	block, _ := pem.Decode(s.CAPEM())
+	if ca, err := x509.ParseCertificate(block.Bytes); err != nil || !ca.IsCA || ca.KeyUsage != x509.KeyUsageCertSign {
+		t.Errorf("%v, CA %t, key usage %b: strict clients take no such root", err, ca.IsCA, ca.KeyUsage) // Python's are
 	}
 	if again, _ := s.StartTLS(); again != authority || s.Cloud().Authority() != authority {
 		t.Errorf("authority %s, second call %s, cloud %s", authority, again, s.Cloud())

@@ -57,6 +57,8 @@ func TestMisuse(t *testing.T) {
 		"API removed":                        {"has been removed", func() { s.AddTenant().Provide(goneAPI) }},
 		"API removed, URI":                   {"has been removed", func() { goneAPI.AddURI("https://late.test") }},
 		"API removed, grant":                 {"service principal", func() { goneAPI.Grant(s.Tenant(), s.App()) }},
+		"API removed, its ID another's":      {"service principal", func() { s.Tenant().NewResourceID(goneAPI.AppID(), ""); goneAPI.Grant(s.Tenant(), s.App()) }},
+		"app removed, its ID another's":      {"no service principal", func() { s.Tenant().NewAppID(goneApp.ClientID()); s.Tenant().RevokeTokens(goneApp) }},
 		"app removed, revoke tokens":         {"no service principal", func() { s.Tenant().RevokeTokens(goneApp) }},
 		"URI of another API":                 {`has the URI "https://api.test/"`, func() { s.API().AddURI("https://api.test/") }},
 		"URI of another API, anew":           {`has the URI "https://api.test"`, func() { s.Tenant().NewResource("https://api.test") }},

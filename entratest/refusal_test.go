@@ -252,6 +252,9 @@ func wrongRequests(s *entratest.Server) []refusalCase {
 		{"basic wrong secret", basic(s.App().ClientID(), "nope"), 7000215, 401, badClient},
 		{"basic other client", basic(guid, s.Secret()), 9002313, 400, badRequest},
 		{"basic without colon", func(r *wrongRequest) { r.header.Set("Authorization", "Basic bm8=") }, 9002313, 400, badRequest},
+		{"basic without client", func(r *wrongRequest) { basic("", s.Secret())(r); r.form.Del("client_id") }, 9002313, 400, badRequest},
+		{"basic without secret", basic(s.App().ClientID(), ""), 9002313, 400, badRequest},
+		{"basic badly encoded", basic(s.App().ClientID(), "%zz"), 9002313, 400, badRequest},
 		{"basic and secret", func(r *wrongRequest) {
 			r.header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("a:b")))
 		}, 9002313, 400, badRequest},
