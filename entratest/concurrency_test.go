@@ -48,14 +48,14 @@ func TestEachChangeWhileServing(t *testing.T) {
 			var done atomic.Bool
 			for range 2 {
 				wg.Go(func() {
-					for i := 0; i < 1000 && !done.Load(); i++ {
+					for i := 0; i < 300 && !done.Load(); i++ {
 						change(s, i)
 					}
 				})
 			}
 			wg.Go(func() {
 				defer done.Store(true)
-				for range 10 {
+				for range 5 {
 					// What they answer depends on what has changed by then.
 					askToken(t, s, s.Tenant().ID())
 					callAPI(api, token)

@@ -9,7 +9,6 @@ import (
 
 // sentBy is what a request says about its sender, before anything is checked.
 type sentBy struct {
-	known           bool
 	clientID, scope string
 }
 
@@ -17,10 +16,6 @@ type sentBy struct {
 // client. It reads all bodies, because as long as there is something left of one
 // net/http does not notice that the client goes.
 func (x *exchange) lookAhead() {
-	if x.sent.known {
-		return
-	}
-	x.sent.known = true
 	body, _ := x.body()
 	if x.route.name != endpointToken {
 		x.sent.clientID = x.r.URL.Query().Get("client_id")
