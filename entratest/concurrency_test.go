@@ -38,10 +38,12 @@ func TestEachChangeWhileServing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := entratest.New(t)
 			s.API().SetTokenVersion(1)
+			s.API().AddURI("https://api.test") // the audience: one that only the list of URIs knows
 			sources := assertionSources(s)
 			pipeline := s.NewPipelineJob("sc://a/b/c")
 			api := s.API().Protect(served, role)
 			form := secretForm(s)
+			form.Set("scope", "https://api.test/.default")
 			form.Set("claims", `{"access_token":{"xms_cc":{"values":["cp1"]}}}`)
 			token := postForm(t, s, s.Tenant().ID(), form).AccessToken
 			var wg sync.WaitGroup

@@ -53,6 +53,22 @@ func TestDirOfSomebodyElse(t *testing.T) {
 	}
 }
 
+// Who keeps other things in a directory that nobody else looks into may go on.
+func TestDirWithOthers(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "notes.txt")
+	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := start(t, "--dir", dir)
+	if got, err := os.ReadFile(path); string(got) != "mine" || e.CAFile != filepath.Join(dir, "ca.pem") {
+		t.Errorf("the notes are %q, %v; the CA is %s", got, err, e.CAFile)
+	}
+}
+
 func TestWriteFileLeavesNothingBehind(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "env", "x"), 0o700); err != nil {
