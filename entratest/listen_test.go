@@ -265,6 +265,7 @@ func TestStartWhileServing(t *testing.T) {
 			}
 		})
 		wg.Go(func() { s.StartTLS() })
+		wg.Go(func() { _, _ = s.ListenTLS("127.0.0.1:0") }) // an error if it comes second
 		wg.Go(func() { s.StartHTTP() })
 	}
 	wg.Wait()

@@ -348,6 +348,24 @@ func TestSourcesRecord(t *testing.T) {
 	}
 }
 
+// TestIssuerOfASourceIsOne asks twice at once: a second issuer would take the
+// place of the first, and what that had signed would be worthless.
+func TestIssuerOfASourceIsOne(t *testing.T) {
+	s := entratest.New(t)
+	for i := range 300 {
+		job := s.NewPipelineJob(fmt.Sprintf("sc://organization%d/project/connection", i))
+		var found [2]*entratest.Issuer
+		var wg sync.WaitGroup
+		for i := range found {
+			wg.Go(func() { found[i] = job.Issuer() })
+		}
+		wg.Wait()
+		if found[0] != found[1] {
+			t.Fatal("there are two issuers with one URL")
+		}
+	}
+}
+
 // TestSourcesWhileServing is for the race detector.
 func TestSourcesWhileServing(t *testing.T) {
 	s := entratest.New(t)

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,6 +127,25 @@ func TestThrottleIsOfClients(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Requests that come at once are counted one by one.
+func TestThrottleOfTheNext(t *testing.T) {
+	s := entratest.New(t)
+	s.SetThrottle(entratest.Throttle{Requests: 37, Per: time.Hour})
+	var served atomic.Int32
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() {
+			if askToken(t, s, s.Tenant().ID()).status == http.StatusOK {
+				served.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if c := s.Counters(); served.Load() != 37 || c.Throttled != 163 {
+		t.Errorf("%d served, %d throttled; want 37, 163", served.Load(), c.Throttled)
+	}
 }
 
 func TestThrottleForgets(t *testing.T) {
