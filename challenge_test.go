@@ -50,7 +50,10 @@ func TestClaimsChallenge(t *testing.T) {
 		"behind another":             {headers: []string{`Basic realm="a, Bearer error=\"x\"", ` + want}, claims: someClaims},
 		"in front of another":        {headers: []string{want + `, PoP nonce="x"`}, claims: someClaims},
 		"behind token68":             {headers: []string{`Negotiate YWJj==, ` + want}, claims: someClaims},
+		"behind spaced token68":      {headers: []string{"Negotiate \t YWJj== \t, " + want}, claims: someClaims},
+		"in front of token68":        {headers: []string{want + `, Negotiate YWJj==`}, claims: someClaims},
 		"behind a bare scheme":       {headers: []string{`Negotiate, ` + want}, claims: someClaims},
+		"behind a scheme and space":  {headers: []string{`Negotiate , ` + want}, claims: someClaims},
 		"in the second header":       {headers: []string{`Negotiate`, want}, claims: someClaims},
 		"behind a malformed header":  {headers: []string{`Basic realm="never ends`, want}, claims: someClaims},
 		"two of Bearer":              {headers: []string{`Bearer error="invalid_token", ` + want}, claims: someClaims},
@@ -62,13 +65,18 @@ func TestClaimsChallenge(t *testing.T) {
 		"another scheme":             {headers: []string{`PoP error="insufficient_claims", claims="` + std + `"`}},
 		"in a quoted string":         {headers: []string{`Basic realm="Bearer error=insufficient_claims, claims=e30"`}},
 		"no claims":                  {headers: []string{`Bearer error="insufficient_claims"`}, bad: true},
+		"claims that end as others":  {headers: []string{`Bearer error="insufficient_claims", claims="e30!"`}, bad: true},
+		"claims of 65 KiB":           {headers: []string{`Bearer error="insufficient_claims", claims="` + base64.StdEncoding.EncodeToString([]byte(`{"x":"`+strings.Repeat("x", 65<<10)+`"}`)) + `"`}, bad: true},
 		"claims that are not base64": {headers: []string{`Bearer error="insufficient_claims", claims="{}"`}, bad: true},
 		"claims that are not JSON":   {headers: []string{`Bearer error="insufficient_claims", claims="YWJj"`}, bad: true},
 		"claims that are null":       {headers: []string{`Bearer error="insufficient_claims", claims="bnVsbA"`}, bad: true},
 		"bad, and then good":         {headers: []string{`Bearer error="insufficient_claims", claims="!"`, want}, claims: someClaims},
 		"and then malformed":         {headers: []string{want + `, nonce="never ends`}, claims: someClaims},
 		"ends in a backslash":        {headers: []string{`Bearer error="insufficient_claims\`}},
-		"the first of a name counts": {headers: []string{want + `, claims="e30"`}, claims: someClaims},
+		"the first of a name counts": {headers: []string{want + `, claims="e30", error="invalid_token"`}, claims: someClaims},
+		"no challenge":               {headers: []string{want[len("Bearer "):]}},
+		"behind a missing value":     {headers: []string{`Bearer a="b", realm=, ` + want}},
+		"behind a missing name":      {headers: []string{`Bearer ="x", ` + want[len("Bearer "):]}},
 	} {
 		claims, bad := apponly.ClaimsChallenge(tc.headers...)
 		if claims != tc.claims || bad != tc.bad {
@@ -213,6 +221,9 @@ func TestTransportDoesNotLoop(t *testing.T) {
 		opts.OnEvent = func(ev apponly.Event) {
 			if ev.Kind == apponly.EventChallengeUnreadable {
 				unreadable.Add(1)
+				if ev.TenantID != s.Tenant().ID() || ev.ClientID != s.App().ClientID() || ev.Scope != s.API().Scope() || !ev.Time.Equal(time.Now()) {
+					t.Errorf("event = %+v", ev)
+				}
 			}
 		}
 		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
@@ -286,14 +297,77 @@ func TestTransportBodies(t *testing.T) {
 	}
 
 	// One that cannot be had again after all.
-	mustForce(t, c, s.API().Scope())
+	c = s.client(t)
+	revoked = mustToken(t, c, s.API().Scope()).Value()
 	req = newRequest(t, "POST", "https://api.test/", strings.NewReader("x"))
 	req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
-	always := &api{good: func(string) bool { return false }}
-	if resp, err := s.apiClient(t, c, always).Do(req); err != nil || resp.StatusCode != http.StatusUnauthorized || always.n != 1 {
-		t.Errorf("a body that is gone: %v, %v after %d calls", resp, err, always.n)
+	resp, err = s.apiClient(t, c, a).Do(req)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || a.n != 4 {
+		t.Errorf("a body that is gone: %v, %v after %d calls", resp, err, a.n)
+	}
+
+	// None at all, as in what a reverse proxy has received.
+	c = s.client(t)
+	revoked = mustToken(t, c, s.API().Scope()).Value()
+	req = newRequest(t, "GET", "https://api.test/", nil)
+	req.Body = http.NoBody
+	resp, err = s.apiClient(t, c, a).Do(req)
+	if err != nil || resp.StatusCode != http.StatusOK || a.n != 6 {
+		t.Errorf("no body: %v, %v after %d calls", resp, err, a.n)
 	}
 }
+
+// An API refuses a token while no other can be had: its 401 is the answer.
+func TestTransportRefusedDuringAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		c := s.client(t)
+		mustToken(t, c, s.API().Scope())
+		s.setFault(status(503, ""))
+		a := &api{good: func(string) bool { return false }}
+		resp, err := s.apiClient(t, c, a).Get("https://api.test/")
+		if err != nil || resp.StatusCode != http.StatusUnauthorized || a.n != 1 {
+			t.Fatalf("%v, %v after %d calls", resp, err, a.n)
+		}
+		if b, _ := io.ReadAll(resp.Body); string(b) != "refused" {
+			t.Errorf("body = %q", b)
+		}
+	})
+}
+
+// A refused answer is closed, also one that is too long to be read to its end or
+// that must not be read at all.
+func TestTransportClosesTheRefusedAnswer(t *testing.T) {
+	for name, uncompressed := range map[string]bool{"long": false, "uncompressed": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSTS(t)
+				body := newTracked()
+				body.Reader = neverEnding{}
+				base := &apiRecorder{}
+				base.answer = func(r *http.Request) (*http.Response, error) {
+					if len(base.sent) > 1 {
+						return status(http.StatusOK, "{}")(r)
+					}
+					return &http.Response{StatusCode: http.StatusUnauthorized, Body: body, Uncompressed: uncompressed}, nil
+				}
+				rt := s.newTransport(t, &apponly.TransportOptions{Base: base, Hosts: []string{"api.test"}})
+				resp, err := rt.RoundTrip(newRequest(t, "GET", "https://api.test/", nil))
+				if err != nil || resp.StatusCode != http.StatusOK {
+					t.Fatalf("%v, %v", resp, err)
+				}
+				if !body.closed.Load() {
+					t.Error("the refused answer was not closed")
+				}
+			})
+		})
+	}
+}
+
+// neverEnding is a body without an end.
+type neverEnding struct{}
+
+func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
 
 func mustForce(t *testing.T, c *apponly.Client, scope string) {
 	t.Helper()

@@ -41,9 +41,9 @@ func parseHost(s string) (host, error) {
 		name = name[1 : len(name)-1]
 	}
 	h.name = strings.ToLower(name)
-	number, portErr := strconv.ParseUint(h.port, 10, 16)
+	_, portErr := strconv.ParseUint(h.port, 10, 16)
 	switch {
-	case !isHostname(name), portErr != nil, number == 0, h.port[0] == '0',
+	case !isHostname(name), portErr != nil, h.port[0] == '0',
 		suffix && (strings.Contains(name, ":") || endsInNumber(name)): // addresses have no names below them
 		return h, faultf(ErrConfiguration, `apponly: transport: host %q: want "host", "host:port" or "*.suffix", in ASCII`, clean(s, 100))
 	case suffix && !strings.Contains(name, "."):
@@ -156,6 +156,5 @@ func isLoopback(name string) bool {
 	if strings.EqualFold(name, "localhost") {
 		return true
 	}
-	ip := net.ParseIP(name)
-	return ip != nil && ip.IsLoopback()
+	return net.ParseIP(name).IsLoopback()
 }

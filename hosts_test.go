@@ -95,7 +95,7 @@ func TestTransportHosts(t *testing.T) {
 		},
 		out: []string{
 			"http://127.0.0.1/", "http://127.0.0.2:8080/", "https://127.0.0.1/", "http://192.0.2.1/", "http://api.test/",
-			"http://localhost.evil.test/", "http://user@localhost/", "http://127.1:8080/",
+			"http://localhost.evil.test/", "http://user@localhost/", "http://127.1:8080/", "ftp://127.0.0.1:8080/",
 		},
 	}}
 	for _, test := range tests {
@@ -252,6 +252,7 @@ func TestTransportRefusalTeaches(t *testing.T) {
 		{"http://api.test/", []string{"http://api.test", "want https"}},
 		{"http://localhost:80/", []string{"want https", "AllowLoopbackHTTP"}},
 		{"ftp://api.test/", []string{`"ftp"`}},
+		{"ftp://localhost/", []string{`"ftp"`}},
 		{"https://user:password@api.test/", []string{"api.test", "user name"}},
 	}
 	for _, test := range tests {
@@ -259,6 +260,44 @@ func TestTransportRefusalTeaches(t *testing.T) {
 		wantKind(t, err, apponly.ErrConfiguration, test.names...)
 		if err != nil && (strings.Contains(err.Error(), "password") || strings.Contains(err.Error(), "q=1")) {
 			t.Errorf("error tells more of the URL than its host: %v", err)
+		}
+	}
+}
+
+// A refusal is one line, whatever the URL says and however much.
+func TestTransportRefusalIsOneLine(t *testing.T) {
+	s := newSTS(t)
+	long := strings.Repeat("x", 2000) + "\nlog: forged"
+	for _, u := range []*url.URL{
+		{Scheme: "http", Host: long},
+		{Scheme: "http", Host: "localhost:" + long},
+		{Scheme: long, Host: "api.test"},
+		{Scheme: "https", Host: long},
+		{Scheme: "https", Host: "api.test:" + strings.Repeat("1", 2000)},
+		{Scheme: "https", Host: long, User: url.User("user")},
+		{Scheme: "https", Host: long, Opaque: "evil.test"},
+	} {
+		rt := s.newTransport(t, &apponly.TransportOptions{Base: &apiRecorder{}, Hosts: []string{"api.test"}})
+		_, err := rt.RoundTrip((&http.Request{Method: "GET", URL: u}).WithContext(t.Context()))
+		wantKind(t, err, apponly.ErrConfiguration)
+		if err != nil && (len(err.Error()) > 500 || strings.Contains(err.Error(), "\n")) {
+			t.Errorf("%.20s…//%.20s…: %d bytes or more than a line: %.600q", u.Scheme, u.Host, len(err.Error()), err)
+		}
+	}
+
+	long = "https://" + strings.Repeat("x", 900) + "/.default"
+	_, err := apponly.NewTransport(s.client(t), strings.Replace(long, "https", "api", 1), nil)
+	_, errHost := apponly.NewTransport(s.client(t), long, &apponly.TransportOptions{Hosts: []string{long}})
+	_, errTop := apponly.NewTransport(s.client(t), long, &apponly.TransportOptions{Hosts: []string{"*." + strings.Repeat("x", 2000)}})
+	rt, ok := apponly.NewTransport(s.client(t), long, &apponly.TransportOptions{Base: &apiRecorder{}, Hosts: []string{"api.test"}})
+	if ok != nil {
+		t.Fatal(ok)
+	}
+	_, refused := rt.RoundTrip(newRequest(t, "GET", "https://elsewhere.test/", nil))
+	for _, err := range []error{err, errHost, errTop, refused} {
+		wantKind(t, err, apponly.ErrConfiguration)
+		if err != nil && len(err.Error()) > 500 {
+			t.Errorf("%d bytes: %.600q", len(err.Error()), err)
 		}
 	}
 }

@@ -82,10 +82,7 @@ func NewTransport(c *Client, scope string, opts *TransportOptions) (*Transport, 
 	}
 	for _, name := range names {
 		h, err := parseHost(name)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
+		errs = append(errs, err)
 		t.hosts = append(t.hosts, h)
 	}
 	if err := errors.Join(errs...); err != nil {

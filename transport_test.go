@@ -84,8 +84,9 @@ func TestTransportAttachesTheToken(t *testing.T) {
 
 	body := newTracked()
 	req := newRequest(t, "POST", "https://api.test/a?b=c", body)
-	// If-None-Match is as long as Authorization, and is none.
-	req.Header = http.Header{"Accept": {"text/plain", "*/*"}, "If-None-Match": {`"1"`}, "X-Nil": nil, "X-Empty": {}}
+	// If-None-Match is as long as Authorization, and is none; one without a value
+	// is no Authorization either.
+	req.Header = http.Header{"Accept": {"text/plain", "*/*"}, "If-None-Match": {`"1"`}, "X-Nil": nil, "X-Empty": {}, "Authorization": {}}
 	before, headers := *req, req.Header.Clone()
 	resp, err := rt.RoundTrip(req)
 	if err != nil {
@@ -201,7 +202,7 @@ func TestNewTransportRefuses(t *testing.T) {
 		"api.test:65536", "api.test:-1", "api.test:+443", "api.test:https", ":443", "api.test.", "api.test.:443", ".api.test", "a..test", "a b.test",
 		"api.test,other.test", "*", "*.", "*.com", "*.com:443", "**.api.test", "*.*.api.test", "a.*.test", "*api.test", "*.api.test.",
 		"*.192.0.2.1", "*.2.1", "*.[::1]", "*.::1", "[::1", "::1]", "[api.test]", "[]", "fe80::1%eth0",
-		"bücher.test", "graph.mİcrosoft.com", "graph.microsoft.com\u212a", "api.test\x00", "api.test\n",
+		"x::1]", "bücher.test", "graph.mİcrosoft.com", "graph.microsoft.com\u212a", "api.test\x00", "api.test\n",
 	} {
 		_, err := apponly.NewTransport(client, s.API().Scope(), &apponly.TransportOptions{Hosts: []string{"good.test", h}})
 		if err == nil {
@@ -225,6 +226,8 @@ func TestNewTransportRefuses(t *testing.T) {
 		{"no client", nil, "https://api.test/.default", nil, []apponly.Kind{apponly.ErrConfiguration}, []string{"client is nil"}},
 		{"scope without a host", client, s.API().Scope(), nil, []apponly.Kind{apponly.ErrConfiguration}, []string{s.API().Scope(), "TransportOptions.Hosts"}},
 		{"http scope", client, "http://api.test/.default", nil, []apponly.Kind{apponly.ErrConfiguration}, []string{"TransportOptions.Hosts"}},
+		{"scope with an empty host", client, "https:///.default", nil, []apponly.Kind{apponly.ErrConfiguration}, []string{"has no host"}},
+		{"scope that is no URL", client, "https://[::1/.default", nil, []apponly.Kind{apponly.ErrConfiguration}, []string{"has no host"}},
 		{"wildcard scope", client, "https://*.api.test/.default", nil, []apponly.Kind{apponly.ErrConfiguration}, []string{"TransportOptions.Hosts"}},
 		{"scope of a user", client, "https://api.test/User.Read", nil, []apponly.Kind{apponly.ErrScopeInvalid}, []string{"/.default"}},
 		{"all at once", nil, "https://api.test/User.Read", []string{"a b", "*.com"},
@@ -243,6 +246,31 @@ func TestNewTransportRefuses(t *testing.T) {
 	}
 	if n := s.requests(); n != 0 {
 		t.Errorf("NewTransport sent %d requests", n)
+	}
+}
+
+// Without options the token goes to the scope's host, over http.DefaultTransport.
+func TestTransportDefaults(t *testing.T) {
+	s := newSTS(t)
+	const scope = "https://api.test/.default"
+	s.Tenant().NewResource("https://api.test")
+	base := &apiRecorder{}
+	was := http.DefaultTransport
+	http.DefaultTransport = base
+	defer func() { http.DefaultTransport = was }()
+	for _, opts := range []*apponly.TransportOptions{nil, {}} {
+		rt, err := apponly.NewTransport(s.client(t), scope, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := rt.RoundTrip(newRequest(t, "GET", "https://api.test/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	if n := len(base.sent); n != 2 {
+		t.Errorf("http.DefaultTransport was sent %d requests, want 2", n)
 	}
 }
 
@@ -440,19 +468,18 @@ func TestTransportWithSloppyBases(t *testing.T) {
 		"401 without a body": func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 401}, nil },
 		"nothing at all":     func(*http.Request) (*http.Response, error) { return nil, nil },
 	} {
+		calls := 1
+		if resp, _ := answer(nil); resp != nil {
+			calls = 2 // with another token
+		}
 		t.Run(name, func(t *testing.T) {
 			s := newSTS(t)
-			c := s.client(t)
-			old := mustToken(t, c, s.API().Scope())
-			mustForce(t, c, s.API().Scope())
-			if old == mustToken(t, c, s.API().Scope()) {
-				t.Fatal("the same token")
-			}
-			rt, err := apponly.NewTransport(c, s.API().Scope(), &apponly.TransportOptions{Base: roundTripper(answer), Hosts: []string{"api.test"}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			base := &apiRecorder{answer: answer}
+			rt := s.newTransport(t, &apponly.TransportOptions{Base: base, Hosts: []string{"api.test"}})
 			resp, err := (&http.Client{Transport: rt}).Get("https://api.test/")
+			if n := len(base.sent); n != calls {
+				t.Errorf("%d calls, want %d", n, calls)
+			}
 			if _, bare := (&http.Client{Transport: roundTripper(answer)}).Get("https://api.test/"); (err == nil) != (bare == nil) {
 				t.Errorf("%v, %v; without the transport: %v", resp, err, bare)
 			}
