@@ -266,6 +266,102 @@ func TestFirstOfPassesOverKeptMaterial(t *testing.T) {
 	})
 }
 
+// What failed is passed over for five minutes, tried once, told of, and passed
+// over again; at once if it has changed.
+func TestFirstOfTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		path := filepath.Join(t.TempDir(), "secret")
+		write(t, path, "not-the-secret")
+		aside := 0
+		opts := s.options()
+		opts.OnEvent = func(ev apponly.Event) {
+			if ev.Kind == apponly.EventCredentialSetAside {
+				aside++
+			}
+		}
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.FirstOf(apponly.SecretFile(path), apponly.Secret(s.Secret())), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(when string, exchanges, tries int) {
+			t.Helper()
+			before := s.requests() + exchanges
+			aside = 0
+			for range exchanges {
+				if err := tryForce(t, c, s.API().Scope()); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(20 * time.Second)
+			}
+			if n := s.requests() - before; n != tries || aside != tries {
+				t.Errorf("%s: tried %d times and told of %d times, want %d", when, n, aside, tries)
+			}
+		}
+		check("20 minutes", 60, 4) // after 0, 320, 640 and 960 seconds
+		check("the fourth is not over", 3, 0)
+		write(t, path, "nor-this-one")
+		check("changed", 15, 1)
+	})
+}
+
+// A credential that is another each time and the one beside it, both refused:
+// each is told of once.
+func TestFirstOfTellsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		var calls, aside atomic.Int64
+		opts := s.options()
+		opts.OnEvent = func(ev apponly.Event) {
+			if ev.Kind == apponly.EventCredentialSetAside {
+				aside.Add(1)
+			}
+		}
+		minted := apponly.Federated(apponly.AssertionFunc(func(context.Context, apponly.AssertionRequest) (string, error) {
+			calls.Add(1)
+			return s.Issuer().Token(entratest.Claims{Subject: "nobody", Audience: s.Cloud().ExchangeAudience(), ExpiresAt: time.Now().Add(time.Hour)}), nil
+		}))
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.FirstOf(minted, apponly.Secret("not-the-secret")), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			tryForce(t, c, s.API().Scope())
+			time.Sleep(20 * time.Second)
+		}
+		if calls.Load() < 2 || aside.Load() != 2 {
+			t.Errorf("%d assertions, %d set-aside events; want more than one and 2", calls.Load(), aside.Load())
+		}
+	})
+}
+
+// A clock that is off by more than a day is told of once and left to whom it
+// belongs.
+func TestClockBeyondBelief(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.SetClockOffset(48 * time.Hour)
+		var skews []time.Duration
+		opts := s.options()
+		opts.OnEvent = func(ev apponly.Event) {
+			if ev.Kind == apponly.EventClockSkew {
+				skews = append(skews, ev.Skew)
+			}
+		}
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Certificate(chainOf(s), s.Certificate().Key, nil), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			wantKind(t, tryForce(t, c, s.API().Scope()), apponly.ErrAssertionExpired)
+			time.Sleep(time.Minute)
+		}
+		if len(skews) != 1 || (skews[0]-48*time.Hour).Abs() > time.Second {
+			t.Errorf("told of %v, want 48 hours once", skews)
+		}
+	})
+}
+
 // When all are passed over, each gets its turn.
 func TestFirstOfTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -93,6 +93,56 @@ func TestRefreshTime(t *testing.T) {
 		if d := time.Until(tok.RefreshOn()); d < 72*time.Minute || d > 12*time.Hour {
 			t.Errorf("refresh_in of 12 h: refresh in %v", d)
 		}
+		s.SetRefreshIn(24 * time.Hour) // which is none
+		tok = mustToken(t, s.client(t), s.API().Scope())
+		if d := time.Until(tok.RefreshOn()); d > 18*time.Hour {
+			t.Errorf("refresh_in of the lifetime: refresh in %v", d)
+		}
+	})
+}
+
+// The first token of a key is drawn widely, and so is the first after a failure.
+func TestRefreshTimeOfAKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const base = 45 * time.Minute // of an hour
+		var down atomic.Bool
+		c := apponly.NewFake("t", apponly.NewCache(nil), func(context.Context, string, string) (string, time.Duration, error) {
+			if down.Load() {
+				return "", 0, errors.New("down")
+			}
+			return "token", time.Hour, nil
+		}, nil)
+		// least returns when the earliest of 200 keys is refreshed.
+		least := func(req apponly.TokenRequest) time.Duration {
+			first := time.Hour
+			for i := range 200 {
+				req.Scope = fmt.Sprintf("https://%d.example/.default", i)
+				tok, err := c.TokenFor(t.Context(), req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				first = min(first, time.Until(tok.RefreshOn()))
+			}
+			return first
+		}
+		if d := least(apponly.TokenRequest{}); d < base/10 || d > base/4 {
+			t.Errorf("the first tokens: refresh from %v", d)
+		}
+		time.Sleep(10 * time.Second)
+		if d := least(apponly.TokenRequest{Force: true}); d < base*3/4 {
+			t.Errorf("their successors: refresh from %v", d)
+		}
+		down.Store(true)
+		time.Sleep(base)
+		least(apponly.TokenRequest{}) // each tries once
+		synctest.Wait()
+		down.Store(false)
+		time.Sleep(time.Second)
+		least(apponly.TokenRequest{})
+		synctest.Wait()
+		if d := least(apponly.TokenRequest{}); d < base/4 || d > base/2 {
+			t.Errorf("after a failure: refresh from %v", d)
+		}
 	})
 }
 
@@ -362,6 +412,48 @@ func TestPermanentRefusal(t *testing.T) {
 		write(t, path, s.Secret()+"\n")
 		time.Sleep(time.Second)
 		mustToken(t, c, scope)
+	})
+}
+
+// A refused file is looked at once a second, however many ask, and only a change
+// of it is worth a request.
+func TestRefusedFileIsLookedAtOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		path := filepath.Join(t.TempDir(), "secret")
+		write(t, path, "not-the-secret")
+		c := s.with(t, apponly.SecretFile(path))
+		get := func() error {
+			_, err := c.Token(t.Context(), s.API().Scope())
+			return err
+		}
+		get()
+		for range 8 { // until memory lasts minutes
+			time.Sleep(5 * time.Minute)
+			get()
+		}
+		before := s.requests()
+		time.Sleep(time.Second)
+		unchanged := get()
+		write(t, path, s.Secret())
+		time.Sleep(100 * time.Millisecond)
+		if tooEarly := get(); unchanged == nil || tooEarly == nil || s.requests() != before {
+			t.Errorf("unchanged: %v; looked at 100 ms ago: %v; %d requests", unchanged, tooEarly, s.requests()-before)
+		}
+
+		s.setFault(func(*http.Request) (*http.Response, error) {
+			if st := c.Status(); st[0].NextTry.After(time.Now()) {
+				t.Errorf("under way, and the next try is in %v", time.Until(st[0].NextTry))
+			}
+			return nil, nil
+		})
+		began := time.Now()
+		for get() != nil && time.Since(began) < time.Minute {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if d := time.Since(began); d != 900*time.Millisecond {
+			t.Errorf("with a call each 100 ms the change was seen after %v, want 900ms", d)
+		}
 	})
 }
 

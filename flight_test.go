@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -138,22 +139,59 @@ func TestForceOnceInTenSeconds(t *testing.T) {
 
 // A forced request and ordinary ones on a cold key are one request.
 func TestOneFlightPerColdKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSTS(t)
-		s.setDelay(time.Second)
-		c := s.client(t)
-		scope := s.API().Scope()
-		var wg sync.WaitGroup
-		wg.Go(func() { c.TokenFor(t.Context(), apponly.TokenRequest{Scope: scope, Force: true}) })
-		synctest.Wait()
-		for range 1000 {
-			wg.Go(func() { c.Token(t.Context(), scope) })
-		}
-		wg.Wait()
-		if s.requests() != 1 {
-			t.Errorf("%d requests for one cold key", s.requests())
-		}
-	})
+	for _, forceFirst := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSTS(t)
+			s.setDelay(time.Second)
+			c := s.client(t)
+			scope := s.API().Scope()
+			var wg sync.WaitGroup
+			wg.Go(func() { c.TokenFor(t.Context(), apponly.TokenRequest{Scope: scope, Force: forceFirst}) })
+			synctest.Wait()
+			for range 1000 {
+				wg.Go(func() { c.TokenFor(t.Context(), apponly.TokenRequest{Scope: scope, Force: !forceFirst}) })
+			}
+			wg.Wait()
+			if s.requests() != 1 {
+				t.Errorf("forced first %t: %d requests for one cold key", forceFirst, s.requests())
+			}
+		})
+	}
+}
+
+// A request with claims and an ordinary one share nothing, whichever comes first:
+// claims that Entra refuses are no fault of who has asked for none.
+func TestClaimsFlyApart(t *testing.T) {
+	for _, claimsFirst := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSTS(t)
+			s.setDelay(time.Second)
+			s.setFault(func(r *http.Request) (*http.Response, error) {
+				if strings.Contains(bodyAgain(r), "claims=") {
+					return status(400, `{"error":"invalid_request"}`)(r)
+				}
+				return nil, nil
+			})
+			c := s.client(t)
+			var wg sync.WaitGroup
+			for _, withClaims := range []bool{claimsFirst, !claimsFirst} {
+				req := apponly.TokenRequest{Scope: s.API().Scope()}
+				if withClaims {
+					req.Claims = someClaims
+				}
+				wg.Go(func() {
+					if _, err := c.TokenFor(t.Context(), req); (err != nil) != withClaims {
+						t.Errorf("claims first %t, with claims %t: %v", claimsFirst, withClaims, err)
+					}
+				})
+				synctest.Wait()
+			}
+			wg.Wait()
+			if n := s.requests(); n != 2 {
+				t.Errorf("claims first %t: %d requests, want 2", claimsFirst, n)
+			}
+		})
+	}
 }
 
 // An HTTP client that ignores its context costs one goroutine per key, not one

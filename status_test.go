@@ -65,11 +65,21 @@ func TestStatus(t *testing.T) {
 		mustToken(t, c, s.API().Scope())
 		check("well again", apponly.TokenFresh, 0)
 
+		if st := c.Status(); st[0].LastError != nil {
+			t.Errorf("well again: %v", st[0].LastError)
+		}
+
 		other := s.with(t, apponly.Secret("not-the-secret"))
 		_, err := other.Token(t.Context(), s.API().Scope())
 		if st := other.Status(); len(st) != 1 || st[0].State != apponly.TokenMissing || st[0].Failures != 1 ||
 			!errors.Is(err, apponly.ErrSecretInvalid) || !errors.Is(st[0].LastError, apponly.ErrSecretInvalid) {
 			t.Errorf("refused: %+v", st)
+		}
+		s.App().AddSecret("not-the-secret", time.Now().AddDate(1, 0, 0))
+		force(t, other, s.API().Scope())
+		if st := other.Status(); len(st) != 1 || st[0].State != apponly.TokenFresh || st[0].Failures != 0 || st[0].LastError != nil ||
+			!st[0].CredentialExpiresOn.IsZero() { // nobody knows when a secret ends
+			t.Errorf("accepted when forced: %+v", st)
 		}
 	})
 }
@@ -104,7 +114,16 @@ func TestKeepWarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
 		s.SetTokenLifetime(time.Hour)
-		c := s.client(t)
+		opts := s.options()
+		opts.OnEvent = func(ev apponly.Event) {
+			if ev.Reason != apponly.ReasonKeepWarm {
+				t.Errorf("%s", ev.Reason)
+			}
+		}
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
 		scope := s.API().Scope()
 		if err := c.KeepWarm(t.Context(), "no-scope"); !errors.Is(err, apponly.ErrScopeInvalid) {
 			t.Errorf("KeepWarm of no scope: %v", err)
@@ -127,10 +146,15 @@ func TestKeepWarm(t *testing.T) {
 
 		// An outage longer than the token's life ends, and nobody had to call.
 		s.setFault(status(503, ""))
+		before := s.requests()
+		time.Sleep(time.Until(c.Status()[0].ExpiresOn) - time.Minute)
+		if n := s.requests() - before; n < 5 || n > 30 { // seconds apart at first, minutes later
+			t.Errorf("%d requests of an outage behind a valid token", n)
+		}
 		time.Sleep(3 * time.Hour)
 		s.setFault(nil)
 		time.Sleep(time.Minute)
-		before := s.requests()
+		before = s.requests()
 		mustToken(t, c, scope)
 		if s.requests() != before {
 			t.Error("after an outage a call had to ask")
@@ -154,7 +178,11 @@ func TestEvents(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			events = append(events, ev)
+			if ev.Kind != apponly.EventTokenRequest || ev.Duration != 50*time.Millisecond || !ev.Time.Add(ev.Duration).Equal(time.Now()) {
+				t.Errorf("%s of %v, begun %v ago", ev.Kind, ev.Duration, time.Since(ev.Time))
+			}
 		}
+		s.setDelay(50 * time.Millisecond)
 		opts.Logger = slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
 		if err != nil {
@@ -165,7 +193,7 @@ func TestEvents(t *testing.T) {
 		mustToken(t, c, scope) // from memory: no event
 		time.Sleep(time.Until(tok.RefreshOn()))
 		mustToken(t, c, scope)
-		synctest.Wait()
+		time.Sleep(time.Second)
 		tok = mustToken(t, c, scope)
 		for _, req := range []apponly.TokenRequest{
 			{Scope: scope, Rejected: tok}, {Scope: scope, Force: true}, {Scope: scope, Claims: `{"access_token":{}}`},
