@@ -293,11 +293,15 @@ func TestCallbackHangs(t *testing.T) {
 	forEachCallback(t, func(t *testing.T, s *sts, make func(do func(context.Context) error) *apponly.Client) {
 		var calls atomic.Int64
 		release := newChan()
+		close(release)
 		c := make(func(context.Context) error {
 			calls.Add(1)
 			<-release
 			return nil
 		})
+		mustToken(t, c, s.Tenant().NewResource("https://first.example").Scope()) // that it has worked makes no difference
+		release = newChan()
+		calls.Store(0)
 		second := s.Tenant().NewResource("", "Read")
 		second.Grant(s.Tenant(), s.App(), "Read")
 

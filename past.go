@@ -79,7 +79,7 @@ func (c *Cache) getPast(ctx context.Context, cl *Client, req TokenRequest) (Toke
 // named none, unless t was obtained for the very claims it asks for.
 func (t *tokenData) refuted(rejected *tokenData, claims uint64) bool {
 	if rejected == nil {
-		return claims == 0 || t.claims != claims
+		return t.claims != claims
 	}
 	return t == rejected || t.bearer() == rejected.bearer()
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -82,6 +83,51 @@ func TestStatus(t *testing.T) {
 			t.Errorf("accepted when forced: %+v", st)
 		}
 	})
+}
+
+// Status tells of one app and tenant, whoever shares the cache, in order.
+func TestStatusIsOnesOwn(t *testing.T) {
+	s := newSTS(t)
+	second := s.Tenant().NewResource("https://a.example").Scope()
+	third := s.Tenant().NewResource("https://z.example").Scope()
+	tenant := s.AddTenant()
+	tenant.Install(s.App())
+	tenant.Provide(s.API())
+	opts := s.options()
+	opts.AllowedTenants = []string{"*"}
+	c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Certificate(chainOf(s), s.Certificate().Key, nil), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	view, err := c.Tenant(tenant.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, scope := range []string{third, s.API().Scope(), second} {
+		mustToken(t, c, scope)
+	}
+	mustToken(t, other, second)
+	mustToken(t, view, s.API().Scope())
+	for name, tc := range map[string]struct {
+		c    *apponly.Client
+		want []string
+	}{
+		"client":     {c, []string{s.API().Scope(), second, third}},
+		"credential": {other, []string{second}},
+		"tenant":     {view, []string{s.API().Scope()}},
+	} {
+		var got []string
+		for _, st := range tc.c.Status() {
+			got = append(got, st.Scope)
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
 }
 
 func TestWarm(t *testing.T) {
