@@ -4,6 +4,7 @@ package apponly_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -343,16 +344,17 @@ func TestTokenShapes(t *testing.T) {
 	for _, test := range []struct {
 		body     string
 		lifetime time.Duration
+		media    string // "": what Entra sends
 	}{
-		{`{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"a.b.c"}`, 3599 * time.Second},
-		{`{"token_type":"bearer","expires_in":"3599","access_token":"a.b.c"}`, 3599 * time.Second}, // a string from the v1 endpoint and its copies
-		{`{"token_type":"Bearer","expires_in":86400,"refresh_in":43200,"access_token":"a.b.c"}`, 24 * time.Hour},
-		{`{"token_type":"Bearer","expires_in":60,"refresh_in":"30","access_token":"opaque~token+/="}`, time.Minute},
-		{`{"token_type":"Bearer","expires_in":3600,"refresh_in":-1,"access_token":"a.b.c"}`, time.Hour},
+		{`{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"a.b.c"}`, 3599 * time.Second, ""},
+		{`{"token_type":"bearer","expires_in":"3599","access_token":"a.b.c"}`, 3599 * time.Second, ""}, // a string from the v1 endpoint and its copies
+		{`{"token_type":"Bearer","expires_in":86400,"refresh_in":43200,"access_token":"a.b.c"}`, 24 * time.Hour, ""},
+		{`{"token_type":"Bearer","expires_in":60,"refresh_in":"30","access_token":"opaque~token+/="}`, time.Minute, ""},
+		{`{"token_type":"Bearer","expires_in":3600,"refresh_in":-1,"access_token":"a.b.c"}`, time.Hour, "text/json"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSTS(t)
-			s.setFault(status(200, test.body))
+			s.setFault(status(200, test.body, "Content-Type", cmp.Or(test.media, "application/json; charset=utf-8")))
 			tok, err := s.client(t).Token(t.Context(), s.API().Scope())
 			if err != nil {
 				t.Errorf("%s: %v", test.body, err)

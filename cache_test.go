@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -401,11 +402,17 @@ func TestPermanentRefusal(t *testing.T) {
 		}
 
 		// Memory lasts minutes by now; a new file ends it within a second.
-		for range 8 {
-			time.Sleep(5 * time.Minute)
+		before := s.requests()
+		for range 3600 {
+			time.Sleep(time.Second)
 			c.Token(t.Context(), scope)
 		}
-		before := s.requests()
+		if n := s.requests() - before; n < 12 || n > 30 { // 300 s apart at most, 225 on average
+			t.Errorf("%d requests in an hour", n)
+		}
+		time.Sleep(5 * time.Minute)
+		c.Token(t.Context(), scope)
+		before = s.requests()
 		if _, err := c.Token(t.Context(), scope); err == nil || s.requests() != before {
 			t.Fatalf("the refusal is not remembered: %v", err)
 		}
@@ -487,6 +494,53 @@ func TestRetryAfterIsRemembered(t *testing.T) {
 		s.setFault(nil)
 		time.Sleep(10 * time.Second)
 		mustToken(t, c, s.API().Scope())
+	})
+}
+
+// Retry-After holds for an hour at most, with jitter so that a fleet does not come
+// back in step, and beyond the end of a token.
+func TestRetryAfterIsKeptTo(t *testing.T) {
+	for told, want := range map[string][2]time.Duration{
+		"600":   {10 * time.Minute, 11 * time.Minute},
+		"86400": {54 * time.Minute, time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSTS(t)
+			s.setFault(status(429, "{}", "Retry-After", told))
+			var all []time.Duration
+			for range 20 {
+				_, err := s.client(t).Token(t.Context(), s.API().Scope())
+				e, ok := errors.AsType[*apponly.Error](err)
+				if !ok {
+					t.Fatal(err)
+				}
+				d := time.Until(e.RetryAt)
+				if d < want[0] || d > want[1] {
+					t.Errorf("Retry-After %s: in %v, want %v to %v", told, d, want[0], want[1])
+				}
+				all = append(all, d)
+			}
+			if slices.Min(all) == slices.Max(all) {
+				t.Errorf("Retry-After %s: in %v, each time", told, all[0])
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.SetTokenLifetime(time.Hour)
+		c := s.client(t)
+		tok := mustToken(t, c, s.API().Scope())
+		time.Sleep(50 * time.Minute)
+		s.setFault(status(429, "{}", "Retry-After", "3000"))
+		mustToken(t, c, s.API().Scope())
+		synctest.Wait()
+		before := s.requests()
+		time.Sleep(time.Until(tok.ExpiresOn()))
+		_, err := c.Token(t.Context(), s.API().Scope())
+		wantKind(t, err, apponly.ErrThrottled)
+		if n := s.requests() - before; n != 0 {
+			t.Errorf("%d requests within Retry-After, for the token has ended", n)
+		}
 	})
 }
 

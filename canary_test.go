@@ -531,6 +531,19 @@ func TestNoErrorHoldsASecret(t *testing.T) {
 	}
 }
 
+// A secret is found in an echo in which no piece of it stands as it is.
+func TestEscapedEchoIsWithheld(t *testing.T) {
+	s := newSTS(t)
+	const secret = `p/q+r=s&t/u"v=w&x/y+z=1<2/3>4`
+	for name, escape := range map[string]func(string) string{"URL": url.QueryEscape, "HTML": html.EscapeString} {
+		s.setFault(status(400, `{"error":"invalid_client","error_description":`+quote("got "+escape(secret))+`}`))
+		_, err := s.with(t, apponly.Secret(secret)).Token(t.Context(), s.API().Scope())
+		if e := asError(t, err); e.Description != "[redacted]" {
+			t.Errorf("%s: description = %q", name, e.Description)
+		}
+	}
+}
+
 type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -217,7 +218,9 @@ func TestTransportDoesNotLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
 		var unreadable atomic.Int64
+		var log bytes.Buffer
 		opts := s.options()
+		opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		opts.OnEvent = func(ev apponly.Event) {
 			if ev.Kind == apponly.EventChallengeUnreadable {
 				unreadable.Add(1)
@@ -263,6 +266,9 @@ func TestTransportDoesNotLoop(t *testing.T) {
 		get()
 		if a.n != calls+1 || s.requests() != before || unreadable.Load() != 1 {
 			t.Errorf("an unreadable challenge: %d calls, %d token requests, %d events", a.n-calls, s.requests()-before, unreadable.Load())
+		}
+		if !strings.Contains(log.String(), `level=WARN msg="claims challenge cannot be read"`) {
+			t.Errorf("log = %s", &log)
 		}
 		time.Sleep(time.Minute)
 	})

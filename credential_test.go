@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -231,6 +232,13 @@ func forEachCallback(t *testing.T, f func(t *testing.T, s *sts, make func(do fun
 	}
 }
 
+// callee is what errors call the callback of a subtest of forEachCallback.
+func callee(t *testing.T) string {
+	return map[string]string{
+		"AssertionFunc": "the source", "crypto.Signer": "the key", "TokenCredential": "the TokenCredential",
+	}[path.Base(t.Name())]
+}
+
 // A callback that panics or ends its goroutine fails the call it was made for;
 // under x/sync's singleflight alone the first ends the process and the second
 // hangs everybody.
@@ -256,7 +264,7 @@ func TestCallbackPanicsOrExits(t *testing.T) {
 					return test.do(ctx)
 				})
 				_, err := c.Token(t.Context(), s.API().Scope())
-				wantKind(t, err, apponly.ErrCredentialUnavailable, test.text)
+				wantKind(t, err, apponly.ErrCredentialUnavailable, callee(t)+" "+test.text)
 				if text := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(text, canary) {
 					t.Errorf("error shows what the callback panicked with: %s", text)
 				}
@@ -317,7 +325,7 @@ func TestCallbackHangs(t *testing.T) {
 			t.Errorf("another key waited for %v", took)
 		}
 		err := <-failed
-		wantKind(t, err, apponly.ErrCredentialUnavailable, "did not return in time")
+		wantKind(t, err, apponly.ErrCredentialUnavailable, callee(t)+" did not return in time")
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error = %v, is no context.DeadlineExceeded", err)
 		}
@@ -329,7 +337,7 @@ func TestCallbackHangs(t *testing.T) {
 			at := time.Now()
 			for _, scope := range []string{s.API().Scope(), second.Scope()} {
 				_, err := c.Token(t.Context(), scope)
-				wantKind(t, err, apponly.ErrCredentialUnavailable, "still running")
+				wantKind(t, err, apponly.ErrCredentialUnavailable, callee(t)+" is still running")
 			}
 			if took := time.Since(at); took != 0 {
 				t.Errorf("failed after %v, want at once", took)

@@ -499,6 +499,16 @@ func TestHTTPClientIsLeftAlone(t *testing.T) {
 	})
 }
 
+// An http.Client without a transport means http.DefaultTransport, as in net/http.
+func TestHTTPClientWithoutATransport(t *testing.T) {
+	s := newSTS(t)
+	was := http.DefaultTransport
+	http.DefaultTransport = s.http.Transport
+	defer func() { http.DefaultTransport = was }()
+	s.http = &http.Client{}
+	mustToken(t, s.client(t), s.API().Scope())
+}
+
 type idleCloser struct {
 	http.RoundTripper
 	closed atomic.Int64

@@ -3,6 +3,7 @@
 package apponly_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -12,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	mathrand "math/rand/v2"
 	"net/http"
 	"os"
@@ -682,6 +684,8 @@ func TestCredentialEvents(t *testing.T) {
 			}
 			kinds = append(kinds, ev.Kind)
 		}
+		var text bytes.Buffer
+		opts.Logger = slog.New(slog.NewTextHandler(&text, nil))
 		cred := apponly.FirstOf(apponly.CertificateFile(path, nil), apponly.Secret(s.Secret()))
 		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), cred, opts)
 		if err != nil {
@@ -694,6 +698,9 @@ func TestCredentialEvents(t *testing.T) {
 		}
 		use(s.App().NewCertificate(time.Now().AddDate(-1, 0, 0), time.Now().AddDate(2, 0, 0)))
 		force(t, c, scope)
+		os.Remove(path)
+		time.Sleep(20 * time.Minute)
+		force(t, c, scope)
 		use(strangeCertificate(t, s))
 		time.Sleep(20 * time.Minute)
 		force(t, c, scope)
@@ -704,7 +711,16 @@ func TestCredentialEvents(t *testing.T) {
 		defer mu.Unlock()
 		want := []apponly.EventKind{
 			apponly.EventClockSkew, apponly.EventCredentialExpiring, apponly.EventCredentialExpiring, apponly.EventCredentialExpiring,
-			apponly.EventCredentialChanged, apponly.EventCredentialSetAside,
+			apponly.EventCredentialChanged, apponly.EventCredentialUnreadable, apponly.EventCredentialSetAside,
+		}
+		log := text.String()
+		for _, line := range []string{
+			`level=WARN msg="the local clock is wrong"`, "skew=", `level=WARN msg="credential expires soon"`, `level=INFO msg="credential changed"`,
+			`level=WARN msg="credential cannot be read"`, `level=WARN msg="credential set aside"`,
+		} {
+			if !strings.Contains(log, line) {
+				t.Errorf("the log lacks %s", line)
+			}
 		}
 		if fmt.Sprint(kinds) != fmt.Sprint(want) {
 			t.Errorf("events = %v, want %v", kinds, want)
