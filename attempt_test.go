@@ -89,6 +89,40 @@ func TestSkewIsNoReasonToRepeatASecret(t *testing.T) {
 	})
 }
 
+// Nor is what is made by it, when the clock has been known before.
+func TestKnownSkewIsNoReasonToRepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.SetClockOffset(2 * time.Minute)
+		c := s.with(t, apponly.Certificate(chainOf(s), s.Certificate().Key, nil))
+		mustToken(t, c, s.API().Scope())
+		s.App().RemoveCertificate(s.Certificate().Leaf)
+		before := s.requests()
+		wantKind(t, tryForce(t, c, s.API().Scope()), apponly.ErrCertificateInvalid)
+		if n := s.requests() - before; n != 1 {
+			t.Errorf("%d requests with one certificate", n)
+		}
+	})
+}
+
+// An assertion made to order is another each time, which is no reason to repeat
+// what is not its fault.
+func TestWrongClientIDCostsOneAssertion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		var calls atomic.Int64
+		c, err := apponly.New(s.Tenant().ID(), "00000000-0000-4000-8000-000000000009", mintedFor(s, &calls), s.options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Token(t.Context(), s.API().Scope())
+		wantKind(t, err, apponly.ErrAppNotFound)
+		if n := s.requests(); n != 1 || calls.Load() != 1 {
+			t.Errorf("%d requests with %d assertions, want 1", n, calls.Load())
+		}
+	})
+}
+
 // A vault that hangs must not use up the time of the next credential.
 func TestFirstOfPassesOverWhatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

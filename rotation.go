@@ -100,7 +100,6 @@ func (k *keeper) sending(i int, m *material) (previous *material, seq uint64) {
 		s.pending, s.since = m.fingerprint, n
 	} else if n > s.since+int64(previousFor) {
 		s.accepted = nil
-		return nil, s.sent
 	}
 	return s.accepted, s.sent
 }

@@ -284,6 +284,11 @@ func TestPreviousMaterialServes(t *testing.T) {
 		time.Sleep(16 * time.Minute)
 		_, err := c.TokenFor(t.Context(), apponly.TokenRequest{Scope: scope, Force: true})
 		wantKind(t, err, apponly.ErrSecretInvalid)
+		// Then what it replaced stands in for nothing any more.
+		os.Remove(path)
+		time.Sleep(10 * time.Second)
+		_, err = c.TokenFor(t.Context(), apponly.TokenRequest{Scope: scope, Force: true})
+		wantKind(t, err, apponly.ErrCredentialUnavailable)
 	})
 }
 
@@ -428,6 +433,10 @@ func TestFirstOfWhatCannotBeRead(t *testing.T) {
 		s.App().RemoveSecret(s.Secret())
 		time.Sleep(10 * time.Second)
 		force(t, c, scope)
+
+		// If none works the error is the first one's.
+		_, err := s.with(t, apponly.FirstOf(apponly.Secret("not-the-secret"), apponly.SecretFile(path+".none"))).Token(t.Context(), scope)
+		wantKind(t, err, apponly.ErrSecretInvalid)
 
 		for name, cred := range map[string]apponly.Credential{
 			"none":           apponly.FirstOf(),
@@ -674,8 +683,9 @@ func TestCredentialEvents(t *testing.T) {
 			case apponly.EventCredentialExpiring:
 				days = append(days, int(time.Until(ev.ExpiresOn)/(24*time.Hour)))
 			case apponly.EventCredentialSetAside:
-				if !errors.Is(ev.Err, apponly.ErrCertificateInvalid) {
-					t.Errorf("set aside for %v", ev.Err)
+				if e, ok := errors.AsType[*apponly.Error](ev.Err); !ok || e.Kind != apponly.ErrCertificateInvalid ||
+					e.TenantID != ev.TenantID || e.ClientID != ev.ClientID || e.Scope != ev.Scope {
+					t.Errorf("set aside for %+v", ev.Err)
 				}
 			case apponly.EventClockSkew:
 				if (ev.Skew - 3*time.Minute).Abs() > 2*time.Second {

@@ -79,7 +79,7 @@ func TestStatus(t *testing.T) {
 		s.App().AddSecret("not-the-secret", time.Now().AddDate(1, 0, 0))
 		force(t, other, s.API().Scope())
 		if st := other.Status(); len(st) != 1 || st[0].State != apponly.TokenFresh || st[0].Failures != 0 || st[0].LastError != nil ||
-			!st[0].CredentialExpiresOn.IsZero() { // nobody knows when a secret ends
+			!st[0].NextTry.After(time.Now()) || !st[0].CredentialExpiresOn.IsZero() { // nobody knows when a secret ends
 			t.Errorf("accepted when forced: %+v", st)
 		}
 	})
@@ -249,7 +249,7 @@ func TestEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.setFault(status(400, `{"error":"invalid_resource"}`))
+		s.setFault(status(401, `{"error":"invalid_client","error_codes":[7000215]}`)) // there is none beside it: it is not set aside
 		time.Sleep(2 * time.Hour)
 		c.Token(t.Context(), scope)
 
@@ -267,8 +267,16 @@ func TestEvents(t *testing.T) {
 				t.Errorf("event %d: error %v, expires %v", i, ev.Err, ev.ExpiresOn)
 			}
 		}
-		if n := strings.Count(text.String(), "\n"); n != len(want) || !strings.Contains(text.String(), "level=WARN") {
-			t.Errorf("%d log lines, want %d:\n%s", n, len(want), &text)
+		lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+		if len(lines) != len(want) {
+			t.Fatalf("%d log lines, want %d:\n%s", len(lines), len(want), &text)
+		}
+		about := " tenant=" + c.TenantID() + " client=" + c.ClientID() + " scope=" + scope
+		if line, want := lines[0], `level=DEBUG msg="token obtained"`+about+" reason=miss duration=50ms expires=2000-01-01T01:00:00"; !strings.Contains(line, want) || strings.Contains(line, "error") {
+			t.Errorf("log line = %s, want %s and no error", line, want)
+		}
+		if line, want := lines[len(lines)-1], `level=WARN msg="token request failed"`+about+" reason=expired duration=50ms error."; !strings.Contains(line, want) {
+			t.Errorf("log line = %s, want %s", line, want)
 		}
 	})
 }
