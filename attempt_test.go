@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -35,12 +36,20 @@ func TestAProxysClockIsNotEntras(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
 		var calls atomic.Int64
-		c := s.with(t, mintedFor(s, &calls))
+		opts := s.options()
+		opts.OnEvent = func(ev apponly.Event) {
+			if ev.Kind == apponly.EventClockSkew {
+				t.Errorf("told of a skew of %v", ev.Skew)
+			}
+		}
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), mintedFor(s, &calls), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
 		s.setFault(status(403, "<html>proxy</html>", "Date", time.Now().Add(2*time.Hour).UTC().Format(http.TimeFormat)))
 		c.Token(t.Context(), s.API().Scope())
 		s.setFault(nil)
 		before := s.requests()
-		var err error
 		for range 48 {
 			time.Sleep(time.Hour)
 			if _, err = c.Token(t.Context(), s.API().Scope()); err == nil {
@@ -57,21 +66,35 @@ func TestClockPutRight(t *testing.T) {
 		s := newSTS(t)
 		s.SetClockOffset(2 * time.Hour)
 		cl := 2 * time.Hour
-		c := s.with(t, apponly.Federated(apponly.AssertionFunc(func(context.Context, apponly.AssertionRequest) (string, error) {
+		var told []apponly.EventKind
+		opts := s.options()
+		opts.OnEvent = func(ev apponly.Event) {
+			if ev.Kind != apponly.EventTokenRequest {
+				told = append(told, ev.Kind)
+			}
+		}
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Federated(apponly.AssertionFunc(func(context.Context, apponly.AssertionRequest) (string, error) {
 			i := time.Now().Add(cl)
 			return s.Issuer().Token(entratest.Claims{Subject: "system:serviceaccount:demo:worker", Audience: s.Cloud().ExchangeAudience(), NotBefore: i.Add(-time.Minute), ExpiresAt: i.Add(time.Hour)}), nil
-		})))
+		})), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
 		mustToken(t, c, s.API().Scope())
 		s.SetClockOffset(0)
 		cl = 0 // somebody has set the clock
 		before := s.requests()
-		var err error
 		for range 48 {
 			time.Sleep(time.Hour)
 			_, err = c.Token(t.Context(), s.API().Scope())
 		}
 		if err != nil {
 			t.Errorf("two days later, %d requests since: %v", s.requests()-before, err)
+		}
+		// Neither is a clock that is right worth telling of, nor the end of an
+		// assertion, which is renewed by who wrote it.
+		if !slices.Equal(told, []apponly.EventKind{apponly.EventClockSkew}) {
+			t.Errorf("told of %v, want the skew once", told)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"regexp"
@@ -58,6 +59,15 @@ func firstly(n int64, f func(*http.Request) (*http.Response, error)) func(*http.
 // fails returns a fault that brings no answer.
 func fails(err error) func(*http.Request) (*http.Response, error) {
 	return func(*http.Request) (*http.Response, error) { return nil, err }
+}
+
+// inTurn answers with the first fault once and then with the second.
+func inTurn(first, then func(*http.Request) (*http.Response, error)) func(*http.Request) (*http.Response, error) {
+	return func(r *http.Request) (*http.Response, error) {
+		f := first
+		first = then
+		return f(r)
+	}
 }
 
 // asError returns err as an *Error and fails the test if it is none.
@@ -107,6 +117,7 @@ func TestFirstTokenCostsOneRequest(t *testing.T) {
 							for name, want := range map[string]string{
 								"x-ms-lib-capability":      "retry-after, h429",
 								"Return-Client-Request-Id": "true",
+								"Accept":                   "application/json",
 								"Content-Type":             "application/x-www-form-urlencoded; charset=utf-8",
 							} {
 								if got := r.Header.Get(name); got != want {
@@ -245,6 +256,8 @@ func TestRetryWithinFlight(t *testing.T) {
 			return status(503, "", "Retry-After", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))(r)
 		}, ok(2, 0, time.Second)}, // our own wait is the least
 		{"Retry-After 0", 1, status(503, "", "Retry-After", "0"), ok(2, 0, time.Second)},
+		{"Retry-After 0 for good", forever, status(503, "", "Retry-After", "0"),
+			result{kind: apponly.ErrService, requests: -1, min: 100 * time.Millisecond, max: 30 * time.Second, status: 503}},
 		{"transient by its number", 1, status(400, `{"error":"invalid_request","error_codes":[90033]}`), ok(2, 0, time.Second)},
 		{"refused by its number", forever, status(503, `{"error":"invalid_client","error_codes":[7000222]}`),
 			result{kind: apponly.ErrSecretExpired, requests: 1, status: 503}},
@@ -264,6 +277,8 @@ func TestRetryWithinFlight(t *testing.T) {
 		{"404", forever, status(404, ""), result{kind: apponly.ErrService, requests: 1, status: 404}},
 		{"connection refused once", 1, fails(refused()), ok(2, 0, time.Second)},
 		{"connection refused", forever, fails(refused()), result{kind: apponly.ErrUnreachable, requests: -1, max: 30 * time.Second, text: "connection refused"}},
+		{"503, then no connection", forever, inTurn(status(503, ""), fails(refused())),
+			result{kind: apponly.ErrUnreachable, requests: -1, max: 30 * time.Second, text: "connection refused"}},
 		{"connection closed once", 1, fails(io.EOF), ok(2, 0, time.Second)},
 		{"DNS fails for now", 1, fails(&net.DNSError{Err: "server misbehaving", Name: "x", IsTemporary: true}), ok(2, 0, time.Second)},
 		{"DNS not found", forever, fails(&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}}),
@@ -314,6 +329,23 @@ func TestRetryWithinFlight(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The waits between attempts are random, and double: half of 0.5, 1, 2 and 4
+// seconds on average.
+func TestRetriesBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.setFault(status(503, ""))
+		const flights = 100
+		start := time.Now()
+		for range flights {
+			s.client(t).Token(t.Context(), s.API().Scope())
+		}
+		if d := time.Since(start) / flights; d < 3*time.Second || d > 4500*time.Millisecond {
+			t.Errorf("five attempts take %v on average, want about 3.75s", d)
+		}
+	})
 }
 
 // What was underneath stays reachable for errors.Is and errors.As.
@@ -507,6 +539,32 @@ func TestHTTPClientWithoutATransport(t *testing.T) {
 	defer func() { http.DefaultTransport = was }()
 	s.http = &http.Client{}
 	mustToken(t, s.client(t), s.API().Scope())
+}
+
+// Cookies of the caller's client are not for the token endpoint, nor its for them.
+func TestTokenRequestsKeepNoCookies(t *testing.T) {
+	s := newSTS(t)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(s.Cloud().Authority())
+	if err != nil {
+		t.Fatal(err)
+	}
+	jar.SetCookies(u, []*http.Cookie{{Name: "session", Value: "theirs"}})
+	s.http.Jar = jar
+	s.setFault(func(r *http.Request) (*http.Response, error) {
+		if c := r.Header.Get("Cookie"); c != "" {
+			t.Errorf("Cookie: %s was sent", c)
+		}
+		return status(400, `{"error":"invalid_scope"}`, "Set-Cookie", "fpc=entra")(r)
+	})
+	_, err = s.client(t).Token(t.Context(), s.API().Scope())
+	wantKind(t, err, apponly.ErrScopeInvalid)
+	if cookies := jar.Cookies(u); len(cookies) != 1 {
+		t.Errorf("the jar holds %v, want what it held", cookies)
+	}
 }
 
 type idleCloser struct {

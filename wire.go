@@ -69,7 +69,6 @@ func newRequestID() string {
 var (
 	errRefused    = errors.New("refused")                     // the answer is kept in the wire
 	errStray      = errors.New("request to an unknown URL")   // MSAL asked for something else
-	errNotToken   = errors.New("answer is not a token")       // 200 with something else
 	errTooLarge   = errors.New("answer is larger than 1 MiB") // and not read to its end
 	errAttempt    = errors.New("no answer within 10 seconds")
 	errNoRedirect = http.ErrUseLastResponse
@@ -153,13 +152,8 @@ func (w *wire) post(req *http.Request) (*http.Response, error) {
 		w.err = err
 		return nil, err
 	}
-	if resp.StatusCode != http.StatusOK {
-		resp.Body.Close()
-		return nil, errRefused // the wire has it; MSAL would only quote it
-	}
-	if !w.parse() {
-		resp.Body.Close()
-		return nil, errNotToken
+	if resp.StatusCode != http.StatusOK || !w.parse() {
+		return nil, errRefused // the wire has the answer; MSAL would only quote it
 	}
 	return resp, nil
 }
