@@ -146,6 +146,66 @@ func TestWrongClientIDCostsOneAssertion(t *testing.T) {
 	})
 }
 
+// What suddenly matches nothing is sent three times more, read anew each time:
+// for who waits, and if nothing else can serve.
+func TestPatienceIsBounded(t *testing.T) {
+	for _, test := range []struct {
+		name                  string
+		behind, first, beside bool
+		requests              int
+		least                 time.Duration
+	}{
+		{"for who waits", false, false, false, 4, 1500 * time.Millisecond},
+		{"behind a valid token", true, false, false, 1, 0},
+		{"for a new key", false, true, false, 1, 0},
+		{"with another credential", false, false, true, 2, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSTS(t)
+				s.SetTokenLifetime(time.Hour)
+				var reads atomic.Int64
+				assertion := s.Issuer().Token(entratest.Claims{Subject: "system:serviceaccount:demo:worker", Audience: s.Cloud().ExchangeAudience(), ExpiresAt: time.Now().Add(24 * time.Hour)})
+				cred := apponly.Federated(apponly.AssertionFunc(func(context.Context, apponly.AssertionRequest) (string, error) {
+					reads.Add(1)
+					return assertion, nil
+				}))
+				if test.beside {
+					cred = apponly.FirstOf(cred, apponly.Secret(s.Secret()))
+				}
+				c := s.with(t, cred)
+				if !test.first {
+					mustToken(t, c, s.API().Scope())
+				}
+				s.setFault(func(r *http.Request) (*http.Response, error) {
+					if strings.Contains(bodyAgain(r), "client_secret") {
+						return nil, nil
+					}
+					return status(401, `{"error":"invalid_client","error_codes":[700213]}`)(r)
+				})
+				time.Sleep(46 * time.Minute) // stale
+				if !test.behind {
+					time.Sleep(time.Hour)
+				}
+				reads.Store(0)
+				before, start := s.requests(), time.Now()
+				_, err := c.Token(t.Context(), s.API().Scope())
+				took := time.Since(start)
+				synctest.Wait()
+				if (err == nil) != (test.behind || test.beside) {
+					t.Errorf("%v", err)
+				}
+				if n := s.requests() - before; n != test.requests || took < test.least || took > 5*test.least {
+					t.Errorf("%d requests in %v, want %d", n, took, test.requests)
+				}
+				if test.requests == 4 && reads.Load() < 4 {
+					t.Errorf("read %d times", reads.Load())
+				}
+			})
+		})
+	}
+}
+
 // A vault that hangs must not use up the time of the next credential.
 func TestFirstOfPassesOverWhatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
