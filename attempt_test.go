@@ -206,6 +206,28 @@ func TestPatienceIsBounded(t *testing.T) {
 	}
 }
 
+// Until Entra has answered nobody knows whose clock is wrong: an assertion that has
+// just ended is sent. After that it is not.
+func TestGraceEndsWithTheFirstAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		assertion := s.Issuer().Token(entratest.Claims{Subject: "system:serviceaccount:demo:worker", Audience: s.Cloud().ExchangeAudience(), ExpiresAt: time.Now().Add(time.Hour)})
+		cred := apponly.Federated(apponly.AssertionFunc(func(context.Context, apponly.AssertionRequest) (string, error) { return assertion, nil }))
+		known, unknown := s.with(t, cred), s.with(t, cred)
+		mustToken(t, known, s.API().Scope())
+		time.Sleep(time.Hour + 2*time.Minute)
+		before := s.requests()
+		wantKind(t, tryForce(t, known, s.API().Scope()), apponly.ErrAssertionExpired)
+		if n := s.requests() - before; n != 0 {
+			t.Errorf("%d requests with an assertion that has ended", n)
+		}
+		tryForce(t, unknown, s.API().Scope())
+		if n := s.requests() - before; n == 0 {
+			t.Error("not sent, though the local clock may be the one that is wrong")
+		}
+	})
+}
+
 // A vault that hangs must not use up the time of the next credential.
 func TestFirstOfPassesOverWhatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -481,21 +503,32 @@ func TestClockBeyondBelief(t *testing.T) {
 
 // When all are passed over, each gets its turn.
 func TestFirstOfTakesTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSTS(t)
-		c := s.with(t, apponly.FirstOf(apponly.Secret("a-wrong-one"), apponly.Secret("second-one")))
-		c.Token(t.Context(), s.API().Scope())
-		s.App().AddSecret("second-one", time.Now().AddDate(1, 0, 0))
-		begun := time.Now()
-		n := s.requests()
-		for {
-			time.Sleep(10 * time.Second)
-			if tryForce(t, c, s.API().Scope()) == nil {
-				break
+	for _, good := range []string{"first-one", "second-one", "third-one"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSTS(t)
+			c := s.with(t, apponly.FirstOf(apponly.Secret("first-one"), apponly.Secret("second-one"), apponly.Secret("third-one")))
+			c.Token(t.Context(), s.API().Scope())
+			s.App().AddSecret(good, time.Now().AddDate(1, 0, 0))
+			begun := time.Now()
+			n := s.requests()
+			for {
+				time.Sleep(10 * time.Second)
+				if tryForce(t, c, s.API().Scope()) == nil {
+					break
+				}
 			}
-		}
-		if d := time.Since(begun); d > time.Minute {
-			t.Errorf("second works, got its turn after %v and %d requests", d, s.requests()-n)
-		}
-	})
+			if d := time.Since(begun); d > time.Minute {
+				t.Errorf("%s works, got its turn after %v and %d requests", good, d, s.requests()-n)
+			}
+			// It is passed over no more.
+			n = s.requests()
+			for range 3 {
+				time.Sleep(10 * time.Second)
+				force(t, c, s.API().Scope())
+			}
+			if n = s.requests() - n; n != 3 {
+				t.Errorf("%s: %d requests for 3 tokens once it was found", good, n)
+			}
+		})
+	}
 }

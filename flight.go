@@ -321,7 +321,7 @@ func (c *Cache) fail(e *entry, f flight, err *Error, stamp string) *Error {
 	asked := min(err.RetryAt.Sub(time.Unix(0, n.wall)), maxRetryAfter)
 	told := asked > pause // the server may ask for more patience, not for less
 	switch jitter := rand.N(asked.Abs()/10 + 1); {
-	case told && asked == maxRetryAfter: // cut off
+	case told && asked > maxRetryAfter-time.Second: // cut off, a moment ago
 		pause = asked - jitter
 	case told:
 		pause = asked + jitter

@@ -19,7 +19,7 @@ import (
 func TestAnotherTokenIsTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
-		s.SetTokenLifetime(time.Hour)
+		s.SetTokenLifetime(24 * time.Hour)
 		c := s.client(t)
 		scope := s.API().Scope()
 		old := mustToken(t, c, scope)
@@ -27,7 +27,7 @@ func TestAnotherTokenIsTheAnswer(t *testing.T) {
 		tok := mustToken(t, c, scope)
 		check := func(what string, req apponly.TokenRequest, requests int) {
 			t.Helper()
-			time.Sleep(20 * time.Second) // out of any gap
+			time.Sleep(6 * time.Minute) // out of any gap
 			req.Scope = scope
 			before := s.requests()
 			got, err := c.TokenFor(t.Context(), req)
@@ -45,7 +45,7 @@ func TestAnotherTokenIsTheAnswer(t *testing.T) {
 		check("with claims", apponly.TokenRequest{Claims: someClaims}, 1)
 		check("the same claims", apponly.TokenRequest{Claims: someClaims}, 0)
 		check("other claims", apponly.TokenRequest{Claims: `{"access_token":{}}`}, 1)
-		time.Sleep(2 * time.Hour)
+		time.Sleep(24 * time.Hour)
 		check("an old one, when the cached one has ended", apponly.TokenRequest{Rejected: old}, 1)
 	})
 }

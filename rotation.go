@@ -114,17 +114,15 @@ func (k *keeper) accept(i int, tenant string, m *material, seq uint64) (changed 
 		return false // sent before what Entra has taken since
 	}
 	s.took = seq
-	changed = m.keep && s.last != [32]byte{} && s.last != m.fingerprint
-	if m.keep {
-		s.last = m.fingerprint
+	s.pending = [32]byte{}
+	if !m.keep {
+		return false
 	}
+	changed = s.last != [32]byte{} && s.last != m.fingerprint
 	if changed {
 		s.warned = 0
 	}
-	s.accepted, s.pending = nil, [32]byte{}
-	if m.keep {
-		s.accepted = m
-	}
+	s.accepted, s.last = m, m.fingerprint
 	return changed
 }
 

@@ -292,6 +292,50 @@ func TestPreviousMaterialServes(t *testing.T) {
 	})
 }
 
+// A rotation that was taken back and comes again begins anew.
+func TestRotationTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		path := filepath.Join(t.TempDir(), "secret")
+		c := s.with(t, apponly.SecretFile(path))
+		for _, secret := range []string{s.Secret(), "not-known-yet", s.Secret(), "not-known-yet"} {
+			write(t, path, secret)
+			force(t, c, s.API().Scope()) // with what it replaced, if need be
+			time.Sleep(20 * time.Minute)
+		}
+	})
+}
+
+// The successor of a certificate that has been warned of is warned of in its turn.
+func TestEachCertificateIsWarnedOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		path := filepath.Join(t.TempDir(), "tls.pem")
+		var days []int
+		opts := s.options()
+		opts.OnEvent = func(ev apponly.Event) {
+			if ev.Kind == apponly.EventCredentialExpiring {
+				days = append(days, int(time.Until(ev.ExpiresOn).Round(24*time.Hour)/(24*time.Hour)))
+			}
+		}
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.CertificateFile(path, nil), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			ends := time.Now().AddDate(0, 0, 40)
+			write(t, path, string(s.App().NewCertificate(time.Now().AddDate(-1, 0, 0), ends).PEM()))
+			for time.Until(ends) > 12*time.Hour {
+				force(t, c, s.API().Scope())
+				time.Sleep(6 * time.Hour)
+			}
+		}
+		if fmt.Sprint(days) != "[30 7 1 30 7 1]" {
+			t.Errorf("warned %v days before the end", days)
+		}
+	})
+}
+
 // What cannot be read keeps what worked.
 func TestUnreadableFileKeepsTheOldMaterial(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, path string){

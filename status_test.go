@@ -197,7 +197,12 @@ func TestKeepWarm(t *testing.T) {
 		if n := s.requests() - before; n < 5 || n > 30 { // seconds apart at first, minutes later
 			t.Errorf("%d requests of an outage behind a valid token", n)
 		}
+		time.Sleep(2 * time.Minute)
+		before = s.requests()
 		time.Sleep(3 * time.Hour)
+		if n := s.requests() - before; n < 3*240 || n > 3*500 { // 15 s apart at most
+			t.Errorf("%d requests in three hours without a token", n)
+		}
 		s.setFault(nil)
 		time.Sleep(time.Minute)
 		before = s.requests()
