@@ -97,7 +97,7 @@ func (p *challengeReader) skipToken68() bool {
 	}
 	end := strings.TrimLeft(strings.TrimLeft(s, chars), "=")
 	after := strings.TrimLeft(end, " \t")
-	if after != "" && after[0] != ',' {
+	if len(end) == len(s) || after != "" && after[0] != ',' {
 		return false
 	}
 	p.rest = after

@@ -59,6 +59,7 @@ func TestClaimsChallenge(t *testing.T) {
 		"behind a malformed header":  {headers: []string{`Basic realm="never ends`, want}, claims: someClaims},
 		"two of Bearer":              {headers: []string{`Bearer error="invalid_token", ` + want}, claims: someClaims},
 		"escapes":                    {headers: []string{`Bearer realm="a\"b\\", error="insufficient\_claims", claims="` + std + `"`}, claims: someClaims},
+		"empty first parameter":      {headers: []string{strings.Replace(want, "Bearer ", "Bearer , ", 1)}, claims: someClaims},
 		"empty elements":             {headers: []string{`, ,` + want + `, ,`}, claims: someClaims},
 		"none":                       {},
 		"another error":              {headers: []string{`Bearer error="invalid_token", claims="` + std + `"`}},
