@@ -44,6 +44,9 @@ func TestTwoClocks(t *testing.T) {
 func FuzzPackedInstant(f *testing.F) {
 	f.Add(int64(1_700_000_000*sec), int64(5*sec), int64(0), int64(0))
 	f.Add(int64(1_700_000_000*sec+1), int64(1_300_000_000*sec+1), int64(-1), int64(1))
+	for _, ahead := range [][2]int64{{5 * sec, -5 * sec}, {-5 * sec, 5 * sec}, {-5 * sec, -5 * sec}} { // each clock alone, and neither
+		f.Add(int64(1_700_000_000*sec), int64(1_300_000_000*sec), ahead[0], ahead[1])
+	}
 	f.Fuzz(func(t *testing.T, wall, mono, dw, dm int64) {
 		const year = 365 * 24 * 3600 * sec
 		wall = 1 + abs(wall)%(130*year)
