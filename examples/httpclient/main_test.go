@@ -17,7 +17,7 @@ import (
 func TestTour(t *testing.T) {
 	tmp := kittest.Isolate(t)
 	entra := entratest.New(t)
-	var out strings.Builder
+	var out kittest.Output
 	if err := tour(t.Context(), &out, entra); err != nil {
 		t.Fatalf("tour: %v\n%s", err, &out)
 	}
@@ -41,7 +41,7 @@ func TestTourFails(t *testing.T) {
 	kittest.Isolate(t)
 	entra := entratest.New(t)
 	entra.App().RemoveSecret(entra.Secret())
-	var out strings.Builder
+	var out kittest.Output
 	err := tour(t.Context(), &out, entra)
 	if !errors.Is(err, apponly.ErrSecretInvalid) {
 		t.Fatalf("tour = %v, want ErrSecretInvalid", err)

@@ -21,7 +21,7 @@ func TestTour(t *testing.T) {
 	// In a bubble, so that a machine that is slow forgets no refusal meanwhile.
 	synctest.Test(t, func(t *testing.T) {
 		entra := entratest.New(t)
-		var out strings.Builder
+		var out kittest.Output
 		if err := tour(t.Context(), &out, entra); err != nil {
 			t.Fatalf("tour: %v\n%s", err, &out)
 		}

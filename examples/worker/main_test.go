@@ -24,7 +24,7 @@ func TestNoCallFails(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			entra := entratest.New(t)
 			first := entra.Secret()
-			var out strings.Builder
+			var out kittest.Output
 			start := time.Now()
 			if err := watch(t.Context(), &out, usual, entra); err != nil {
 				t.Fatalf("run: %v\n%s", err, &out)
@@ -77,7 +77,7 @@ func TestAnOutageBeyondTheTokensLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		entra := entratest.New(t)
 		plan := scenario{outage: 6 * time.Second, recovery: 60 * time.Second, rotation: 80 * time.Second, end: 100 * time.Second}
-		var out strings.Builder
+		var out kittest.Output
 		err := watch(t.Context(), &out, plan, entra)
 		if err == nil || !strings.Contains(err.Error(), "calls failed") {
 			t.Fatalf("run = %v, want that calls failed\n%s", err, &out)
@@ -94,7 +94,7 @@ func TestStops(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		time.AfterFunc(1200*time.Millisecond, cancel)
-		var out strings.Builder
+		var out kittest.Output
 		if err := run(ctx, &out, usual); err != nil {
 			t.Fatalf("run: %v", err)
 		}
@@ -109,7 +109,7 @@ func TestARefusedSecretIsNoSecret(t *testing.T) {
 		entra := entratest.New(t)
 		secret := entra.Secret()
 		entra.App().RemoveSecret(secret)
-		var out strings.Builder
+		var out kittest.Output
 		if err := watch(t.Context(), &out, scenario{outage: 0, recovery: 0, rotation: time.Minute, end: 10 * time.Second}, entra); err == nil {
 			t.Error("run: no error")
 		}

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// An Output is where a program writes that has a Logger: the client logs from its
-// own goroutines, after a failure already shows in its Status, and so perhaps
-// when the program has ended. Its zero value is empty, and it is safe for
-// concurrent use.
+// An Output is where a program writes that is told of events or has a Logger: a
+// client calls those from goroutines of its own, after a failure shows in its
+// Status, and so perhaps when the program has ended. Its zero value is empty, and
+// it is safe for concurrent use.
 type Output struct {
 	mu   sync.Mutex
 	text strings.Builder
