@@ -26,10 +26,6 @@ func mintedFor(s *sts, calls *atomic.Int64) apponly.Credential {
 		return s.Issuer().Token(entratest.Claims{Subject: "system:serviceaccount:demo:worker", Audience: s.Cloud().ExchangeAudience(), NotBefore: issued.Add(-time.Hour), ExpiresAt: issued.Add(time.Hour)}), nil
 	}))
 }
-func tryForce(t *testing.T, c *apponly.Client, scope string) error {
-	_, err := c.TokenFor(t.Context(), apponly.TokenRequest{Scope: scope, Force: true})
-	return err
-}
 
 // One answer with a wrong Date once locked a federated credential out for good.
 func TestAProxysClockIsNotEntras(t *testing.T) {
@@ -275,13 +271,8 @@ func (s *sts) countChanges(t *testing.T) (c *apponly.Client, path string, change
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "secret")
 	write(t, path, s.Secret())
-	changed = new(atomic.Int64)
 	opts := s.options()
-	opts.OnEvent = func(ev apponly.Event) {
-		if ev.Kind == apponly.EventCredentialChanged {
-			changed.Add(1)
-		}
-	}
+	changed = counting(opts, apponly.EventCredentialChanged)
 	c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.SecretFile(path), opts)
 	if err != nil {
 		t.Fatal(err)
@@ -340,13 +331,9 @@ func TestChangeIsToldOfLate(t *testing.T) {
 func TestFirstOfPassesOverMintedAssertions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
-		var calls, aside atomic.Int64
+		var calls atomic.Int64
 		opts := s.options()
-		opts.OnEvent = func(ev apponly.Event) {
-			if ev.Kind == apponly.EventCredentialSetAside {
-				aside.Add(1)
-			}
-		}
+		aside := counting(opts, apponly.EventCredentialSetAside)
 		n := 0
 		bad := apponly.Federated(apponly.AssertionFunc(func(context.Context, apponly.AssertionRequest) (string, error) {
 			calls.Add(1)
@@ -412,13 +399,8 @@ func TestFirstOfTriesAgain(t *testing.T) {
 		s := newSTS(t)
 		path := filepath.Join(t.TempDir(), "secret")
 		write(t, path, "not-the-secret")
-		aside := 0
 		opts := s.options()
-		opts.OnEvent = func(ev apponly.Event) {
-			if ev.Kind == apponly.EventCredentialSetAside {
-				aside++
-			}
-		}
+		aside := counting(opts, apponly.EventCredentialSetAside)
 		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.FirstOf(apponly.SecretFile(path), apponly.Secret(s.Secret())), opts)
 		if err != nil {
 			t.Fatal(err)
@@ -426,15 +408,15 @@ func TestFirstOfTriesAgain(t *testing.T) {
 		check := func(when string, exchanges, tries int) {
 			t.Helper()
 			before := s.requests() + exchanges
-			aside = 0
+			aside.Store(0)
 			for range exchanges {
 				if err := tryForce(t, c, s.API().Scope()); err != nil {
 					t.Error(err)
 				}
 				time.Sleep(20 * time.Second)
 			}
-			if n := s.requests() - before; n != tries || aside != tries {
-				t.Errorf("%s: tried %d times and told of %d times, want %d", when, n, aside, tries)
+			if n := s.requests() - before; n != tries || int(aside.Load()) != tries {
+				t.Errorf("%s: tried %d times and told of %d times, want %d", when, n, aside.Load(), tries)
 			}
 		}
 		check("20 minutes", 60, 4) // after 0, 320, 640 and 960 seconds
@@ -449,13 +431,9 @@ func TestFirstOfTriesAgain(t *testing.T) {
 func TestFirstOfTellsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
-		var calls, aside atomic.Int64
+		var calls atomic.Int64
 		opts := s.options()
-		opts.OnEvent = func(ev apponly.Event) {
-			if ev.Kind == apponly.EventCredentialSetAside {
-				aside.Add(1)
-			}
-		}
+		aside := counting(opts, apponly.EventCredentialSetAside)
 		minted := apponly.Federated(apponly.AssertionFunc(func(context.Context, apponly.AssertionRequest) (string, error) {
 			calls.Add(1)
 			return s.Issuer().Token(entratest.Claims{Subject: "nobody", Audience: s.Cloud().ExchangeAudience(), ExpiresAt: time.Now().Add(time.Hour)}), nil

@@ -368,7 +368,7 @@ func TestTokenCredentialSharesTheObserver(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustToken(t, c, s.API().Scope())
-		mustForce(t, c, s.API().Scope())
+		force(t, c, s.API().Scope())
 		if n := calls.Load(); n != 1 {
 			t.Fatalf("%d calls", n)
 		}

@@ -376,13 +376,6 @@ type neverEnding struct{}
 
 func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
 
-func mustForce(t *testing.T, c *apponly.Client, scope string) {
-	t.Helper()
-	if _, err := c.TokenFor(context.Background(), apponly.TokenRequest{Scope: scope, Force: true}); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // A refused answer that is read to its end leaves its connection to the next.
 func TestTransportKeepsTheConnection(t *testing.T) {
 	s := newSTS(t)

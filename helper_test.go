@@ -121,6 +121,30 @@ func mustToken(t testing.TB, c *apponly.Client, scope string) apponly.Token {
 	return tok
 }
 
+// force asks Entra past the cache.
+func force(t *testing.T, c *apponly.Client, scope string) {
+	t.Helper()
+	if err := tryForce(t, c, scope); err != nil {
+		t.Errorf("%+v", err)
+	}
+}
+
+func tryForce(t *testing.T, c *apponly.Client, scope string) error {
+	_, err := c.TokenFor(t.Context(), apponly.TokenRequest{Scope: scope, Force: true})
+	return err
+}
+
+// counting makes opts count the events of a kind.
+func counting(opts *apponly.Options, kind apponly.EventKind) *atomic.Int64 {
+	n := new(atomic.Int64)
+	opts.OnEvent = func(ev apponly.Event) {
+		if ev.Kind == kind {
+			n.Add(1)
+		}
+	}
+	return n
+}
+
 // wantKind fails the test unless err is of the kind and names everything.
 func wantKind(t testing.TB, err error, kind apponly.Kind, names ...string) {
 	t.Helper()

@@ -242,13 +242,6 @@ func TestWhatARefusalCosts(t *testing.T) {
 	})
 }
 
-func force(t *testing.T, c *apponly.Client, scope string) {
-	t.Helper()
-	if _, err := c.TokenFor(t.Context(), apponly.TokenRequest{Scope: scope, Force: true}); err != nil {
-		t.Errorf("%+v", err)
-	}
-}
-
 // A new secret takes seconds to minutes until all of Entra knows it.
 func TestPreviousMaterialServes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -207,8 +207,8 @@ func TestConfiguredClock(t *testing.T) {
 	}
 }
 
-// configured is an emulator that text has been applied to.
-func configured(t *testing.T, text string) *entratest.Server {
+// configured is an emulator that a configuration has been applied to.
+func configured(t *testing.T, text string) (*entratest.Server, *config) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -222,13 +222,13 @@ func configured(t *testing.T, text string) *entratest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sts
+	return sts, c
 }
 
 // TestConfiguredDefaults says no more than has to be said of an app and an API
 // that another tenant uses, too.
 func TestConfiguredDefaults(t *testing.T) {
-	sts := configured(t, fmt.Sprintf(`
+	sts, _ := configured(t, fmt.Sprintf(`
 tenants: [{domains: [contoso.example]}]
 apps: [{name: worker, client_id: %s, tenant: contoso.example, secrets: [{value: s}]}]
 resources: [{uri: 'api://orders', tenant: contoso.example}]
@@ -252,7 +252,7 @@ installs: [{app: worker, tenants: [demo]}, {resource: 'api://orders', tenants: [
 // TestConfiguredSecretWithTheClockSet sets the clock of a running emulator back, for
 // a client whose clock is ahead.
 func TestConfiguredSecretWithTheClockSet(t *testing.T) {
-	sts := configured(t, propagating("0s"))
+	sts, _ := configured(t, propagating("0s"))
 	for _, offset := range []time.Duration{0, -time.Hour, 364 * 24 * time.Hour} {
 		sts.SetClockOffset(offset)
 		resp, err := sts.HTTPClient().PostForm(sts.Cloud().TokenEndpoint(sts.Tenant().ID()), url.Values{
@@ -274,26 +274,14 @@ func TestConfiguredSecretWithTheClockSet(t *testing.T) {
 // TestConfiguredFault guards that every key ends in its field, and that names
 // become the IDs which requests carry.
 func TestConfiguredFault(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "config.yaml")
-	text := fmt.Sprintf(`
+	sts, c := configured(t, fmt.Sprintf(`
 tenants: [{id: %s, domains: [contoso.example]}]
 apps: [{name: worker, client_id: %s, tenant: contoso.example}]
 faults:
   - {endpoint: token, tenant: contoso.example, client_id: worker, times: 2, probability: 0.5, delay: 250ms, status: 503, retry_after: 30}
   - {tenant: %s, client_id: %s, code: 7000222}
   - {tenant: demo, client_id: demo, connection: reset}
-`, contosoID, workerID, contosoID, workerID)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	sts := entratest.NewServer()
-	c, err := loadConfig(path, sts)
-	if err == nil {
-		err = c.apply(sts, t.Logf)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+`, contosoID, workerID, contosoID, workerID))
 	want := []entratest.Fault{
 		{Endpoint: "token", Tenant: contosoID, ClientID: workerID, Times: 2, Probability: 0.5, Delay: 250 * time.Millisecond, Status: 503, RetryAfter: "30"},
 		{Tenant: contosoID, ClientID: workerID, Code: 7000222},
