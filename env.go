@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/apponly/apponly/cloud"
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // The environment variables that FromEnv reads. Those named AZURE_ mean what
@@ -236,7 +237,7 @@ func (p *envPlan) choose() {
 		p.kind, p.reason = v, envKind
 		return
 	default:
-		p.fault(ErrCredentialMissing, "%s is %q: want secret, certificate, federated or managed-identity", envKind, clean(v, 40))
+		p.fault(ErrCredentialMissing, "%s is %q: want secret, certificate, federated or managed-identity", envKind, ident.OneLine(v, 40))
 		return
 	}
 	switch v := p.get(envAzureKind); strings.ToLower(v) {
@@ -251,7 +252,7 @@ func (p *envPlan) choose() {
 		p.kind, p.reason = kindManaged, envAzureKind
 		return
 	default:
-		p.fault(ErrCredentialMissing, "%s is %q: want EnvironmentCredential, WorkloadIdentityCredential, ManagedIdentityCredential or prod", envAzureKind, clean(v, 40))
+		p.fault(ErrCredentialMissing, "%s is %q: want EnvironmentCredential, WorkloadIdentityCredential, ManagedIdentityCredential or prod", envAzureKind, ident.OneLine(v, 40))
 		return
 	}
 	var names []string

@@ -11,7 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // Error is why a token could not be had. It is shared by everybody who waited
@@ -61,7 +62,7 @@ func (e *Error) Error() string {
 	if e.Code != 0 {
 		b.WriteString(" (AADSTS" + strconv.Itoa(e.Code) + ")")
 	} else if e.OAuthError != "" {
-		b.WriteString(" (" + clean(e.OAuthError, 40) + ")")
+		b.WriteString(" (" + ident.OneLine(e.OAuthError, 40) + ")")
 	} else if e.HTTPStatus != 0 {
 		b.WriteString(" (HTTP " + strconv.Itoa(e.HTTPStatus) + ")")
 	}
@@ -70,12 +71,12 @@ func (e *Error) Error() string {
 		{"tenant", e.TenantID}, {"client", e.ClientID}, {"scope", e.Scope},
 	} {
 		if part.value != "" {
-			b.WriteString(sep + part.name + " " + clean(part.value, 100))
+			b.WriteString(sep + part.name + " " + ident.OneLine(part.value, 100))
 			sep = ", "
 		}
 	}
 	if e.reason != "" {
-		b.WriteString(": " + clean(e.reason, 250))
+		b.WriteString(": " + ident.OneLine(e.reason, 250))
 	}
 	b.WriteString("; see " + troubleshooting + string(e.Kind))
 	return b.String()
@@ -117,7 +118,7 @@ func (e *Error) attrs() []slog.Attr {
 	var attrs []slog.Attr
 	str := func(key, value string) {
 		if value != "" {
-			attrs = append(attrs, slog.String(key, clean(value, 2000)))
+			attrs = append(attrs, slog.String(key, ident.OneLine(value, 2000)))
 		}
 	}
 	if e.HTTPStatus != 0 {
@@ -151,30 +152,6 @@ func (e *Error) remembered() *Error {
 	c := *e
 	c.Remembered = true
 	return &c
-}
-
-// clean makes s fit for one line of a log: printable, no line breaks, at most
-// limit bytes.
-func clean(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == unicode.ReplacementChar:
-			return '?'
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return '?'
-		}
-		return r
-	}, s)
-	if len(s) > limit {
-		cut := limit - len("…")
-		for cut > 0 && s[cut]&0xC0 == 0x80 { // not inside a rune
-			cut--
-		}
-		s = s[:cut] + "…"
-	}
-	return s
 }
 
 // A localError is a fault found without asking anybody: what is wrong, of
@@ -222,9 +199,9 @@ type contextError struct {
 }
 
 func (e *contextError) Error() string {
-	text := "apponly: waiting for a token for " + clean(e.scope, 100) + ": " + e.err.Error()
+	text := "apponly: waiting for a token for " + ident.OneLine(e.scope, 100) + ": " + e.err.Error()
 	if e.cause != nil && e.cause != e.err {
-		text += ": " + clean(e.cause.Error(), 200)
+		text += ": " + ident.OneLine(e.cause.Error(), 200)
 	}
 	return text
 }

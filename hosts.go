@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // A host is one that gets the token.
@@ -45,9 +47,9 @@ func parseHost(s string) (host, error) {
 	switch {
 	case !isHostname(name), portErr != nil, h.port[0] == '0',
 		suffix && (strings.Contains(name, ":") || endsInNumber(name)): // addresses have no names below them
-		return h, faultf(ErrConfiguration, `apponly: transport: host %q: want "host", "host:port" or "*.suffix", in ASCII`, clean(s, 100))
+		return h, faultf(ErrConfiguration, `apponly: transport: host %q: want "host", "host:port" or "*.suffix", in ASCII`, ident.OneLine(s, 100))
 	case suffix && !strings.Contains(name, "."):
-		return h, faultf(ErrConfiguration, "apponly: transport: host %q would match a whole top-level domain", clean(s, 100))
+		return h, faultf(ErrConfiguration, "apponly: transport: host %q would match a whole top-level domain", ident.OneLine(s, 100))
 	}
 	return h, nil
 }
@@ -99,21 +101,21 @@ func (t *Transport) checkTarget(req *http.Request) error {
 	case u.Scheme == "http" && isLoopback(name) && t.loopback:
 		port = cmp.Or(port, "80")
 	case u.Scheme == "http" && isLoopback(name):
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https, or TransportOptions.AllowLoopbackHTTP", clean(u.Host, 100))
+		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https, or TransportOptions.AllowLoopbackHTTP", ident.OneLine(u.Host, 100))
 	case u.Scheme == "http":
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https", clean(u.Host, 100))
+		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https", ident.OneLine(u.Host, 100))
 	default:
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token over %q: want https", clean(u.Scheme, 20))
+		return faultf(ErrConfiguration, "apponly: transport: refused to send a token over %q: want https", ident.OneLine(u.Scheme, 20))
 	}
 	switch {
 	case u.User != nil:
 		// As in https://graph.microsoft.com@evil.test, or a password for
 		// somebody who takes no bearer token.
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL has a user name", clean(u.Host, 100))
+		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL has a user name", ident.OneLine(u.Host, 100))
 	case u.Opaque != "" && (u.Opaque[0] != '/' || strings.HasPrefix(u.Opaque, "//")):
 		// It is the request line then, and a host in there is the one that
 		// counts (RFC 9112 section 3.2.2).
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL is opaque and no path", clean(u.Host, 100))
+		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL is opaque and no path", ident.OneLine(u.Host, 100))
 	case !t.allows(name, port):
 		return t.refuse(host{name: name, port: port})
 	case req.Host == "" || req.Host == u.Host:
@@ -146,10 +148,10 @@ func (t *Transport) refuse(h host) error {
 	for i, h := range t.hosts {
 		allowed[i] = h.String()
 	}
-	h.name, h.port = clean(h.name, 100), clean(h.port, 20)
+	h.name, h.port = ident.OneLine(h.name, 100), ident.OneLine(h.port, 20)
 	return faultf(ErrConfiguration,
 		"apponly: transport: refused to send a token for %s to %s: its hosts are %s; many Azure APIs' hosts are not their scope's, see TransportOptions.Hosts",
-		clean(t.scope, 100), h, strings.Join(allowed, ", "))
+		ident.OneLine(t.scope, 100), h, strings.Join(allowed, ", "))
 }
 
 func isLoopback(name string) bool {

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // TransportOptions are the settings of a [Transport]; nil is fine.
@@ -75,7 +77,7 @@ func NewTransport(c *Client, scope string, opts *TransportOptions) (*Transport, 
 	if len(names) == 0 {
 		u, err := url.Parse(scope)
 		if err != nil || u.Scheme != "https" || u.Host == "" || strings.HasPrefix(u.Host, "*") {
-			errs = append(errs, faultf(ErrConfiguration, "apponly: transport: scope %s has no host: set TransportOptions.Hosts", clean(scope, 100)))
+			errs = append(errs, faultf(ErrConfiguration, "apponly: transport: scope %s has no host: set TransportOptions.Hosts", ident.OneLine(scope, 100)))
 		} else {
 			names = []string{u.Host}
 		}

@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	crand "crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -17,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apponly/apponly/internal/ident"
 	"github.com/hashicorp/go-retryablehttp"
 )
 
@@ -53,17 +52,7 @@ type wire struct {
 }
 
 func newWire(s *entraSource, req fetchRequest) *wire {
-	return &wire{s: s, req: req, requestID: newRequestID()}
-}
-
-// newRequestID returns a random GUID: Entra echoes only GUIDs as correlation
-// IDs.
-func newRequestID() string {
-	var b [16]byte
-	crand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4 (RFC 9562)
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+	return &wire{s: s, req: req, requestID: ident.NewGUID()}
 }
 
 var (
