@@ -11,6 +11,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -154,12 +155,14 @@ func TestRotationUnderLoad(t *testing.T) {
 	}
 }
 
-// rounds is n, or a tenth of it under the race detector.
+var whole = flag.Bool("whole", false, "run the longest tests whole, instead of a tenth of them")
+
+// rounds is n with -whole, else a tenth of it.
 func rounds(n int) int {
-	if underRace {
-		return n / 10
+	if *whole {
+		return n
 	}
-	return n
+	return n / 10
 }
 
 // manyTenants returns a client of the demo app and tenants that have it.
@@ -306,7 +309,7 @@ func TestEachCertificateIsWarnedOf(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "tls.pem")
 		var days []int
 		opts := s.options()
-		opts.OnEvent = func(ev apponly.Event) {
+		opts.OnEvent = func(_ context.Context, ev apponly.Event) {
 			if ev.Kind == apponly.EventCredentialExpiring {
 				days = append(days, int(time.Until(ev.ExpiresOn).Round(24*time.Hour)/(24*time.Hour)))
 			}
@@ -344,7 +347,7 @@ func TestUnreadableFileKeepsTheOldMaterial(t *testing.T) {
 				write(t, path, s.Secret())
 				var told error
 				opts := s.options()
-				opts.OnEvent = func(ev apponly.Event) {
+				opts.OnEvent = func(_ context.Context, ev apponly.Event) {
 					if ev.Kind == apponly.EventCredentialUnreadable {
 						told = ev.Err
 					}
@@ -708,7 +711,7 @@ func TestCredentialEvents(t *testing.T) {
 		var kinds []apponly.EventKind
 		var days []int
 		opts := s.options()
-		opts.OnEvent = func(ev apponly.Event) {
+		opts.OnEvent = func(_ context.Context, ev apponly.Event) {
 			mu.Lock()
 			defer mu.Unlock()
 			if ev.ClientID != s.App().ClientID() || ev.TenantID == "" || ev.Scope == "" || ev.Time.IsZero() {
