@@ -47,8 +47,8 @@ func exportedKind(k Kind) Kind {
 	return ErrOther
 }
 
-// An Explanation is what is known of an AADSTS number.
-type Explanation struct {
+// An AADSTS is what is known of one of Entra's error numbers.
+type AADSTS struct {
 	Code   int
 	Symbol string // Microsoft's name for it, "" if unknown
 	Kind   Kind
@@ -58,14 +58,14 @@ type Explanation struct {
 	AppOnly string
 }
 
-// Explain returns what is known of an AADSTS number, for tools. The numbers are
+// LookupAADSTS returns what is known of an AADSTS number, for tools. The numbers are
 // no contract: act on the [Kind] of an [Error].
-func Explain(code int) (Explanation, bool) {
+func LookupAADSTS(code int) (AADSTS, bool) {
 	c, ok := aadstsCodes()[code]
 	if !ok {
-		return Explanation{}, false
+		return AADSTS{}, false
 	}
-	return Explanation{Code: code, Symbol: c.symbol, Kind: c.kind, Remedy: c.kind.Remedy(), AppOnly: c.applies}, true
+	return AADSTS{Code: code, Symbol: c.symbol, Kind: c.kind, Remedy: c.kind.Remedy(), AppOnly: c.applies}, true
 }
 
 // oauthKinds decides by the error member when no known number does. RFC 6749

@@ -33,7 +33,7 @@ func TestAProxysClockIsNotEntras(t *testing.T) {
 		s := newSTS(t)
 		var calls atomic.Int64
 		opts := s.options()
-		opts.OnEvent = func(ev apponly.Event) {
+		opts.OnEvent = func(_ context.Context, ev apponly.Event) {
 			if ev.Kind == apponly.EventClockSkew {
 				t.Errorf("told of a skew of %v", ev.Skew)
 			}
@@ -64,7 +64,7 @@ func TestClockPutRight(t *testing.T) {
 		cl := 2 * time.Hour
 		var told []apponly.EventKind
 		opts := s.options()
-		opts.OnEvent = func(ev apponly.Event) {
+		opts.OnEvent = func(_ context.Context, ev apponly.Event) {
 			if ev.Kind != apponly.EventTokenRequest {
 				told = append(told, ev.Kind)
 			}
@@ -460,7 +460,7 @@ func TestClockBeyondBelief(t *testing.T) {
 		s.SetClockOffset(48 * time.Hour)
 		var skews []time.Duration
 		opts := s.options()
-		opts.OnEvent = func(ev apponly.Event) {
+		opts.OnEvent = func(_ context.Context, ev apponly.Event) {
 			if ev.Kind == apponly.EventClockSkew {
 				skews = append(skews, ev.Skew)
 			}

@@ -44,7 +44,7 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 		{"CAE", o.CAE},
 	} {
 		if f.set {
-			errs = append(errs, faultf(ErrRequestMalformed, "apponly: Options.%s does not reach a TokenCredential: set it where that is made", f.name))
+			errs = append(errs, faultf(ErrConfiguration, "apponly: Options.%s does not reach a TokenCredential: set it where that is made", f.name))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

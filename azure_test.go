@@ -362,7 +362,7 @@ func TestTokenCredentialSharesTheObserver(t *testing.T) {
 		opts.CAE = true
 		var calls atomic.Int64
 		release := make(chan struct{})
-		opts.OnEvent = func(apponly.Event) { calls.Add(1); <-release }
+		opts.OnEvent = func(context.Context, apponly.Event) { calls.Add(1); <-release }
 		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
 		if err != nil {
 			t.Fatal(err)

@@ -954,7 +954,7 @@ func TestChaos(t *testing.T) {
 		opts := s.options()
 		opts.AllowedTenants = []string{"*"}
 		opts.Cache = apponly.NewCache(&apponly.CacheOptions{MaxEntries: 16})
-		opts.OnEvent = func(apponly.Event) {}
+		opts.OnEvent = func(context.Context, apponly.Event) {}
 		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
 		if err != nil {
 			t.Fatal(err)

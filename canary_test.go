@@ -295,7 +295,7 @@ func testNothingPrintsASecret(t *testing.T) {
 	for name, cred := range creds {
 		o := s.options()
 		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		o.OnEvent = func(e apponly.Event) {
+		o.OnEvent = func(_ context.Context, e apponly.Event) {
 			mu.Lock()
 			defer mu.Unlock()
 			events = append(events, e)
@@ -503,7 +503,7 @@ func TestNoErrorHoldsASecret(t *testing.T) {
 					o := s.options()
 					o.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 					var events []apponly.Event
-					o.OnEvent = func(e apponly.Event) { events = append(events, e) }
+					o.OnEvent = func(_ context.Context, e apponly.Event) { events = append(events, e) }
 					client, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), cred, o)
 					if err != nil {
 						t.Fatal(err)

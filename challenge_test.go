@@ -222,7 +222,7 @@ func TestTransportDoesNotLoop(t *testing.T) {
 		var log bytes.Buffer
 		opts := s.options()
 		opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		opts.OnEvent = func(ev apponly.Event) {
+		opts.OnEvent = func(_ context.Context, ev apponly.Event) {
 			if ev.Kind == apponly.EventChallengeUnreadable {
 				unreadable.Add(1)
 				if ev.TenantID != s.Tenant().ID() || ev.ClientID != s.App().ClientID() || ev.Scope != s.API().Scope() || !ev.Time.Equal(time.Now()) {
@@ -546,7 +546,7 @@ func TestTransportTellsWithinTheDeadline(t *testing.T) {
 		s := newSTS(t)
 		opts := s.options()
 		release := make(chan struct{})
-		opts.OnEvent = func(ev apponly.Event) {
+		opts.OnEvent = func(_ context.Context, ev apponly.Event) {
 			if ev.Kind == apponly.EventChallengeUnreadable {
 				<-release
 			}

@@ -47,10 +47,10 @@ type config struct {
 
 	clientID      string
 	flightTimeout time.Duration
-	logger        *slog.Logger // nil: none
-	onEvent       func(Event)  // nil: none
-	observers     *gate        // of logger and onEvent
-	looks         gate         // of looks at the credential's files
+	logger        *slog.Logger                 // nil: none
+	onEvent       func(context.Context, Event) // nil: none
+	observers     *gate                        // of logger and onEvent
+	looks         gate                         // of looks at the credential's files
 
 	// viewsMu guards writes to views.
 	viewsMu sync.Mutex
@@ -94,12 +94,13 @@ type Options struct {
 	// brought a token, Warn if not.
 	Logger *slog.Logger
 
-	// OnEvent is told of every token request when it has ended. Callers wait
-	// for it, at most about a second; it may be called from several goroutines at
-	// once. One that panics is ignored, and one that does not return is not
-	// called again before it has. A token request tells the client that began
-	// it, not others that share the token.
-	OnEvent func(Event)
+	// OnEvent is told of every token request when it has ended. Its context has
+	// the values of the context that caused the request, such as a span, and ends
+	// after about a second, for which callers wait at most. It may be called from
+	// several goroutines at once. One that panics is ignored, and one that does not
+	// return is not called again before it has. A token request tells the client
+	// that began it, not others that share the token.
+	OnEvent func(context.Context, Event)
 }
 
 func (o *Options) orDefault() *Options {

@@ -36,7 +36,7 @@ func TestSlowObserverStopsNothing(t *testing.T) {
 					return "", 0, errors.New("blip")
 				}
 				return fmt.Sprint("token", n.Load()), time.Hour, nil
-			}, &apponly.Options{OnEvent: func(apponly.Event) { time.Sleep(900 * time.Millisecond) }})
+			}, &apponly.Options{OnEvent: func(context.Context, apponly.Event) { time.Sleep(900 * time.Millisecond) }})
 			tok, _ := c.Token(t.Context(), "https://api.example/.default")
 			time.Sleep(time.Until(tok.RefreshOn()) + 2*time.Second)
 			for range 400 { // the blip, and callers while it is observed

@@ -3,6 +3,7 @@
 package apponly_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -137,7 +138,7 @@ func tryForce(t *testing.T, c *apponly.Client, scope string) error {
 // counting makes opts count the events of a kind.
 func counting(opts *apponly.Options, kind apponly.EventKind) *atomic.Int64 {
 	n := new(atomic.Int64)
-	opts.OnEvent = func(ev apponly.Event) {
+	opts.OnEvent = func(_ context.Context, ev apponly.Event) {
 		if ev.Kind == kind {
 			n.Add(1)
 		}

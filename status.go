@@ -231,7 +231,7 @@ func (cfg *config) emit(ctx context.Context, ev Event, changes []Event) {
 				change.log(ctx, cfg.logger)
 			}
 			if cfg.onEvent != nil {
-				cfg.onEvent(change)
+				cfg.onEvent(ctx, change)
 			}
 		}
 		return struct{}{}, nil

@@ -161,7 +161,7 @@ func TestKeepWarm(t *testing.T) {
 		s := newSTS(t)
 		s.SetTokenLifetime(time.Hour)
 		opts := s.options()
-		opts.OnEvent = func(ev apponly.Event) {
+		opts.OnEvent = func(_ context.Context, ev apponly.Event) {
 			if ev.Reason != apponly.ReasonKeepWarm {
 				t.Errorf("%s", ev.Reason)
 			}
@@ -225,7 +225,7 @@ func TestEvents(t *testing.T) {
 		var events []apponly.Event
 		var text bytes.Buffer
 		opts := s.options()
-		opts.OnEvent = func(ev apponly.Event) {
+		opts.OnEvent = func(_ context.Context, ev apponly.Event) {
 			mu.Lock()
 			defer mu.Unlock()
 			events = append(events, ev)
@@ -286,11 +286,37 @@ func TestEvents(t *testing.T) {
 	})
 }
 
+// A tracer finds the span of whoever caused a token request.
+func TestEventContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
+		s := newSTS(t)
+		opts := s.options()
+		var seen []any
+		opts.OnEvent = func(ctx context.Context, _ apponly.Event) {
+			if _, bounded := ctx.Deadline(); !bounded {
+				t.Error("the context of an observer has no end")
+			}
+			seen = append(seen, ctx.Value(key{}))
+		}
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Token(context.WithValue(t.Context(), key{}, "span"), s.API().Scope()); err != nil {
+			t.Fatal(err)
+		}
+		if len(seen) != 1 || seen[0] != "span" {
+			t.Errorf("the observer saw %v, want the caller's span", seen)
+		}
+	})
+}
+
 // An observer that fails is its own problem.
 func TestObserversThatFail(t *testing.T) {
-	for name, observer := range map[string]func(apponly.Event){
-		"panics": func(apponly.Event) { panic("observer") },
-		"ends":   func(apponly.Event) { runtime.Goexit() },
+	for name, observer := range map[string]func(context.Context, apponly.Event){
+		"panics": func(context.Context, apponly.Event) { panic("observer") },
+		"ends":   func(context.Context, apponly.Event) { runtime.Goexit() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -311,7 +337,7 @@ func TestObserversThatFail(t *testing.T) {
 			release := make(chan struct{})
 			var calls atomic.Int32 // the observer hangs in a goroutine of its own
 			opts := s.options()
-			opts.OnEvent = func(apponly.Event) { calls.Add(1); <-release }
+			opts.OnEvent = func(context.Context, apponly.Event) { calls.Add(1); <-release }
 			c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
 			if err != nil {
 				t.Fatal(err)

@@ -33,7 +33,7 @@ func TestTroubleshooting(t *testing.T) {
 	for line := range strings.Lines(string(table)) {
 		first, _, _ := strings.Cut(line, ",")
 		code, _ := strconv.Atoi(first) // 0, which is none, for the heading
-		switch e, _ := apponly.Explain(code); e.AppOnly {
+		switch e, _ := apponly.LookupAADSTS(code); e.AppOnly {
 		case "yes":
 			codes[e.Kind] = append(codes[e.Kind], fmt.Sprint(code))
 		case "maybe":
@@ -70,18 +70,18 @@ func groupName(k apponly.Kind) string {
 	return "Err" + strings.ToUpper(string(k[0])) + string(k[1:])
 }
 
-func TestExplain(t *testing.T) {
-	e, ok := apponly.Explain(7000222)
+func TestLookupAADSTS(t *testing.T) {
+	e, ok := apponly.LookupAADSTS(7000222)
 	if !ok || e.Code != 7000222 || e.Kind != apponly.ErrSecretExpired || e.Symbol != "InvalidClientSecretExpiredKeysProvided" ||
 		e.AppOnly != "yes" || e.Remedy != apponly.ErrSecretExpired.Remedy() {
-		t.Errorf("Explain(7000222) = %+v, %v", e, ok)
+		t.Errorf("LookupAADSTS(7000222) = %+v, %v", e, ok)
 	}
-	if e, ok := apponly.Explain(50076); !ok || e.AppOnly != "no" || e.Kind != apponly.ErrOther {
-		t.Errorf("Explain(50076), a user's = %+v, %v", e, ok)
+	if e, ok := apponly.LookupAADSTS(50076); !ok || e.AppOnly != "no" || e.Kind != apponly.ErrOther {
+		t.Errorf("LookupAADSTS(50076), a user's = %+v, %v", e, ok)
 	}
 	for _, code := range []int{0, -1, 7000223, 1 << 30} {
-		if e, ok := apponly.Explain(code); ok {
-			t.Errorf("Explain(%d) = %+v", code, e)
+		if e, ok := apponly.LookupAADSTS(code); ok {
+			t.Errorf("LookupAADSTS(%d) = %+v", code, e)
 		}
 	}
 }

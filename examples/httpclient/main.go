@@ -52,7 +52,7 @@ func tour(ctx context.Context, stdout io.Writer, entra *entratest.Server) error 
 		Cloud:      entra.Cloud(),      // the real Entra needs neither this
 		HTTPClient: entra.HTTPClient(), // nor this
 		CAE:        true,               // the API may ask for a token with other claims
-		OnEvent: func(ev apponly.Event) {
+		OnEvent: func(_ context.Context, ev apponly.Event) {
 			fmt.Fprintf(stdout, "  (Entra was asked for a token: %s)\n", ev.Reason)
 		},
 	})

@@ -69,7 +69,7 @@ func tour(ctx context.Context, stdout io.Writer, entra *entratest.Server) error 
 		// Without it the client is its own tenant's only: the name of a tenant may
 		// come from a request, and must not decide where the app signs in.
 		AllowedTenants: []string{installed, waiting, mistyped},
-		OnEvent:        func(ev apponly.Event) { asked.add(ev.TenantID) },
+		OnEvent:        func(_ context.Context, ev apponly.Event) { asked.add(ev.TenantID) },
 	})
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func newWorker(tenantID, clientID, secretFile, scope, url string, w *world) (*wo
 	client, err := apponly.New(tenantID, clientID, apponly.SecretFile(secretFile), &apponly.Options{
 		Cloud:      w.entra.Cloud(),      // the real Entra needs neither this
 		HTTPClient: w.entra.HTTPClient(), // nor this
-		OnEvent:    func(ev apponly.Event) { w.log.say("%s", inWords(ev)) },
+		OnEvent:    func(_ context.Context, ev apponly.Event) { w.log.say("%s", inWords(ev)) },
 	})
 	if err != nil {
 		return nil, err
