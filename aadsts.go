@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/apponly/apponly/internal/flight"
 )
 
 //go:embed aadsts.csv
@@ -110,9 +112,9 @@ func classify(status int, header http.Header, body []byte, proofKind Kind) *Erro
 		}
 	case b.OAuthError == "" && len(codes) == 0:
 		e.Kind = ErrService
-		e.reason = strangeAnswer(status, header)
+		e.reason = describeForeign(status, header)
 	}
-	if wait, ok := retryAfter(header, time.Now()); ok {
+	if wait, ok := flight.RetryAfter(header, time.Now()); ok {
 		e.RetryAt = time.Now().Add(wait)
 	}
 	return e
@@ -151,9 +153,9 @@ func (b *entraError) decide(codes []int, proofKind Kind) (code int, kind Kind, k
 	return code, ErrOther, false
 }
 
-// strangeAnswer says what stood in Entra's place when the answer is not one of
+// describeForeign says what stood in Entra's place when the answer is not one of
 // Entra's.
-func strangeAnswer(status int, header http.Header) string {
+func describeForeign(status int, header http.Header) string {
 	switch {
 	case status >= 300 && status < 400:
 		return "the answer is a redirect, which is not followed: a proxy or captive portal may stand in between"
@@ -239,30 +241,4 @@ func wholeNumbers[S ~string | ~[]byte](raw S) []int {
 		}
 	}
 	return numbers
-}
-
-// maxRetryAfter caps what a server may ask for: a mistaken header must not
-// silence a daemon for a day.
-const maxRetryAfter = time.Hour
-
-// retryAfter reads Retry-After (RFC 9110 section 10.2.3): seconds or a date.
-func retryAfter(header http.Header, now time.Time) (time.Duration, bool) {
-	v := strings.TrimSpace(header.Get("Retry-After"))
-	if v == "" {
-		return 0, false
-	}
-	if strings.Trim(v, "0123456789") == "" {
-		// Compared before it is multiplied: a huge number of seconds overflows
-		// a Duration and would mean "at once".
-		seconds, err := strconv.ParseInt(v, 10, 64)
-		if err != nil || seconds > int64(maxRetryAfter/time.Second) {
-			return maxRetryAfter, true
-		}
-		return time.Duration(seconds) * time.Second, true
-	}
-	at, err := http.ParseTime(v)
-	if err != nil {
-		return 0, false
-	}
-	return min(max(at.Sub(now), 0), maxRetryAfter), true
 }

@@ -7,13 +7,19 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"reflect"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/apponly/apponly/internal/clock"
+	"github.com/apponly/apponly/internal/flight"
+	"github.com/apponly/apponly/internal/tokencache"
+	"github.com/apponly/apponly/internal/wire"
 )
 
 // FromTokenCredential returns a client that gets its tokens from an Azure SDK
@@ -50,18 +56,18 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	cfg := &config{
-		key:           spaceKey{credential: azureID{cred}},
-		cache:         o.cache(),
-		source:        &azureSource{cred: cred},
-		flightTimeout: azureFlightTimeout,
-		logger:        o.Logger,
-		onEvent:       o.OnEvent,
-		observers:     new(gate),
-	}
-	cfg.root = &Client{cfg: cfg}
-	return cfg.root, nil
+	return newClient(&shared{
+		source: &azureSource{cred: cred},
+		identity: tokencache.Identity{
+			Cache: o.cache(), Key: identityKey{credential: azureID{cred}}, Timeout: azureTimeout,
+		},
+		observers: o.observers(),
+	}, ""), nil
 }
+
+// azureTimeout bounds one flight. Managed identity endpoints are asked for
+// patience: IMDS answers 410 for up to 70 s while it is being updated.
+const azureTimeout = 2 * time.Minute
 
 // azureID keeps the identity of a TokenCredential apart from that of a
 // Credential.
@@ -69,39 +75,38 @@ type azureID struct{ cred azcore.TokenCredential }
 
 type azureSource struct {
 	cred azcore.TokenCredential
-	gate gate
+	hung flight.Guard
 }
 
-func (s *azureSource) stamp() string { return "" }
+// Stamp returns "": there are no files.
+func (s *azureSource) Stamp() string { return "" }
 
-func (s *azureSource) fetch(ctx context.Context, req fetchRequest) (grant, error) {
-	asked := now()
-	t, err := guard(ctx, &s.gate, "the TokenCredential", func(ctx context.Context) (azcore.AccessToken, error) {
+// Fetch asks the TokenCredential.
+func (s *azureSource) Fetch(ctx context.Context, req tokencache.Request) (g tokencache.Grant, note any, err error) {
+	asked := clock.Now()
+	t, err := flight.Run(ctx, &s.hung, "the TokenCredential", func(ctx context.Context) (azcore.AccessToken, error) {
 		return s.cred.GetToken(ctx, policy.TokenRequestOptions{
-			Scopes: []string{req.scope}, Claims: req.claims, EnableCAE: req.claims != "",
+			Scopes: []string{req.Scope}, Claims: req.Claims, EnableCAE: req.Claims != "",
 		})
 	})
 	if err != nil {
-		return grant{}, azureFailure(err)
+		return g, nil, azureFailure(err)
 	}
-	began := time.Unix(0, asked.wall)
-	left := t.ExpiresOn.Sub(began)
+	left := t.ExpiresOn.Sub(asked.Time())
 	if !isTokenText(t.Token) || left <= 0 {
-		return grant{}, &Error{Kind: ErrCredentialUnavailable, reason: "the TokenCredential returned no token that is still good"}
+		return g, nil, &Error{Kind: ErrCredentialUnavailable, reason: "the TokenCredential returned no token that is still good"}
 	}
-	bearer := bearerPrefix + t.Token
-	g := grant{bearer: func() string { return bearer }, received: asked, lifetime: min(left, maxLifetime)}
+	var refreshIn time.Duration
 	if !t.RefreshOn.IsZero() {
-		g.refreshIn = t.RefreshOn.Sub(began)
+		refreshIn = t.RefreshOn.Sub(asked.Time())
 	}
-	return g, nil
+	return newGrant(t.Token, asked, min(left, maxLifetime), refreshIn), nil, nil
 }
 
 // azureFailure makes an Error of what azidentity returned. azidentity's own
 // error is never wrapped: it holds the request, and with it the secret.
 func azureFailure(err error) *Error {
-	var guarded *guardError
-	if errors.As(err, &guarded) {
+	if guarded, ok := errors.AsType[*flight.Error](err); ok {
 		return unavailable(guarded)
 	}
 	var resp *http.Response
@@ -114,7 +119,7 @@ func azureFailure(err error) *Error {
 		var body []byte
 		if resp.Body != nil {
 			// azcore has read it and left a copy that can be read again.
-			body, _ = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+			body, _ = io.ReadAll(io.LimitReader(resp.Body, wire.MaxAnswer))
 		}
 		return classify(resp.StatusCode, resp.Header, body, ErrOther)
 	}
@@ -143,14 +148,15 @@ func (t tokenCredential) GetToken(ctx context.Context, o policy.TokenRequestOpti
 		return azcore.AccessToken{}, faultf(ErrScopeInvalid, "apponly: want exactly one scope, got %q", strings.Join(o.Scopes, " "))
 	}
 	c := t.c
-	if plain := c.cfg.withoutCAE; plain != nil && !o.EnableCAE {
+	if plain := c.shared.withoutCAE; plain != nil && !o.EnableCAE {
 		var err error
 		if c, err = plain().Tenant(c.tenant); err != nil {
 			return azcore.AccessToken{}, err
 		}
 	}
-	_, azure := c.cfg.source.(*azureSource) // knows its own tenant; Key Vault clients name one each time
-	if o.TenantID != "" && !azure {
+	// A client from a TokenCredential has no tenant of its own to change; Key Vault
+	// clients name one each time.
+	if o.TenantID != "" && c.tenant != "" {
 		var err error
 		if c, err = c.Tenant(o.TenantID); err != nil {
 			return azcore.AccessToken{}, err
@@ -161,4 +167,37 @@ func (t tokenCredential) GetToken(ctx context.Context, o policy.TokenRequestOpti
 		return azcore.AccessToken{}, err
 	}
 	return azcore.AccessToken{Token: tok.Value(), ExpiresOn: tok.ExpiresOn(), RefreshOn: tok.RefreshOn()}, nil
+}
+
+// identities keeps one credential per managed identity, because clients built
+// from the same one share their tokens.
+var identities struct {
+	sync.Mutex
+	m map[string]azcore.TokenCredential
+}
+
+func managedIdentity(clientID string) (azcore.TokenCredential, error) {
+	identities.Lock()
+	defer identities.Unlock()
+	if cred, ok := identities.m[clientID]; ok {
+		return cred, nil
+	}
+	var o azidentity.ManagedIdentityCredentialOptions
+	if clientID != "" {
+		o.ID = azidentity.ClientID(clientID)
+	}
+	if os.Getenv("IDENTITY_SERVER_THUMBPRINT") == "" { // Service Fabric brings its own
+		direct := wire.NewTransport(nil)
+		direct.Proxy = nil // the endpoint is on this machine; a proxy's answer would be for the proxy
+		o.Transport = &http.Client{Transport: direct}
+	}
+	cred, err := azidentity.NewManagedIdentityCredential(&o)
+	if err != nil {
+		return nil, faultf(ErrCredentialUnavailable, "apponly: managed identity cannot be used with this configuration")
+	}
+	if identities.m == nil {
+		identities.m = map[string]azcore.TokenCredential{}
+	}
+	identities.m[clientID] = cred
+	return cred, nil
 }

@@ -3,23 +3,18 @@
 package apponly
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
-	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/apponly/apponly/internal/flight"
 )
 
 // CertificateOptions are the settings of [Certificate]; nil is fine.
@@ -28,6 +23,8 @@ type CertificateOptions struct {
 	// trust a subject name and issuer instead of one certificate.
 	SendX5C bool
 }
+
+func (o *CertificateOptions) sendX5C() bool { return o != nil && o.SendX5C }
 
 // CertificateFileOptions are the settings of [CertificateFile]; nil is fine.
 type CertificateFileOptions struct {
@@ -50,32 +47,14 @@ type CertificateFileOptions struct {
 // built with it do not share their tokens. A key that hangs or panics fails the
 // token request it was asked for and nothing else.
 func Certificate(chain []*x509.Certificate, key crypto.Signer, opts *CertificateOptions) Credential {
-	c := &certificate{}
-	if opts != nil {
-		c.x5c = opts.SendX5C
+	p, err := newPair(chain, key)
+	if err != nil {
+		err = faultf(ErrCertificateInvalid, "apponly: certificate: %w", err)
 	}
-	c.pair, c.err = newPair(chain, key)
-	return c
-}
-
-type certificate struct {
-	pair *pair
-	err  error
-	x5c  bool
-	gate gate
-}
-
-func (c *certificate) identity() any { return c }
-func (c *certificate) stamp() string { return "" }
-func (c *certificate) check() error {
-	if c.err != nil {
-		return faultf(ErrCertificateInvalid, "apponly: certificate: %w", c.err)
-	}
-	return nil
-}
-
-func (c *certificate) resolve(context.Context, AssertionRequest) (*material, error) {
-	return c.pair.material(&c.gate, c.x5c), nil
+	sign := p.signWith(new(flight.Guard))
+	return &credential{id: unique(), err: err, resolve: func(context.Context, AssertionRequest) (*material, error) {
+		return p.material(sign, opts.sendX5C()), nil
+	}}
 }
 
 // CertificateFile returns a credential that reads certificate and key from a
@@ -89,264 +68,181 @@ func (c *certificate) resolve(context.Context, AssertionRequest) (*material, err
 //
 // Clients built with the same paths and password share their tokens.
 func CertificateFile(path string, opts *CertificateFileOptions) Credential {
-	c := &certificateFile{fileIdentity: fileIdentity{path: absolute(path)}}
 	if opts == nil {
-		return c
+		opts = &CertificateFileOptions{}
 	}
-	c.keyPath, c.passwordPath, c.x5c = absolute(opts.KeyFile), absolute(opts.PasswordFile), opts.SendX5C
-	if password := opts.Password; password != "" {
-		c.password, c.mac = func() string { return password }, macOf(password)
+	f := certificateFile{path: absolute(path), keyPath: absolute(opts.KeyFile), passwordPath: absolute(opts.PasswordFile), x5c: opts.SendX5C}
+	password := opts.Password
+	if password != "" {
+		f.mac = macOf(password)
+	}
+	c := &credential{id: f, files: f.files()}
+	if f.path == "" {
+		c.err = faultf(ErrCredentialMissing, "apponly: path of the certificate file is empty")
+	}
+	if password != "" && f.passwordPath != "" {
+		c.err = errors.Join(c.err, faultf(ErrConfiguration, "apponly: certificate file: both Password and PasswordFile are set"))
+	}
+	c.resolve = func(context.Context, AssertionRequest) (*material, error) {
+		p, err := f.load(password)
+		if err != nil {
+			return nil, faultf(ErrCredentialUnavailable, "certificate file: %w", err)
+		}
+		return p.material(p.signWith(nil), f.x5c), nil
 	}
 	return c
 }
 
+// A certificateFile is what such a credential is known by.
 type certificateFile struct {
-	fileIdentity
-	password func() string // nil: none was given by value
-}
-
-// fileIdentity is what a certificateFile is known by.
-type fileIdentity struct {
 	path, keyPath, passwordPath string
 	x5c                         bool
 	mac                         [sha256.Size]byte // of the password given by value
 }
 
-func (c *certificateFile) identity() any { return c.fileIdentity }
-func (c *certificateFile) stamp() string { return fileStamp(c.files()...) }
-
 // files are the paths that are set.
-func (c *certificateFile) files() []string {
-	return slices.DeleteFunc([]string{c.path, c.keyPath, c.passwordPath}, func(p string) bool { return p == "" })
+func (f certificateFile) files() []string {
+	return slices.DeleteFunc([]string{f.path, f.keyPath, f.passwordPath}, func(p string) bool { return p == "" })
 }
 
-func (c *certificateFile) check() error {
-	var errs []error
-	if c.path == "" {
-		errs = append(errs, faultf(ErrCredentialMissing, "apponly: path of the certificate file is empty"))
-	}
-	if c.password != nil && c.passwordPath != "" {
-		errs = append(errs, faultf(ErrConfiguration, "apponly: certificate file: both Password and PasswordFile are set"))
-	}
-	return errors.Join(errs...)
-}
-
-func (c *certificateFile) resolve(context.Context, AssertionRequest) (*material, error) {
-	p, err := c.load()
-	if err != nil {
-		return nil, faultf(ErrCredentialUnavailable, "certificate file: %w", err)
-	}
-	return p.material(nil, c.x5c), nil
-}
-
-func (c *certificateFile) load() (*pair, error) {
-	password := ""
-	switch {
-	case c.password != nil:
-		password = c.password()
-	case c.passwordPath != "":
-		b, err := readFile(c.passwordPath)
+func (f certificateFile) load(password string) (*pair, error) {
+	if f.passwordPath != "" {
+		b, err := readFile(f.passwordPath)
 		if err != nil {
 			return nil, err
 		}
 		password = trimLineBreak(string(b))
 	}
-	var chain []*x509.Certificate
-	var key crypto.Signer
-	for _, path := range []string{c.path, c.keyPath} {
-		if path == "" {
-			continue
-		}
-		b, err := readFile(path)
-		if err != nil {
+	chain, key, err := loadKey(f.path, password)
+	if err != nil {
+		return nil, err
+	}
+	if f.keyPath != "" {
+		more, other, err := loadKey(f.keyPath, password)
+		switch {
+		case err != nil:
 			return nil, err
+		case key != nil && other != nil:
+			return nil, fmt.Errorf("%s: %w", f.keyPath, errSecondKey)
+		case key == nil:
+			key = other
 		}
-		certs, k, err := parseKeyFile(b, password)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		if k != nil && key != nil {
-			return nil, fmt.Errorf("%s: %w", path, errSecondKey)
-		}
-		chain = append(chain, certs...)
-		if k != nil {
-			key = k
-		}
+		chain = append(chain, more...)
 	}
 	if key == nil {
-		return nil, fmt.Errorf("%s: no private key in it", cmp.Or(c.keyPath, c.path))
+		return nil, fmt.Errorf("%s: no private key in it", cmp.Or(f.keyPath, f.path))
 	}
 	p, err := newPair(chain, key)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.path, err)
+		return nil, fmt.Errorf("%s: %w", f.path, err)
 	}
 	return p, nil
 }
 
-func errNotRSA(kind string) error {
-	return fmt.Errorf("the private key is %s key: entra takes certificates with RSA keys", kind)
-}
-
-// A pair is a certificate with its key, and the chain above it.
-type pair struct {
-	// key is a closure, as every secret is: dumpers print a private key's
-	// unexported fields at any depth.
-	key   func() crypto.Signer
-	chain []*x509.Certificate // leaf first, root left out
-}
-
-// maxChain bounds what is sent, and what it takes to put a bundle of hundreds of
-// certificates in order. Public chains have three or four.
-const maxChain = 10
-
-// newPair finds the leaf by its key and orders the rest by issuer: bundles come
-// in any order, and Entra wants the leaf first.
-func newPair(chain []*x509.Certificate, key crypto.Signer) (*pair, error) {
-	if key == nil {
-		return nil, errors.New("no private key")
-	}
-	public, err := publicKey(key)
+func loadKey(path, password string) ([]*x509.Certificate, crypto.Signer, error) {
+	b, err := readFile(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	switch pub := public.(type) {
-	case *rsa.PublicKey:
-		if pub == nil || pub.N == nil {
-			return nil, errors.New("the public key is nil")
-		}
-		if pub.N.BitLen() < 2048 {
-			return nil, errors.New("the RSA key is shorter than 2048 bits")
-		}
-	case *ecdsa.PublicKey:
-		return nil, errNotRSA("an elliptic curve")
-	case ed25519.PublicKey:
-		return nil, errNotRSA("an Ed25519")
-	default:
-		return nil, errNotRSA(fmt.Sprintf("a %T", pub))
+	chain, key, err := parseKeyFile(b, password)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	pub := public.(*rsa.PublicKey)
-	var leaf *x509.Certificate
-	for _, cert := range chain {
-		if cert != nil && pub.Equal(cert.PublicKey) && (leaf == nil || cert.NotAfter.After(leaf.NotAfter)) {
-			leaf = cert // of two for one key the one that lasts longer
-		}
+	return chain, key, nil
+}
+
+// CertificateFunc returns a credential whose certificate and key fn is asked for
+// at every token request, about once an hour for each tenant and scope: Key
+// Vault, Vault. The tls.Certificate's PrivateKey must be a crypto.Signer with an
+// RSA key; its Certificate is the chain in any order. opts may be nil.
+//
+// The credential is equal only to itself: build it once and keep it, or clients
+// built with it do not share their tokens. fn must be safe for concurrent use.
+// One that panics or ends its goroutine fails the request it was asked for; one
+// that does not return in time is abandoned and not asked again before it has.
+func CertificateFunc(fn func(ctx context.Context) (*tls.Certificate, error), opts *CertificateOptions) Credential {
+	c := &credential{id: unique()}
+	if fn == nil {
+		c.err = faultf(ErrCredentialMissing, "apponly: certificate function is nil")
 	}
+	var hung flight.Guard
+	c.resolve = func(ctx context.Context, _ AssertionRequest) (*material, error) {
+		p, err := flight.Run(ctx, &hung, "the function", func(ctx context.Context) (*pair, error) {
+			cert, err := fn(ctx)
+			switch {
+			case err != nil:
+				return nil, err
+			case cert == nil:
+				return nil, errors.New("returned neither a certificate nor an error")
+			}
+			return pairOf(cert) // asks the key for its public part, which may be far away
+		})
+		if err != nil {
+			return nil, faultf(ErrCredentialUnavailable, "certificate: %w", err)
+		}
+		return p.material(p.signWith(&hung), opts.sendX5C()), nil
+	}
+	return c
+}
+
+func pairOf(cert *tls.Certificate) (*pair, error) {
+	key, ok := cert.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("the private key is no crypto.Signer")
+	}
+	var chain []*x509.Certificate
+	for _, der := range cert.Certificate {
+		parsed, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, errors.New("a certificate cannot be parsed")
+		}
+		chain = append(chain, parsed)
+	}
+	return newPair(chain, key)
+}
+
+// CertificateSigner returns a credential that has sign make its signatures. The
+// first certificate of chain must be the one of the key, which has to be an RSA
+// key. An assertion is used again for the same tenant for five minutes, so that
+// the KMS is not asked for each request, and never after a refusal. opts may be
+// nil.
+//
+// The credential is equal only to itself: build it once and keep it, or clients
+// built with it do not share their tokens. A sign that panics or ends its
+// goroutine fails the request it was asked for; one that does not return in time
+// is abandoned and not asked again before it has.
+func CertificateSigner(chain []*x509.Certificate, sign SignFunc, opts *CertificateOptions) Credential {
+	c := &credential{id: unique()}
+	var p *pair
+	var err error
 	switch {
-	case len(chain) == 0:
-		return nil, errors.New("no certificate")
-	case leaf == nil:
-		return nil, errors.New("the private key belongs to none of the certificates")
+	case sign == nil:
+		err = errors.New("the sign function is nil")
+	case len(chain) == 0 || chain[0] == nil:
+		err = errors.New("no certificate")
+	default:
+		p, err = newPair(chain, publicOnly{chain[0].PublicKey})
 	}
-	ordered := []*x509.Certificate{leaf}
-	for last := leaf; len(ordered) < maxChain; last = ordered[len(ordered)-1] {
-		next := issuerOf(last, chain)
-		if next == nil || selfSigned(next) || slices.Contains(ordered, next) { // cross-signed ones may go in a circle
-			break
-		}
-		ordered = append(ordered, next)
-	}
-	return &pair{key: func() crypto.Signer { return key }, chain: ordered}, nil
-}
-
-// publicKey asks key, which is not ours and may be a nil pointer in an
-// interface, for its public part.
-func publicKey(key crypto.Signer) (pub crypto.PublicKey, err error) {
-	defer func() {
-		if recover() != nil {
-			pub, err = nil, errors.New("the private key panicked when asked for its public part; is it a nil pointer?")
-		}
-	}()
-	return key.Public(), nil
-}
-
-func issuerOf(cert *x509.Certificate, chain []*x509.Certificate) *x509.Certificate {
-	if selfSigned(cert) {
-		return nil
-	}
-	for _, c := range chain {
-		if c != nil && c != cert && bytes.Equal(c.RawSubject, cert.RawIssuer) && cert.CheckSignatureFrom(c) == nil {
-			return c
-		}
-	}
-	return nil
-}
-
-func selfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
-
-// Times in an assertion. Entra's tolerance for a clock that runs fast is not
-// documented, so nbf lies back; ten minutes is what Microsoft's libraries use.
-const (
-	assertionLifetime = 10 * time.Minute
-	assertionBackdate = 5 * time.Minute
-)
-
-// material is the pair as it is sent. Its fingerprint is that of the leaf: who
-// renews a certificate for the same key has other material.
-func (p *pair) material(g *gate, x5c bool) *material {
-	return &material{
-		fingerprint: sha256.Sum256(p.chain[0].Raw),
-		keep:        true,
-		clocked:     true,
-		prove: func(ctx context.Context, req AssertionRequest) (proof, error) {
-			return p.prove(ctx, g, req, x5c)
-		},
-	}
-}
-
-// prove signs a client assertion (RFC 7523 section 2.2) in the form Entra asks
-// for: https://learn.microsoft.com/entra/identity-platform/certificate-credentials.
-func (p *pair) prove(ctx context.Context, g *gate, req AssertionRequest, x5c bool) (proof, error) {
-	return p.proveWith(req, x5c, func(digest []byte, opts *rsa.PSSOptions) ([]byte, error) {
-		return p.sign(ctx, g, digest, opts)
-	})
-}
-
-// proveWith is prove with a signature from elsewhere.
-func (p *pair) proveWith(req AssertionRequest, x5c bool, sign func(digest []byte, opts *rsa.PSSOptions) ([]byte, error)) (proof, error) {
-	now := req.now()
-	token := jwt.NewWithClaims(jwt.SigningMethodPS256, jwt.MapClaims{
-		"aud": req.TokenEndpoint,
-		"iss": req.ClientID,
-		"sub": req.ClientID,
-		"jti": rand.Text(),
-		"iat": now.Unix(),
-		"nbf": now.Add(-assertionBackdate).Unix(),
-		"exp": now.Add(assertionLifetime).Unix(),
-	})
-	leaf := p.chain[0]
-	thumbprint := sha256.Sum256(leaf.Raw)
-	token.Header["x5t#S256"] = base64.RawURLEncoding.EncodeToString(thumbprint[:])
-	if x5c {
-		var certs []string
-		for _, c := range p.chain {
-			certs = append(certs, base64.StdEncoding.EncodeToString(c.Raw))
-		}
-		token.Header["x5c"] = certs
-	}
-	text, err := token.SigningString()
 	if err != nil {
-		return proof{}, faultf(ErrCredentialUnavailable, "client assertion cannot be encoded")
+		c.err = faultf(ErrCertificateInvalid, "apponly: certificate: %w", err)
 	}
-	digest := sha256.Sum256([]byte(text))
-	sig, err := sign(digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
-	if err != nil {
-		return proof{}, faultf(ErrCredentialUnavailable, "signing the client assertion: %w", err)
+	var hung flight.Guard
+	var made assertions
+	guarded := func(ctx context.Context, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+		return flight.Run(ctx, &hung, "the sign function", func(ctx context.Context) ([]byte, error) { return sign(ctx, digest, o) })
 	}
-	assertion := text + "." + token.EncodeSegment(sig)
-	refusedAs := ErrCertificateInvalid
-	if now.After(leaf.NotAfter) {
-		refusedAs = ErrCertificateExpired
+	c.resolve = func(context.Context, AssertionRequest) (*material, error) {
+		m := p.material(guarded, opts.sendX5C())
+		m.prove, m.refused = made.reuse(m.prove), made.forget
+		return m, nil
 	}
-	return proof{value: func() string { return assertion }, assertion: true, expires: leaf.NotAfter, refusedAs: refusedAs}, nil
+	return c
 }
 
-func (p *pair) sign(ctx context.Context, g *gate, digest []byte, opts *rsa.PSSOptions) ([]byte, error) {
-	key := p.key()
-	if _, local := key.(*rsa.PrivateKey); local {
-		return key.Sign(rand.Reader, digest, opts)
-	}
-	// A signer of somebody else's: a smart card, an HSM.
-	return guard(ctx, g, "the key", func(context.Context) ([]byte, error) {
-		return key.Sign(rand.Reader, digest, opts)
-	})
+// publicOnly stands for a key that is elsewhere.
+type publicOnly struct{ key crypto.PublicKey }
+
+func (p publicOnly) Public() crypto.PublicKey { return p.key }
+func (publicOnly) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("the key is elsewhere")
 }

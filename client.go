@@ -11,10 +11,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/apponly/apponly/cloud"
+	"github.com/apponly/apponly/internal/flight"
+	"github.com/apponly/apponly/internal/tokencache"
 )
 
 // A Client gets app-only access tokens for one app in one tenant. It is safe
@@ -24,38 +24,33 @@ import (
 // Tokens live in a [Cache] that clients of equal identity share, so a Client
 // may as well be built once per process as once per job.
 type Client struct {
-	cfg *config
-	// first is the entry of the first scope asked for. Most clients use one,
-	// and a hit then needs no table.
-	first  atomic.Pointer[entry]
+	shared *shared
+	first  tokencache.Hint
 	tenant string
 }
 
-// config is what all views of a client share. It does not change after New,
-// apart from the atomics and what views guards.
-type config struct {
-	key     spaceKey
-	space   atomic.Pointer[space] // the key interned; a hint, see Cache.look
-	cache   *Cache
-	source  source
+// shared is what all views of a client have in common. It is what the token
+// cache sees of them: see source.go.
+type shared struct {
+	source
+	identity tokencache.Identity
+	clientID string
+	observers
+
 	root    *Client
 	allowed []string // tenants besides the client's own; "*" for any
-
 	// withoutCAE returns the root of the same client without cp1; nil if this
 	// one declares none.
 	withoutCAE func() *Client
 
-	clientID      string
-	flightTimeout time.Duration
-	logger        *slog.Logger                 // nil: none
-	onEvent       func(context.Context, Event) // nil: none
-	observers     *gate                        // of logger and onEvent
-	looks         gate                         // of looks at the credential's files
-
-	// viewsMu guards writes to views.
-	viewsMu sync.Mutex
-	views   table[string, Client, *Client]
+	viewsMu sync.Mutex // guards writes to views
+	views   tokencache.Table[string, view, *view]
 }
+
+// A view is a Client that is found by its tenant.
+type view Client
+
+func (v *view) Matches(tenant string) bool { return v.tenant == tenant }
 
 // Options are the settings of a [Client] that have a default. nil is fine, and
 // so is any zero field.
@@ -110,20 +105,43 @@ func (o *Options) orDefault() *Options {
 	return o
 }
 
-func (o *Options) cache() *Cache {
+func (o *Options) cache() *tokencache.Cache {
 	if o.Cache == nil {
-		return DefaultCache()
+		return &DefaultCache().tokens
 	}
-	return o.Cache
+	return &o.Cache.tokens
 }
 
-// Time limits of one trip to the network, retries included.
-const (
-	entraFlightTimeout = 30 * time.Second
-	// Managed identity endpoints are asked for patience: IMDS answers 410 for
-	// up to 70 s while it is being updated.
-	azureFlightTimeout = 2 * time.Minute
-)
+func (o *Options) observers() observers {
+	return observers{o.Logger, o.OnEvent, new(flight.Guard)}
+}
+
+func (o *Options) allowedTenants() ([]string, error) {
+	var allowed []string
+	var errs []error
+	for _, id := range o.AllowedTenants {
+		tenant, err := id, error(nil)
+		if id != "*" {
+			tenant, err = checkTenant(id)
+		}
+		if err != nil {
+			errs = append(errs, within("Options.AllowedTenants", err))
+			continue
+		}
+		allowed = append(allowed, tenant)
+	}
+	return allowed, errors.Join(errs...)
+}
+
+// identityKey is what clients share tokens by. Two with equal keys are the same
+// app with the same proof of it.
+type identityKey struct {
+	cloud      cloud.Cloud
+	clientID   string
+	credential any // comparable; stable across rotations
+	cp1        bool
+	http       *http.Client
+}
 
 // New returns a client for the app clientID, a GUID, in tenantID, a GUID or
 // domain name, that proves who it is with cred. opts may be nil.
@@ -135,12 +153,12 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	o := opts.orDefault()
 	tenant, tenantErr := checkTenant(tenantID)
 	app, appErr := checkClientID(clientID)
-	allowed, allowedErr := checkAllowed(o.AllowedTenants)
+	allowed, allowedErr := o.allowedTenants()
 	var credErr error
 	if cred == nil {
 		credErr = faultf(ErrCredentialMissing, "apponly: credential is nil")
 	} else {
-		credErr = cred.check()
+		credErr = checkMembers(cred.members())
 	}
 	cloudErr := o.Cloud.Validate()
 	if cloudErr != nil {
@@ -149,28 +167,34 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	if err := errors.Join(tenantErr, appErr, credErr, cloudErr, allowedErr); err != nil {
 		return nil, err
 	}
-	settings := *o // whoever made them may go on to change them
-	observers := new(gate)
+	settings := *o // the caller may go on to change them
+	observers := settings.observers()
 	build := func(cp1 bool) *Client {
-		cfg := &config{
-			key:           spaceKey{cloud: settings.Cloud, clientID: app, credential: cred.identity(), cp1: cp1, http: settings.HTTPClient},
-			cache:         settings.cache(),
-			allowed:       allowed,
-			clientID:      app,
-			flightTimeout: entraFlightTimeout,
-			logger:        settings.Logger,
-			onEvent:       settings.OnEvent,
-			observers:     observers,
-		}
-		cfg.source = &entraSource{cloud: settings.Cloud, clientID: app, credential: cred, members: membersOf(cred), cp1: cp1, http: settings.HTTPClient}
-		cfg.root = &Client{cfg: cfg, tenant: tenant}
-		return cfg.root
+		return newClient(&shared{
+			source: &entraSource{cloud: settings.Cloud, clientID: app, credentials: cred.members(), cp1: cp1, http: settings.HTTPClient},
+			identity: tokencache.Identity{
+				Cache:   settings.cache(),
+				Key:     identityKey{cloud: settings.Cloud, clientID: app, credential: identityOf(cred.members()), cp1: cp1, http: settings.HTTPClient},
+				Timeout: entraTimeout,
+			},
+			clientID:  app,
+			observers: observers,
+			allowed:   allowed,
+		}, tenant)
 	}
 	c := build(settings.CAE)
 	if settings.CAE {
-		c.cfg.withoutCAE = sync.OnceValue(func() *Client { return build(false) })
+		c.shared.withoutCAE = sync.OnceValue(func() *Client { return build(false) })
 	}
 	return c, nil
+}
+
+// newClient returns the root of a client, in its own tenant.
+func newClient(s *shared, tenant string) *Client {
+	s.identity.Source = s
+	s.identity.NewState = func() any { return new(credentialState) }
+	s.root = &Client{shared: s, tenant: tenant}
+	return s.root
 }
 
 // Token returns an access token for scope, "<resource>/.default".
@@ -182,16 +206,30 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 // The error is an [*Error] if there is no token to be had, and errors.Is both
 // ctx.Err() and context.Cause(ctx) if ctx ended first.
 func (c *Client) Token(ctx context.Context, scope string) (Token, error) {
-	if e := c.first.Load(); e != nil && e.scope == scope {
-		if t := e.hit(c.cfg.cache); t != nil {
-			return Token{t}, nil
-		}
-	} else if e := c.cfg.cache.find(c.cfg.space.Load(), c.tenant, scope); e != nil {
-		if t := e.hit(c.cfg.cache); t != nil {
-			return Token{t}, nil
-		}
+	if t := c.shared.identity.Hit(&c.first, c.tenant, scope); t != nil {
+		return Token{t}, nil
 	}
-	return c.cfg.cache.get(ctx, c, scope, "")
+	return c.get(ctx, tokencache.Ask{Scope: scope})
+}
+
+// get asks the cache where a hit did not do.
+func (c *Client) get(ctx context.Context, a tokencache.Ask) (Token, error) {
+	if err := c.checkScope(a.Scope); err != nil {
+		return Token{}, err
+	}
+	t, err := c.shared.identity.Get(ctx, &c.first, c.tenant, a)
+	if err == tokencache.ErrLeft {
+		err = &contextError{scope: a.Scope, err: ctx.Err(), cause: context.Cause(ctx)}
+	}
+	return Token{t}, err
+}
+
+// checkScope returns the error of a scope that nobody needs to be asked about.
+func (c *Client) checkScope(scope string) error {
+	if err := checkScope(scope); err != nil {
+		return &Error{Kind: ErrScopeInvalid, TenantID: c.tenant, ClientID: c.shared.clientID, Scope: scope, reason: err.Error(), cause: err}
+	}
+	return nil
 }
 
 // A TokenRequest asks for a token that the cached one may not be. The zero
@@ -225,12 +263,12 @@ func (c *Client) TokenFor(ctx context.Context, req TokenRequest) (Token, error) 
 		var object map[string]json.RawMessage
 		if json.Unmarshal([]byte(req.Claims), &object) != nil || object == nil {
 			return Token{}, &Error{
-				Kind: ErrRequestMalformed, TenantID: c.tenant, ClientID: c.cfg.clientID, Scope: req.Scope,
+				Kind: ErrRequestMalformed, TenantID: c.tenant, ClientID: c.shared.clientID, Scope: req.Scope,
 				reason: "claims must be a JSON object, decoded from base64",
 			}
 		}
 	}
-	return c.cfg.cache.getPast(ctx, c, req)
+	return c.get(ctx, tokencache.Ask{Scope: req.Scope, Claims: req.Claims, Rejected: req.Rejected.p, Force: req.Force})
 }
 
 // Tenant returns the view of the client for another tenant: the same app,
@@ -241,46 +279,45 @@ func (c *Client) TokenFor(ctx context.Context, req TokenRequest) (Token, error) 
 // The tenant must be the client's own or allowed by [Options.AllowedTenants],
 // else the error is [ErrTenantNotAllowed].
 func (c *Client) Tenant(tenantID string) (*Client, error) {
-	cfg := c.cfg
-	if tenantID == cfg.root.tenant {
-		return cfg.root, nil
+	s := c.shared
+	if tenantID == s.root.tenant {
+		return s.root, nil
 	}
-	if v := cfg.views.get(maphashString(tenantID), tenantID); v != nil {
-		return v, nil
+	if v := s.views.Get(tokencache.Hash(tenantID), tenantID); v != nil {
+		return (*Client)(v), nil
 	}
-	if _, ok := cfg.source.(*azureSource); ok {
+	if s.root.tenant == "" {
 		return nil, faultf(ErrTenantNotAllowed, "apponly: a client from a TokenCredential has no tenant to change: managed identity ignores it")
 	}
 	tenant, err := checkTenant(tenantID)
 	if err != nil {
 		return nil, err
 	}
-	if tenant == cfg.root.tenant {
-		return cfg.root, nil
+	if tenant == s.root.tenant {
+		return s.root, nil
 	}
-	if !slices.Contains(cfg.allowed, tenant) && !slices.Contains(cfg.allowed, "*") {
+	if !slices.Contains(s.allowed, tenant) && !slices.Contains(s.allowed, "*") {
 		return nil, faultf(ErrTenantNotAllowed, "apponly: tenant %s is not among Options.AllowedTenants", tenant)
 	}
-	return cfg.view(strings.Clone(tenant)), nil
+	return s.view(strings.Clone(tenant)), nil
 }
 
-func (cfg *config) view(tenant string) *Client {
-	cfg.viewsMu.Lock()
-	defer cfg.viewsMu.Unlock()
-	hash := maphashString(tenant)
-	if v := cfg.views.get(hash, tenant); v != nil {
-		return v
+// view returns the view for a tenant, made if need be.
+func (s *shared) view(tenant string) *Client {
+	s.viewsMu.Lock()
+	defer s.viewsMu.Unlock()
+	hash := tokencache.Hash(tenant)
+	if v := s.views.Get(hash, tenant); v != nil {
+		return (*Client)(v)
 	}
-	if cfg.views.live >= cfg.cache.limit() {
-		old, _ := cfg.views.random()
-		cfg.views.remove(maphashString(old.tenant), old)
+	if s.views.Len() >= s.identity.Cache.Limit() {
+		old, _ := s.views.Random()
+		s.views.Remove(tokencache.Hash(old.tenant), old)
 	}
-	v := &Client{cfg: cfg, tenant: tenant}
-	cfg.views.put(hash, v)
-	return v
+	v := &view{shared: s, tenant: tenant}
+	s.views.Put(hash, v)
+	return (*Client)(v)
 }
-
-func (c *Client) matches(tenant string) bool { return c.tenant == tenant }
 
 // TenantID returns the tenant of this view, lower-cased; "" for a client from
 // [FromTokenCredential].
@@ -288,15 +325,4 @@ func (c *Client) TenantID() string { return c.tenant }
 
 // ClientID returns the app's client ID, lower-cased; "" for a client from
 // [FromTokenCredential].
-func (c *Client) ClientID() string { return c.cfg.clientID }
-
-// failure makes the error of a flight one that can be shared: an *Error that
-// says who asked for what.
-func (c *Client) failure(err error, scope string) *Error {
-	e, ok := errors.AsType[*Error](err)
-	if !ok {
-		e = unreachable(err)
-	}
-	e.TenantID, e.ClientID, e.Scope = c.tenant, c.cfg.clientID, scope
-	return e
-}
+func (c *Client) ClientID() string { return c.shared.clientID }

@@ -4,18 +4,12 @@ package apponly
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
+
+	"github.com/apponly/apponly/internal/flight"
 )
 
 // A Credential is how an app proves who it is. Make one with [Secret],
@@ -25,44 +19,76 @@ import (
 // see [FromTokenCredential].
 //
 // The interface is sealed; what can be plugged in are functions, an
-// [AssertionSource] and the key of a certificate. Credentials are safe for concurrent use and may be
-// shared by clients. None of them can be printed: their material is read for
-// each token request, or held where fmt does not reach.
+// [AssertionSource] and the key of a certificate. Credentials are safe for
+// concurrent use and may be shared by clients. None of them can be printed: their
+// material is read for each token request, or held where fmt does not reach.
 type Credential interface {
-	// identity is comparable, equal for credentials that are interchangeable,
-	// and does not change when the material rotates: it is part of the key that
-	// clients share tokens by.
-	identity() any
-	// check reports what can be found wrong without I/O.
-	check() error
+	// members are the credentials to try, in order.
+	members() []*credential
+}
+
+// A credential is one way to prove the app.
+type credential struct {
+	// id is comparable, equal for credentials that are interchangeable, and does
+	// not change when the material rotates: it is part of what clients share
+	// tokens by.
+	id any
+	// err is what was found wrong without I/O.
+	err error
+	// files are those behind the credential, if any.
+	files []string
 	// resolve reads the material for one token request: from files, from
 	// callbacks. Its errors hold no material.
-	resolve(ctx context.Context, req AssertionRequest) (*material, error)
-	// stamp says in what state the files behind the credential are, "" if there
-	// are none. It does not read them.
-	stamp() string
+	resolve func(ctx context.Context, req AssertionRequest) (*material, error)
 }
 
-// A proof is what one token request is sent with.
-type proof struct {
-	value     func() string // the secret or the assertion
-	assertion bool
-	expires   time.Time // when the material ends, zero if unknown
-	// refusedAs is what "invalid_client" without a number Entra is known to use
-	// means for this proof.
-	refusedAs Kind
+func (c *credential) members() []*credential { return []*credential{c} }
+
+// unique returns an identity that is equal only to itself.
+func unique() any { return new(byte) }
+
+// FirstOf returns a credential that is the first of creds that works: the
+// secret of today and the one of tomorrow, or a certificate and a secret for
+// when it has ended. A credential that Entra refuses for its own fault, or that
+// cannot be read, is passed over for that tenant for five minutes, or until it
+// changes; the next one then serves. An app that is unknown in a tenant, a
+// policy or an outage is no fault of a credential's and changes nothing.
+func FirstOf(creds ...Credential) Credential {
+	var f firstOf
+	for _, c := range creds {
+		if c == nil {
+			f = append(f, &credential{err: faultf(ErrCredentialMissing, "apponly: FirstOf has a nil credential")})
+			continue
+		}
+		f = append(f, c.members()...)
+	}
+	if len(f) == 0 {
+		f = firstOf{{err: faultf(ErrCredentialMissing, "apponly: FirstOf has no credential")}}
+	}
+	return f
 }
 
-// processKey makes the identity of a secret worthless outside the process.
-var processKey = func() (key [32]byte) {
-	rand.Read(key[:])
-	return key
-}()
+type firstOf []*credential
 
-func macOf(s string) (sum [sha256.Size]byte) {
-	h := hmac.New(sha256.New, processKey[:])
-	io.WriteString(h, s)
-	return [sha256.Size]byte(h.Sum(nil))
+func (f firstOf) members() []*credential { return f }
+
+// checkMembers reports what was found wrong with any of members.
+func checkMembers(members []*credential) error {
+	var errs []error
+	for _, m := range members {
+		errs = append(errs, m.err)
+	}
+	return errors.Join(errs...)
+}
+
+// identityOf returns what members are known by, which is comparable.
+func identityOf(members []*credential) any {
+	type list struct{ member, rest any }
+	id := members[len(members)-1].id
+	for _, m := range slices.Backward(members[:len(members)-1]) {
+		id = list{m.id, id}
+	}
+	return id
 }
 
 // Secret returns a client secret given by value. One trailing line break is
@@ -71,64 +97,37 @@ func macOf(s string) (sum [sha256.Size]byte) {
 // Clients built with the same value share their tokens.
 func Secret(value string) Credential {
 	value = trimLineBreak(value)
-	return &secret{value: func() string { return value }, mac: macOf(value)}
-}
-
-type secret struct {
-	value func() string
-	mac   [sha256.Size]byte
-}
-
-func (s *secret) identity() any { return s.mac }
-func (s *secret) stamp() string { return "" }
-func (s *secret) check() error {
-	if err := checkSecret(s.value()); err != nil {
-		return faultf(ErrCredentialMissing, "apponly: client secret %w", err)
+	c := &credential{id: macOf(value)}
+	if err := checkSecret(value); err != nil {
+		c.err = faultf(ErrCredentialMissing, "apponly: client secret %w", err)
 	}
-	return nil
-}
-
-func (s *secret) resolve(context.Context, AssertionRequest) (*material, error) {
-	return secretMaterial(s.value()), nil
-}
-
-func secretMaterial(value string) *material {
-	p := proof{value: func() string { return value }, refusedAs: ErrSecretInvalid}
-	return &material{
-		fingerprint: macOf(value),
-		keep:        true,
-		prove:       func(context.Context, AssertionRequest) (proof, error) { return p, nil },
-	}
+	c.resolve = func(context.Context, AssertionRequest) (*material, error) { return secretMaterial(value), nil }
+	return c
 }
 
 // SecretFile returns a client secret that is read from a file for every token
 // request, so that a new one counts from the next request on. One trailing line
 // break is dropped; the file may be at most 1 MiB. The path is taken relative
 // to the working directory of now.
-func SecretFile(path string) Credential { return secretFile{absolute(path)} }
-
-// secretFile is comparable and its own identity.
-type secretFile struct{ path string }
-
-func (s secretFile) identity() any { return s }
-func (s secretFile) stamp() string { return fileStamp(s.path) }
-func (s secretFile) check() error {
-	if s.path == "" {
-		return faultf(ErrCredentialMissing, "apponly: path of the secret file is empty")
+func SecretFile(path string) Credential {
+	type secretFile struct{ path string }
+	path = absolute(path)
+	c := &credential{id: secretFile{path}, files: []string{path}}
+	if path == "" {
+		c.err = faultf(ErrCredentialMissing, "apponly: path of the secret file is empty")
 	}
-	return nil
-}
-
-func (s secretFile) resolve(context.Context, AssertionRequest) (*material, error) {
-	b, err := readFile(s.path)
-	if err != nil {
-		return nil, faultf(ErrCredentialUnavailable, "secret file: %w", err)
+	c.resolve = func(context.Context, AssertionRequest) (*material, error) {
+		b, err := readFile(path)
+		if err != nil {
+			return nil, faultf(ErrCredentialUnavailable, "secret file: %w", err)
+		}
+		value := trimLineBreak(string(b))
+		if err := checkSecret(value); err != nil {
+			return nil, faultf(ErrCredentialUnavailable, "secret file %s %w", path, err)
+		}
+		return secretMaterial(value), nil
 	}
-	value := trimLineBreak(string(b))
-	if err := checkSecret(value); err != nil {
-		return nil, faultf(ErrCredentialUnavailable, "secret file %s %w", s.path, err)
-	}
-	return secretMaterial(value), nil
+	return c
 }
 
 // SecretFunc returns a client secret that fn is asked for at every token
@@ -140,33 +139,27 @@ func (s secretFile) resolve(context.Context, AssertionRequest) (*material, error
 // One that panics or ends its goroutine fails the request it was asked for; one
 // that does not return in time is abandoned and not asked again before it has.
 func SecretFunc(fn func(ctx context.Context) (string, error)) Credential {
-	return &secretFunc{fn: fn}
+	c := &credential{id: unique()}
+	if fn == nil {
+		c.err = faultf(ErrCredentialMissing, "apponly: secret function is nil")
+	}
+	var hung flight.Guard
+	c.resolve = func(ctx context.Context, _ AssertionRequest) (*material, error) {
+		value, err := flight.Run(ctx, &hung, "the function", fn)
+		if err != nil {
+			return nil, faultf(ErrCredentialUnavailable, "client secret: %w", err)
+		}
+		value = trimLineBreak(value)
+		if err := checkSecret(value); err != nil {
+			return nil, faultf(ErrCredentialUnavailable, "client secret of the function %w", err)
+		}
+		return secretMaterial(value), nil
+	}
+	return c
 }
 
-type secretFunc struct {
-	fn   func(ctx context.Context) (string, error)
-	gate gate
-}
-
-func (s *secretFunc) identity() any { return s }
-func (s *secretFunc) stamp() string { return "" }
-func (s *secretFunc) check() error {
-	if s.fn == nil {
-		return faultf(ErrCredentialMissing, "apponly: secret function is nil")
-	}
-	return nil
-}
-
-func (s *secretFunc) resolve(ctx context.Context, _ AssertionRequest) (*material, error) {
-	value, err := guard(ctx, &s.gate, "the function", s.fn)
-	if err != nil {
-		return nil, faultf(ErrCredentialUnavailable, "client secret: %w", err)
-	}
-	value = trimLineBreak(value)
-	if err := checkSecret(value); err != nil {
-		return nil, faultf(ErrCredentialUnavailable, "client secret of the function %w", err)
-	}
-	return secretMaterial(value), nil
+func secretMaterial(value string) *material {
+	return proof{value: func() string { return value }, refusedAs: ErrSecretInvalid}.given(material{reusable: true})
 }
 
 func checkSecret(s string) error {
@@ -179,90 +172,4 @@ func checkSecret(s string) error {
 		return errors.New("has line breaks or control characters inside")
 	}
 	return nil
-}
-
-func trimLineBreak(s string) string {
-	return strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r")
-}
-
-// maxFile bounds what is read as a credential.
-const maxFile = 1 << 20
-
-// readFile reads a file of credential material. Its errors name the path, are
-// the same each time, and hold nothing of the content.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, plainPathError(path, err)
-	}
-	switch {
-	case info.IsDir():
-		return nil, errors.New(path + " is a directory")
-	case !info.Mode().IsRegular():
-		// Opening a pipe would wait for whoever writes to it.
-		return nil, errors.New(path + " is not a regular file")
-	case info.Size() > maxFile:
-		return nil, errors.New(path + " is larger than 1 MiB")
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, plainPathError(path, err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	switch {
-	case err != nil:
-		return nil, plainPathError(path, err)
-	case len(b) > maxFile:
-		return nil, errors.New(path + " is larger than 1 MiB")
-	case len(b) == 0:
-		return nil, errors.New(path + " is empty")
-	}
-	return b, nil
-}
-
-// plainPathError names the path once and leaves out the system call, which
-// differs between attempts to reach the same file.
-func plainPathError(path string, err error) error {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pe.Err
-	}
-	return &pathError{path, err}
-}
-
-type pathError struct {
-	path string
-	err  error
-}
-
-func (e *pathError) Error() string { return e.path + ": " + e.err.Error() }
-func (e *pathError) Unwrap() error { return e.err }
-
-// fileStamp changes when the file does. It follows symbolic links, by which
-// Kubernetes swaps mounted secrets.
-func fileStamp(paths ...string) string {
-	var b strings.Builder
-	for _, p := range paths {
-		info, err := os.Stat(p)
-		if err != nil {
-			b.WriteString("!")
-			continue
-		}
-		b.WriteString(info.ModTime().UTC().Format("20060102150405.000000000;"))
-		b.WriteString(info.Mode().String())
-		b.WriteString(strconv.FormatInt(info.Size(), 10))
-	}
-	return b.String()
-}
-
-// absolute makes a path independent of later changes of the working directory;
-// "" stays "".
-func absolute(path string) string {
-	if path == "" {
-		return ""
-	}
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return filepath.Clean(path)
 }

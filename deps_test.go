@@ -43,10 +43,18 @@ func TestDependencies(t *testing.T) {
 		}
 	}
 
-	// The ground floor knows nothing of what stands on it.
+	// The ground floor knows nothing of what stands on it. What the API side and
+	// the command share with the root must not link MSAL, azcore or retryablehttp.
+	const internal = "github.com/apponly/apponly/internal"
 	for pkg, allowed := range map[string][]string{
-		"./cloud":     {},
-		"./entratest": {"github.com/apponly/apponly/cloud", "github.com/golang-jwt/jwt/v5"},
+		"./cloud":               {},
+		"./internal/clock":      {},
+		"./internal/flight":     {},
+		"./internal/ident":      {},
+		"./internal/netfault":   {internal},
+		"./internal/tokencache": {internal, "golang.org/x/sync"},
+		"./internal/wire":       {internal, "github.com/hashicorp/go-retryablehttp", "github.com/hashicorp/go-cleanhttp"},
+		"./entratest":           {"github.com/apponly/apponly/cloud", internal, "github.com/golang-jwt/jwt/v5"},
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{.ImportPath}}{{if .Standard}} std{{end}}", pkg).Output()
 		if err != nil {

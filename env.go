@@ -3,15 +3,19 @@
 package apponly
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/internal/ident"
+	"github.com/apponly/apponly/internal/wire"
 )
 
 // The environment variables that FromEnv reads. Those named AZURE_ mean what
@@ -211,7 +215,7 @@ func planEnv(opts *Options) *envPlan {
 		}
 	}
 	if p.opts.HTTPClient == nil && isSet(envCAFile) {
-		p.opts.HTTPClient = caClient(absolute(p.get(envCAFile)))
+		p.opts.HTTPClient = caFileClient(absolute(p.get(envCAFile)))
 	}
 	cred := p.credential()
 	p.build = func() (*Client, error) { return New(tenant, client, cred, &p.opts) }
@@ -341,4 +345,23 @@ func (p *envPlan) credential() Credential {
 		return Federated(AssertionFile(file(envFederated)))
 	}
 	return nil
+}
+
+// caFileClients keeps one HTTP client per file of roots, because the HTTP client
+// is part of what clients share tokens by.
+var caFileClients sync.Map // path → *http.Client
+
+// caFileClient returns the client that trusts the roots in a file.
+func caFileClient(path string) *http.Client {
+	c, _ := caFileClients.LoadOrStore(path, wire.NewRootsClient(func() ([]byte, error) {
+		b, err := readFile(path)
+		if err != nil {
+			return nil, faultf(ErrConfiguration, "%s: %w", envCAFile, err)
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(b) {
+			return nil, faultf(ErrConfiguration, "%s: %s has no certificate in PEM", envCAFile, path)
+		}
+		return b, nil
+	}))
+	return c.(*http.Client)
 }

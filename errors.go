@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly/internal/ident"
+	"github.com/apponly/apponly/internal/netfault"
 )
 
 // Error is why a token could not be had. It is shared by everybody who waited
@@ -147,11 +148,31 @@ func (e *Error) attrs() []slog.Attr {
 	return attrs
 }
 
-// remembered returns a copy for a caller who is answered from memory.
-func (e *Error) remembered() *Error {
+// of returns a copy that says who asked for what.
+func (e *Error) of(tenantID, clientID, scope string) *Error {
 	c := *e
-	c.Remembered = true
+	c.TenantID, c.ClientID, c.Scope = tenantID, clientID, scope
 	return &c
+}
+
+// unreachable makes the error of a request that brought no answer.
+func unreachable(err error) *Error {
+	e := &Error{Kind: ErrUnreachable}
+	if local, ok := errors.AsType[*localError](err); ok {
+		e.reason, e.cause = local.Error(), local
+	} else {
+		e.reason, e.cause = netfault.Describe(err)
+	}
+	return e
+}
+
+// unavailable makes the error of a credential that could not be produced.
+func unavailable(err error) *Error {
+	e := &Error{Kind: ErrCredentialUnavailable, cause: err, reason: err.Error()}
+	if local, ok := errors.AsType[*localError](err); ok {
+		e.detail = local.detail
+	}
+	return e
 }
 
 // A localError is a fault found without asking anybody: what is wrong, of
@@ -170,6 +191,10 @@ func (e *localError) Is(target error) bool {
 	return ok && (e.kind == k || e.kind.Group() == k)
 }
 
+// Permanent keeps a request from being sent again: what is wrong on this machine
+// will not pass while somebody waits.
+func (e *localError) Permanent() bool { return true }
+
 func faultf(kind Kind, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	return &localError{kind: kind, text: err.Error(), cause: errors.Unwrap(err)}
@@ -186,13 +211,9 @@ func within(where string, err error) error {
 	return &e
 }
 
-// waitError is what a caller gets whose own context ended first.
-func waitError(scope string, ctxErr, cause error) error {
-	return &contextError{scope: scope, err: ctxErr, cause: cause}
-}
-
-// A contextError is errors.Is both ctx.Err() and context.Cause(ctx): with only
-// the cause, a caller who set one loses context.DeadlineExceeded.
+// A contextError is what a caller gets whose own context ended first. It is
+// errors.Is both ctx.Err() and context.Cause(ctx): with only the cause, a caller that
+// set one loses context.DeadlineExceeded.
 type contextError struct {
 	scope      string
 	err, cause error
@@ -216,3 +237,29 @@ func (e *contextError) Unwrap() []error {
 // Timeout makes a deadline that passed while waiting for a token a timeout to
 // url.Error, which asks the error itself and not what it wraps.
 func (e *contextError) Timeout() bool { return errors.Is(e.err, context.DeadlineExceeded) }
+
+func checkTenant(id string) (string, error) {
+	tenant, err := ident.Tenant(id)
+	switch {
+	case errors.Is(err, ident.ErrAuthority):
+		return "", faultf(ErrAuthorityInvalid, "apponly: %w", err)
+	case err != nil:
+		return "", faultf(ErrTenantNotFound, "apponly: %w", err)
+	}
+	return tenant, nil
+}
+
+func checkClientID(id string) (string, error) {
+	app, err := ident.ClientID(id)
+	if err != nil {
+		return "", faultf(ErrAppNotFound, "apponly: %w", err)
+	}
+	return app, nil
+}
+
+func checkScope(scope string) error {
+	if err := ident.CheckScope(scope); err != nil {
+		return faultf(ErrScopeInvalid, "%w", err)
+	}
+	return nil
+}

@@ -6,28 +6,15 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/apponly/apponly/internal/flight"
 )
-
-// An AssertionRequest says what an assertion is for.
-type AssertionRequest struct {
-	TenantID, ClientID string
-	// TokenEndpoint is the URL the assertion will be sent to.
-	TokenEndpoint string
-	// Audience is what a federated assertion is expected to be made out to in
-	// this cloud.
-	Audience string
-
-	skew       time.Duration // Entra's clock less ours
-	clockKnown bool
-}
-
-// now returns the time by Entra's clock, as far as it is known.
-func (r AssertionRequest) now() time.Time { return time.Now().Add(r.skew) }
 
 // An AssertionSource gets a token of an outside issuer that an app or a managed
 // identity trusts by a federated credential. It is asked for every token
@@ -49,6 +36,36 @@ func (f AssertionFunc) Assertion(ctx context.Context, req AssertionRequest) (str
 	return f(ctx, req)
 }
 
+func (f AssertionFunc) check() error {
+	if f == nil {
+		return faultf(ErrCredentialMissing, "apponly: assertion function is nil")
+	}
+	return nil
+}
+
+// AssertionFile returns a source that reads the assertion from a file each
+// time, such as a projected service account token of Kubernetes or what
+// spiffe-helper writes. White space around it is dropped; the file may be at
+// most 1 MiB. The path is taken relative to the working directory of now.
+func AssertionFile(path string) AssertionSource { return assertionFile(absolute(path)) }
+
+type assertionFile string
+
+// Assertion reads the file.
+func (f assertionFile) Assertion(context.Context, AssertionRequest) (string, error) {
+	b, err := readFile(string(f))
+	return string(b), err
+}
+
+func (f assertionFile) path() string { return string(f) }
+
+func (f assertionFile) check() error {
+	if f == "" {
+		return faultf(ErrCredentialMissing, "apponly: path of the assertion file is empty")
+	}
+	return nil
+}
+
 // Federated returns a credential that proves the app by an assertion of another
 // issuer (workload identity federation): see
 // https://learn.microsoft.com/entra/workload-id/workload-identity-federation.
@@ -56,44 +73,34 @@ func (f AssertionFunc) Assertion(ctx context.Context, req AssertionRequest) (str
 // Clients built with an equal, comparable source such as [AssertionFile] share
 // their tokens. A source that is not comparable, such as an [AssertionFunc],
 // makes a credential that is equal only to itself: build it once and keep it.
-func Federated(src AssertionSource) Credential { return &federated{src: src} }
-
-type federated struct {
-	src  AssertionSource
-	gate gate
+func Federated(src AssertionSource) Credential {
+	f := &federated{src: src}
+	c := &credential{id: unique(), resolve: f.resolve}
+	if src == nil {
+		c.err = faultf(ErrCredentialMissing, "apponly: assertion source is nil")
+		return c
+	}
+	// What our own sources know of themselves.
+	if s, ok := src.(interface{ check() error }); ok {
+		c.err = s.check()
+	}
+	if s, ok := src.(interface{ path() string }); ok {
+		f.path = s.path()
+		c.files = []string{f.path}
+	}
+	if reflect.ValueOf(src).Comparable() {
+		c.id = federatedID{src}
+	}
+	return c
 }
 
 // federatedID is the identity of a federated credential: its source.
 type federatedID struct{ src AssertionSource }
 
-func (f *federated) identity() any {
-	if reflect.ValueOf(f.src).Comparable() {
-		return federatedID{f.src}
-	}
-	return f
-}
-
-func (f *federated) check() error {
-	switch src := f.src.(type) {
-	case nil:
-		return faultf(ErrCredentialMissing, "apponly: assertion source is nil")
-	case AssertionFunc:
-		if src == nil {
-			return faultf(ErrCredentialMissing, "apponly: assertion function is nil")
-		}
-	case assertionFile:
-		if src == "" {
-			return faultf(ErrCredentialMissing, "apponly: path of the assertion file is empty")
-		}
-	}
-	return nil
-}
-
-func (f *federated) stamp() string {
-	if path, ok := f.src.(assertionFile); ok {
-		return fileStamp(string(path))
-	}
-	return ""
+type federated struct {
+	src  AssertionSource
+	path string // of the file, if the source is one
+	hung flight.Guard
 }
 
 // expiryGrace is how long after its exp an assertion is still sent while Entra
@@ -105,43 +112,37 @@ const expiryGrace = 5 * time.Minute
 const rereadAfter = 250 * time.Millisecond
 
 func (f *federated) resolve(ctx context.Context, req AssertionRequest) (*material, error) {
-	assertion, err := f.read(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	exp, err := f.checkAssertion(assertion)
+	assertion, exp, err := f.read(ctx, req)
 	if err == nil && req.expired(exp) {
 		select {
 		case <-time.After(rereadAfter):
 		case <-ctx.Done():
 		}
-		if assertion, err = f.read(ctx, req); err != nil {
-			return nil, err
-		}
-		if exp, err = f.checkAssertion(assertion); err == nil && req.expired(exp) {
+		if assertion, exp, err = f.read(ctx, req); err == nil && req.expired(exp) {
 			err = f.expiredError(exp)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	_, isFile := f.src.(assertionFile)
 	p := proof{value: func() string { return assertion }, assertion: true, expires: exp, refusedAs: ErrAssertionInvalid}
-	return &material{
-		fingerprint: macOf(assertion),
-		volatile:    !isFile,
-		prove:       func(context.Context, AssertionRequest) (proof, error) { return p, nil },
-	}, nil
+	return p.given(material{perRequest: f.path == ""}), nil
 }
 
-func (f *federated) read(ctx context.Context, req AssertionRequest) (string, error) {
-	assertion, err := guard(ctx, &f.gate, "the source", func(ctx context.Context) (string, error) {
+// read returns an assertion and when it ends, zero if that cannot be read.
+func (f *federated) read(ctx context.Context, req AssertionRequest) (assertion string, exp time.Time, err error) {
+	assertion, err = flight.Run(ctx, &f.hung, "the source", func(ctx context.Context) (string, error) {
 		return f.src.Assertion(ctx, req)
 	})
 	if err != nil {
-		return "", faultf(ErrCredentialUnavailable, "federated assertion: %w", err)
+		return "", exp, faultf(ErrCredentialUnavailable, "federated assertion: %w", err)
 	}
-	return strings.TrimSpace(assertion), nil
+	assertion = strings.TrimSpace(assertion)
+	exp, err = expiryOf(assertion)
+	if err != nil {
+		err = faultf(ErrCredentialUnavailable, "federated assertion%s %w", f.where(), err)
+	}
+	return assertion, exp, err
 }
 
 // expired judges by Entra's clock, as far as it is known, and by ours: a skew
@@ -154,26 +155,26 @@ func (r AssertionRequest) expired(exp time.Time) bool {
 	return exp.Unix() > 0 && r.now().After(exp) && time.Now().After(exp)
 }
 
-// checkAssertion looks at the form of an assertion, before a request is spent
-// on a file that holds something else, and returns its exp if it has one that
-// can be read. Audience and algorithm are Entra's to judge.
-func (f *federated) checkAssertion(assertion string) (exp time.Time, err error) {
+// expiryOf looks at the form of an assertion, before a request is spent on a
+// file that holds something else, and returns its exp if it has one that can be
+// read. Audience and algorithm are Entra's to judge.
+func expiryOf(assertion string) (exp time.Time, err error) {
 	if assertion == "" {
-		return exp, faultf(ErrCredentialUnavailable, "federated assertion%s is empty", f.where())
+		return exp, errors.New("is empty")
 	}
 	parts := strings.Split(assertion, ".")
 	if len(parts) != 3 || strings.ContainsAny(assertion, " \t\r\n") {
-		return exp, faultf(ErrCredentialUnavailable, "federated assertion%s is not a JWT of three parts separated by dots", f.where())
+		return exp, errors.New("is not a JWT of three parts separated by dots")
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
 	if err != nil {
-		return exp, faultf(ErrCredentialUnavailable, "federated assertion%s is not a JWT: its payload is not base64url", f.where())
+		return exp, errors.New("is not a JWT: its payload is not base64url")
 	}
 	var claims struct {
 		Exp json.Number `json:"exp"`
 	}
 	if json.Unmarshal(payload, &claims) != nil {
-		return exp, faultf(ErrCredentialUnavailable, "federated assertion%s is not a JWT: its payload is not a JSON object", f.where())
+		return exp, errors.New("is not a JWT: its payload is not a JSON object")
 	}
 	if seconds, err := claims.Exp.Float64(); err == nil && seconds > 0 && seconds < 1e11 {
 		exp = time.Unix(int64(seconds), 0)
@@ -183,10 +184,10 @@ func (f *federated) checkAssertion(assertion string) (exp time.Time, err error) 
 
 // where names the file, if the source is one.
 func (f *federated) where() string {
-	if path, ok := f.src.(assertionFile); ok {
-		return " in " + string(path)
+	if f.path == "" {
+		return ""
 	}
-	return ""
+	return " in " + f.path
 }
 
 func (f *federated) expiredError(exp time.Time) error {
@@ -195,23 +196,8 @@ func (f *federated) expiredError(exp time.Time) error {
 		text:   fmt.Sprintf("federated assertion%s has expired and was not renewed", f.where()),
 		detail: "exp " + exp.UTC().Format(time.RFC3339),
 	}
-	if path, ok := f.src.(assertionFile); ok {
-		if info, err := os.Stat(string(path)); err == nil {
-			e.detail += ", file written " + info.ModTime().UTC().Format(time.RFC3339)
-		}
+	if info, err := os.Stat(f.path); f.path != "" && err == nil {
+		e.detail += ", file written " + info.ModTime().UTC().Format(time.RFC3339)
 	}
 	return e
-}
-
-// AssertionFile returns a source that reads the assertion from a file each
-// time, such as a projected service account token of Kubernetes or what
-// spiffe-helper writes. White space around it is dropped; the file may be at
-// most 1 MiB. The path is taken relative to the working directory of now.
-func AssertionFile(path string) AssertionSource { return assertionFile(absolute(path)) }
-
-type assertionFile string
-
-func (f assertionFile) Assertion(context.Context, AssertionRequest) (string, error) {
-	b, err := readFile(string(f))
-	return string(b), err
 }

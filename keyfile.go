@@ -17,6 +17,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"hash"
 	"slices"
 	"strconv"
@@ -340,4 +341,8 @@ func (r *keyReader) spend(n int) error {
 	}
 	r.left -= n
 	return nil
+}
+
+func errNotRSA(kind string) error {
+	return fmt.Errorf("the private key is %s key: entra takes certificates with RSA keys", kind)
 }

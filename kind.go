@@ -2,6 +2,8 @@
 
 package apponly
 
+import "errors"
+
 // A Kind says what went wrong in terms of what to do about it. It is itself an
 // error, to be compared with:
 //
@@ -108,94 +110,103 @@ type kindInfo struct {
 	group  Kind
 	text   string // what Error prints
 	remedy string
-	does   reaction
+	policy recovery
 }
 
-// A reaction is what the library does on its own about a kind. This table
+// A recovery is what the library does on its own about a kind. This table
 // decides alone: nothing acts on AADSTS numbers, which may change.
-type reaction struct {
+type recovery struct {
 	// retry: the same request is sent again within the flight, while callers
 	// wait.
 	retry bool
-	// reload: the material is read again, and sent once more if it is another.
-	// previous: what it has replaced is tried. next: so is the next of FirstOf.
-	reload, previous, next bool
-	// patient: what has worked before is tried a few times more.
-	patient bool
-	// soon: asked again after seconds rather than minutes, because it can pass
-	// at any moment.
-	soon bool
+	// reread: the material is read again, and sent once more if it is another.
+	// tryPrevious: what it has replaced is tried. failOver: so is the next
+	// credential of a FirstOf.
+	reread, tryPrevious, failOver bool
+	// waitAndRetry: what has worked before is tried a few times more.
+	waitAndRetry bool
+	// retrySoon: asked again after seconds rather than minutes, because it can
+	// pass at any moment.
+	retrySoon bool
 }
 
 var (
-	passing = reaction{retry: true, soon: true}
-	// unknown material may be newer than what Entra has heard of.
-	unknown = reaction{reload: true, previous: true, next: true}
-	// worn material will not get better.
-	worn = reaction{reload: true, next: true}
+	transient = recovery{retry: true, retrySoon: true}
+	// Entra may not have heard yet of material that is new.
+	maybeTooNew = recovery{reread: true, tryPrevious: true, failOver: true}
+	// Material that has expired will not get better.
+	expired = recovery{reread: true, failOver: true}
 )
+
+// policyFor returns what may be done about an error.
+func policyFor(err error) recovery {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return kinds[e.Kind].policy
+	}
+	return recovery{}
+}
 
 var kinds = map[Kind]kindInfo{
 	ErrUnreachable: {ErrTransient, "entra did not answer",
-		"Check DNS, proxy, firewall and TLS inspection between this process and the authority host. Nothing about the app needs to change.", passing},
+		"Check DNS, proxy, firewall and TLS inspection between this process and the authority host. Nothing about the app needs to change.", transient},
 	ErrCredentialUnavailable: {ErrCredential, "credential could not be produced",
-		"Fix the source of the secret, certificate or assertion named in the error: a missing or unreadable file, an unset variable, a failing callback. Entra was not asked.", reaction{next: true, soon: true}},
+		"Fix the source of the secret, certificate or assertion named in the error: a missing or unreadable file, an unset variable, a failing callback. Entra was not asked.", recovery{failOver: true, retrySoon: true}},
 	ErrTenantNotAllowed: {ErrConfiguration, "tenant is not allowed for this client",
-		"Add the tenant to Options.AllowedTenants (in the environment: AZURE_ADDITIONALLY_ALLOWED_TENANTS) if this app is meant to work there.", reaction{}},
+		"Add the tenant to Options.AllowedTenants (in the environment: AZURE_ADDITIONALLY_ALLOWED_TENANTS) if this app is meant to work there.", recovery{}},
 	ErrService: {ErrTransient, "entra could not answer properly",
-		"Nothing to change in the app. If it lasts, check the service status and give support the correlation and trace IDs.", passing},
+		"Nothing to change in the app. If it lasts, check the service status and give support the correlation and trace IDs.", transient},
 	ErrThrottled: {ErrTransient, "too many token requests",
-		"Let the process keep one cache and share it; look for code that forces refreshes or runs many replicas that start together.", passing},
+		"Let the process keep one cache and share it; look for code that forces refreshes or runs many replicas that start together.", transient},
 	ErrIssuerUnreachable: {ErrTransient, "entra could not reach the assertion's issuer",
-		"Make the issuer's OpenID configuration and keys reachable from the public internet, with a valid certificate and no address filter.", reaction{soon: true}},
+		"Make the issuer's OpenID configuration and keys reachable from the public internet, with a valid certificate and no address filter.", recovery{retrySoon: true}},
 	ErrSecretExpired: {ErrCredential, "client secret has expired",
-		"Create a new secret on the app registration, deploy it, then remove the old one. A certificate or workload identity federation expires less surprisingly.", worn},
+		"Create a new secret on the app registration, deploy it, then remove the old one. A certificate or workload identity federation expires less surprisingly.", expired},
 	ErrSecretInvalid: {ErrCredential, "client secret is not one of the app's",
-		"Deploy the secret's value, not its ID; look for a trailing newline or an encoding; check that client ID and tenant belong together.", unknown},
+		"Deploy the secret's value, not its ID; look for a trailing newline or an encoding; check that client ID and tenant belong together.", maybeTooNew},
 	ErrCredentialMissing: {ErrCredential, "request carried no credential",
-		"Set the credential; look for an unset variable or a secret file that is not mounted.", reaction{next: true}},
+		"Set the credential; look for an unset variable or a secret file that is not mounted.", recovery{failOver: true}},
 	ErrCertificateInvalid: {ErrCredential, "certificate is not accepted for this app",
-		"Upload the public part of this certificate to the app registration, and check that key and certificate are a pair and the cloud is the right one.", unknown},
+		"Upload the public part of this certificate to the app registration, and check that key and certificate are a pair and the cloud is the right one.", maybeTooNew},
 	ErrCertificateExpired: {ErrCredential, "certificate is outside its validity",
-		"Issue and register a new certificate, then deploy it. If it was revoked, treat the key as compromised.", worn},
+		"Issue and register a new certificate, then deploy it. If it was revoked, treat the key as compromised.", expired},
 	ErrAssertionExpired: {ErrCredential, "client assertion is outside its time range",
-		"Synchronise the clock of this host, and let whatever writes the assertion renew it before it ends.", worn},
+		"Synchronise the clock of this host, and let whatever writes the assertion renew it before it ends.", expired},
 	ErrAssertionInvalid: {ErrCredential, "client assertion is not acceptable",
-		"Check that the assertion is a signed JWT made for this tenant and cloud: audience, issuer, subject and algorithm.", worn},
+		"Check that the assertion is a signed JWT made for this tenant and cloud: audience, issuer, subject and algorithm.", expired},
 	ErrFederationMismatch: {ErrCredential, "no federated credential matches the assertion",
-		"Compare issuer (trailing slash), subject (letter case) and audience with the federated credential on the app, byte by byte. A new one needs minutes to spread.", reaction{reload: true, next: true, patient: true}},
+		"Compare issuer (trailing slash), subject (letter case) and audience with the federated credential on the app, byte by byte. A new one needs minutes to spread.", recovery{reread: true, failOver: true, waitAndRetry: true}},
 	ErrFederationBlocked: {ErrCredential, "this federation is not allowed",
-		"Ask the tenant's administrators to allow the issuer, or use a managed identity or certificate.", reaction{next: true}},
+		"Ask the tenant's administrators to allow the issuer, or use a managed identity or certificate.", recovery{failOver: true}},
 	ErrAppNotFound: {ErrConfiguration, "app is not in the tenant",
-		"Check client ID, tenant and cloud. A multi-tenant app needs an administrator of that tenant to consent first.", reaction{}},
+		"Check client ID, tenant and cloud. A multi-tenant app needs an administrator of that tenant to consent first.", recovery{}},
 	ErrAppDisabled: {ErrPolicy, "app is disabled",
-		"Enable sign-in on the enterprise application; if Microsoft disabled it, follow the notice on the registration.", reaction{}},
+		"Enable sign-in on the enterprise application; if Microsoft disabled it, follow the notice on the registration.", recovery{}},
 	ErrAppMisconfigured: {ErrConfiguration, "app registration contradicts the request",
-		"Correct the supported account types, platform or claims mapping on the registration.", reaction{}},
+		"Correct the supported account types, platform or claims mapping on the registration.", recovery{}},
 	ErrTenantNotFound: {ErrConfiguration, "tenant is not known in this cloud",
-		"Check the tenant ID or domain for typing errors and unset variables, and that the authority host is of the right cloud.", reaction{}},
+		"Check the tenant ID or domain for typing errors and unset variables, and that the authority host is of the right cloud.", recovery{}},
 	ErrTenantBlocked: {ErrPolicy, "tenant is blocked",
-		"Ask whether the tenant still exists; check tenant restrictions on the proxy and the cross-tenant access settings.", reaction{}},
+		"Ask whether the tenant still exists; check tenant restrictions on the proxy and the cross-tenant access settings.", recovery{}},
 	ErrAuthorityInvalid: {ErrConfiguration, "wrong authority",
-		"Name one tenant and the host of its cloud; an app cannot cross clouds.", reaction{}},
+		"Name one tenant and the host of its cloud; an app cannot cross clouds.", recovery{}},
 	ErrResourceNotFound: {ErrConfiguration, "resource does not exist in the tenant",
-		"Check the resource in front of /.default; have the API's service principal created or re-enabled in that tenant.", reaction{}},
+		"Check the resource in front of /.default; have the API's service principal created or re-enabled in that tenant.", recovery{}},
 	ErrScopeInvalid: {ErrConfiguration, "scope is not acceptable",
-		"Ask for one resource followed by /.default, and put the wanted app roles on the app instead.", reaction{}},
+		"Ask for one resource followed by /.default, and put the wanted app roles on the app instead.", recovery{}},
 	ErrConsentRequired: {ErrPolicy, "permission is not granted",
-		"Let an administrator of the tenant grant consent for the application permission.", reaction{}},
+		"Let an administrator of the tenant grant consent for the application permission.", recovery{}},
 	ErrRoleMissing: {ErrPolicy, "app has no role on the resource",
-		"Assign one of the API's app roles to the app's service principal: the API demands an assignment.", reaction{}},
+		"Assign one of the API's app roles to the app's service principal: the API demands an assignment.", recovery{}},
 	ErrGrantNotAllowed: {ErrConfiguration, "app may not use client credentials",
-		"Use the flow meant for that kind of identity, or another app registration.", reaction{}},
+		"Use the flow meant for that kind of identity, or another app registration.", recovery{}},
 	ErrConditionalAccess: {ErrPolicy, "blocked by conditional access",
-		"Look up the service principal's sign-in log by correlation ID; add the egress addresses to the named location or exempt the service principal.", reaction{}},
+		"Look up the service principal's sign-in log by correlation ID; add the egress addresses to the named location or exempt the service principal.", recovery{}},
 	ErrClaimsChallenge: {ErrPolicy, "resource demands other claims",
-		"Usually none: the transport answers the challenge. If it lasts, a policy has revoked the service principal.", reaction{}},
+		"Usually none: the transport answers the challenge. If it lasts, a policy has revoked the service principal.", recovery{}},
 	ErrRequestMalformed: {ErrConfiguration, "request was malformed",
-		"Check client ID, tenant and scope for stray characters; report the correlation ID with the configuration if they are clean.", reaction{}},
+		"Check client ID, tenant and scope for stray characters; report the correlation ID with the configuration if they are clean.", recovery{}},
 	ErrOther: {ErrOther, "refused",
-		"Give support the AADSTS number, correlation ID, trace ID and time.", reaction{}},
+		"Give support the AADSTS number, correlation ID, trace ID and time.", recovery{}},
 }
 
 // Error returns the kind's own short text, for use with errors.Is and %w.

@@ -3,251 +3,273 @@
 package apponly
 
 import (
-	"context"
 	"sync"
 	"time"
+
+	"github.com/apponly/apponly/internal/clock"
 )
 
-// A material is a credential as it was read at one moment: what may change
-// between two token requests.
-type material struct {
-	// fingerprint tells material apart and is worthless outside the process.
-	fingerprint [32]byte
-	// keep says that the material stays worth trying after it was replaced. An
-	// assertion does not.
-	keep bool
-	// clocked says that proofs are made by the clock, and may be right once it is.
-	clocked bool
-	// volatile says that the fingerprint is another each time, as that of an
-	// assertion made to order, and tells nothing.
-	volatile bool
-	// prove makes the proof for one request: signs, if it is a key.
-	prove func(ctx context.Context, req AssertionRequest) (proof, error)
-	// refused, if set, is told when a proof was refused.
-	refused func(req AssertionRequest)
+// credentialState is what is known of the credentials of one identity: four
+// memories that know nothing of each other. It outlives clients and lives as
+// long as the identity has entries in the cache.
+type credentialState struct {
+	rotation  rotation
+	cooldowns cooldowns
+	skew      clockSkew
+	expiry    expiryWarnings
 }
 
-const (
-	// previousFor is how long replaced material stands in for what Entra does
-	// not know yet.
-	previousFor = 15 * time.Minute
-	// asideFor is how long a credential that failed is passed over.
-	asideFor = 5 * time.Minute
-	// A federated credential that has worked and suddenly matches nothing is
-	// most likely Entra's replicas disagreeing.
-	patienceTries = 3
-	patienceTotal = 10 * time.Second
-)
+// previousFor is how long replaced material stands in for what Entra does not
+// know yet.
+const previousFor = 15 * time.Minute
 
-// A keeper remembers how the credentials of one identity fared. It outlives
-// clients and lives with the identity's entries in the cache.
-type keeper struct {
-	mu      sync.Mutex // guards the rest; not held across I/O or callbacks
-	members map[int]*member
-	aside   map[asideKey]aside
-	skew    time.Duration
-	skewed  bool // skew has been measured
-	absurd  bool // and is beyond belief
+// A rotation remembers which material of each member Entra took last.
+type rotation struct {
+	mu      sync.Mutex // guards members; not held across I/O or callbacks, as those below
+	members map[int]*memberRotation
 }
 
-// A member is one credential of a FirstOf, or the only one.
-type member struct {
+// A memberRotation is that of one credential of a FirstOf, or of the only one.
+type memberRotation struct {
 	accepted *material // what Entra last took, while it may stand in for what is new
 	last     [32]byte  // its fingerprint, for good
 	pending  [32]byte  // what was first sent after it, while Entra has not taken it
 	since    int64     // when that was, by the monotonic clock
-	// sent counts requests, and took is the latest of those that Entra took: the
+	// sent counts requests, and taken is the latest of those that Entra took: the
 	// answer to an older one must not roll a rotation back.
-	sent, took uint64
-	warned     int // days before its end that were last warned of, 0: none
+	sent, taken uint64
 }
 
-type asideKey struct {
-	tenant string
-	member int
-}
-
-type aside struct {
-	since       int64    // when it failed first
-	tried       int64    // when it failed last
-	fingerprint [32]byte // of what failed; zero if it could not be read
-	volatile    bool     // the fingerprint tells nothing
-}
-
-func (k *keeper) member(i int) *member {
-	m := k.members[i]
+func (r *rotation) member(i int) *memberRotation {
+	m := r.members[i]
 	if m == nil {
-		if k.members == nil {
-			k.members = map[int]*member{}
+		if r.members == nil {
+			r.members = map[int]*memberRotation{}
 		}
-		m = &member{}
-		k.members[i] = m
+		m = &memberRotation{}
+		r.members[i] = m
 	}
 	return m
 }
 
-// sending notes that m is about to be sent, and returns what may stand in for
-// it if Entra does not know it: what it replaced, for a while. seq is for accept.
-func (k *keeper) sending(i int, m *material) (previous *material, seq uint64) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s := k.member(i)
+// beginSend notes that m is about to be sent, and returns what may stand in for
+// it if Entra does not know it: what it replaced, for a while. seq is for
+// accept.
+func (r *rotation) beginSend(i int, m *material) (previous *material, seq uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.member(i)
 	s.sent++
 	if s.accepted == nil || s.accepted.fingerprint == m.fingerprint {
 		return nil, s.sent
 	}
-	if n := now().mono; s.pending != m.fingerprint {
-		s.pending, s.since = m.fingerprint, n
-	} else if n > s.since+int64(previousFor) {
+	if now := clock.Now().Mono; s.pending != m.fingerprint {
+		s.pending, s.since = m.fingerprint, now
+	} else if now > s.since+int64(previousFor) {
 		s.accepted = nil
 	}
 	return s.accepted, s.sent
 }
 
 // accept notes that Entra took m. It reports whether that ended a rotation.
-func (k *keeper) accept(i int, tenant string, m *material, seq uint64) (changed bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.aside, asideKey{tenant, i})
-	s := k.member(i)
-	if seq < s.took {
+func (r *rotation) accept(i int, m *material, seq uint64) (changed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.member(i)
+	if seq < s.taken {
 		return false // sent before what Entra has taken since
 	}
-	s.took = seq
+	s.taken = seq
 	s.pending = [32]byte{}
-	if !m.keep {
+	if !m.reusable {
 		return false
 	}
 	changed = s.last != [32]byte{} && s.last != m.fingerprint
-	if changed {
-		s.warned = 0
-	}
 	s.accepted, s.last = m, m.fingerprint
 	return changed
 }
 
-// kept returns the material that worked last, for when the source cannot be
-// read: half of a rotation is no reason to stop.
-func (k *keeper) kept(i int) *material {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.member(i).accepted
+// lastAccepted returns the material that worked last, nil if there is none, for
+// when the source cannot be read: half of a rotation is no reason to stop.
+func (r *rotation) lastAccepted(i int) *material {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.member(i).accepted
 }
 
-// putAside passes a credential over for one tenant. It reports whether it was
-// not already.
-func (k *keeper) putAside(i int, tenant string, failed *material) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	n := now().mono
-	for key, a := range k.aside { // nobody else takes them out
-		if n > a.since+int64(asideFor) {
-			delete(k.aside, key)
+// cooldownFor is how long a credential that failed is passed over.
+const cooldownFor = 5 * time.Minute
+
+// cooldowns remembers which members are passed over for which tenants.
+type cooldowns struct {
+	mu      sync.Mutex
+	running map[cooldownKey]cooldown
+}
+
+type cooldownKey struct {
+	tenant string
+	member int
+}
+
+type cooldown struct {
+	since       int64    // when it failed first
+	tried       int64    // when it failed last
+	fingerprint [32]byte // of what failed; zero if it could not be read
+	perRequest  bool     // the fingerprint tells nothing
+}
+
+func (c cooldown) over(now int64) bool { return now > c.since+int64(cooldownFor) }
+
+// begin passes a member over for one tenant. It reports whether it was not
+// already.
+func (c *cooldowns) begin(i int, tenant string, failed *material) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := clock.Now().Mono
+	for key, old := range c.running { // nobody else takes them out
+		if old.over(now) {
+			delete(c.running, key)
 		}
 	}
-	if k.aside == nil {
-		k.aside = map[asideKey]aside{}
+	if c.running == nil {
+		c.running = map[cooldownKey]cooldown{}
 	}
-	a := aside{since: n, tried: n}
+	d := cooldown{since: now, tried: now}
 	if failed != nil {
-		a.fingerprint, a.volatile = failed.fingerprint, failed.volatile
+		d.fingerprint, d.perRequest = failed.fingerprint, failed.perRequest
 	}
-	key := asideKey{tenant, i}
-	old, was := k.aside[key]
-	if was = was && (a.volatile || old.fingerprint == a.fingerprint); was {
-		a.since = old.since
+	key := cooldownKey{tenant, i}
+	old, was := c.running[key]
+	if was = was && (d.perRequest || old.fingerprint == d.fingerprint); was {
+		d.since = old.since
 	}
-	k.aside[key] = a
+	c.running[key] = d
 	return !was
 }
 
-// order returns which of n credentials to try for a tenant, in order. resolved
-// tells the fingerprint of a credential that was passed over, as it is now: one
-// that has changed is tried again. If all are passed over it is the turn of the
-// one that has not been tried for longest.
-func (k *keeper) order(n int, tenant string, resolved func(i int) [32]byte) []int {
-	k.mu.Lock()
-	passed := map[int]aside{}
-	for i := range n {
-		if a, ok := k.aside[asideKey{tenant, i}]; ok && now().mono <= a.since+int64(asideFor) {
-			passed[i] = a
-		}
-	}
-	k.mu.Unlock()
+// end has a member tried again.
+func (c *cooldowns) end(i int, tenant string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.running, cooldownKey{tenant, i})
+}
+
+// order returns which of n members to try for a tenant, in order. fingerprint
+// tells what a member that was passed over would send now: one that has changed
+// is tried again. If all are passed over it is the turn of the one that has not
+// been tried for longest.
+func (c *cooldowns) order(n int, tenant string, fingerprint func(i int) [32]byte) []int {
+	passed := c.passedOver(n, tenant)
 	var order []int
-	first := -1
+	oldest := -1
 	for i := range n {
-		a, ok := passed[i]
-		if ok && (a.volatile || resolved(i) == a.fingerprint) {
-			if first < 0 || a.tried < passed[first].tried {
-				first = i
-			}
-			continue
+		d, ok := passed[i]
+		if !ok || !d.perRequest && fingerprint(i) != d.fingerprint {
+			order = append(order, i)
+		} else if oldest < 0 || d.tried < passed[oldest].tried {
+			oldest = i
 		}
-		order = append(order, i)
 	}
 	if len(order) == 0 {
-		order = append(order, first)
+		order = append(order, oldest)
 	}
 	return order
 }
 
-// expiring reports whether somebody has to be warned that a certificate ends:
-// 30, 7 and 1 days before, once each. What ends within the hour of its issue, as
-// assertions do, is renewed by who wrote it.
-func (k *keeper) expiring(i int, end time.Time) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s := k.member(i)
-	if end.IsZero() || s.accepted == nil {
+func (c *cooldowns) passedOver(n int, tenant string) map[int]cooldown {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	passed := map[int]cooldown{}
+	for i := range n {
+		if d, ok := c.running[cooldownKey{tenant, i}]; ok && !d.over(clock.Now().Mono) {
+			passed[i] = d
+		}
+	}
+	return passed
+}
+
+// expiryWarnings remembers what has been said of the end of certificates.
+type expiryWarnings struct {
+	mu     sync.Mutex
+	ends   time.Time   // of the last proof
+	warned map[int]int // member → days before its end that were last warned of
+}
+
+// note learns when the proof of a member ends, and reports whether somebody has
+// to be warned: 30, 7 and 1 days before, once each, and anew for a certificate
+// that replaced another. Assertions, which end within the hour of their issue,
+// are renewed by their writer: warn is false for them.
+func (w *expiryWarnings) note(i int, end time.Time, renewed, warn bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if renewed {
+		delete(w.warned, i)
+	}
+	if end.IsZero() {
 		return false
 	}
-	left := time.Until(end)
+	w.ends = end
+	if !warn {
+		return false
+	}
 	for _, days := range []int{1, 7, 30} {
-		if left <= time.Duration(days)*24*time.Hour {
-			warn := s.warned == 0 || days < s.warned
-			s.warned = days
-			return warn
+		if time.Until(end) <= time.Duration(days)*24*time.Hour {
+			last, was := w.warned[i]
+			if w.warned == nil {
+				w.warned = map[int]int{}
+			}
+			w.warned[i] = days
+			return !was || days < last
 		}
 	}
 	return false
 }
 
-// clock returns by how much Entra's clock is ahead of ours, and whether that has
-// been measured.
-func (k *keeper) clock() (skew time.Duration, measured bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.skew, k.skewed
+// latest returns when the last proof ends, zero if that is not known.
+func (w *expiryWarnings) latest() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ends
 }
 
 const (
-	// tolerableSkew is what a Date header in whole seconds and the way of an
-	// answer can amount to; less is none.
-	tolerableSkew = 5 * time.Second
 	// notableSkew is what somebody should mend.
 	notableSkew = time.Minute
 	// believableSkew is the most that is corrected.
 	believableSkew = 24 * time.Hour
 )
 
+// clockSkew remembers by how much Entra's clock is ahead of ours.
+type clockSkew struct {
+	mu       sync.Mutex
+	skew     time.Duration
+	measured bool
+	absurd   bool // the last one was beyond belief
+}
+
+// now returns the skew, and whether it has been measured.
+func (c *clockSkew) now() (skew time.Duration, measured bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.skew, c.measured
+}
+
 // measure learns the skew from the Date header of an answer that was under way
 // from began to now. It reports whether there is a skew to tell of that was not
 // there before.
-func (k *keeper) measure(date, began time.Time) (skew time.Duration, notable bool) {
+func (c *clockSkew) measure(date, began time.Time) (skew time.Duration, notable bool) {
 	ended := time.Now()
 	skew = date.Add(time.Second / 2).Sub(began.Add(ended.Sub(began) / 2)).Round(time.Second) // Date is cut to seconds
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	size := skew.Abs()
-	was := k.absurd
-	if k.absurd = size > believableSkew; k.absurd { // told of, and not corrected
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.absurd
+	if c.absurd = skew.Abs() > believableSkew; c.absurd { // told of, and not corrected
 		return skew, !was
 	}
-	if size <= tolerableSkew+ended.Sub(began)/2 {
+	if skew.Abs() <= tolerableSkew+ended.Sub(began)/2 {
 		skew = 0
 	}
-	notable = skew.Abs() >= notableSkew && (skew-k.skew).Abs() >= notableSkew
-	k.skew, k.skewed = skew, true
+	notable = skew.Abs() >= notableSkew && (skew-c.skew).Abs() >= notableSkew
+	c.skew, c.measured = skew, true
 	return skew, notable
 }

@@ -5,7 +5,11 @@ package apponly
 import (
 	"encoding/json"
 	"log/slog"
+	"strings"
 	"time"
+
+	"github.com/apponly/apponly/internal/clock"
+	"github.com/apponly/apponly/internal/tokencache"
 )
 
 // Token is an access token. It is for the API it was asked for and opaque to
@@ -14,25 +18,7 @@ import (
 // A Token is one pointer to immutable data: copy it freely, use it from any
 // number of goroutines. Printing, logging or marshalling one shows its times
 // and never its value; only [Token.Value] does. The zero Token is no token.
-type Token struct{ p *tokenData }
-
-// tokenData is immutable from the moment it is published.
-type tokenData struct {
-	// bearer returns "Bearer " and the value. It is a closure because fmt,
-	// spew and the like print unexported fields of any string or byte type but
-	// cannot see what a func has captured. The prefix is stored with it so that
-	// attaching a token to a request allocates no string.
-	bearer func() string
-
-	expires  instant // by the server's word, without any margin
-	usable   instant // the last moment at which the cache hands it out
-	refresh  instant // when a refresh is due
-	received int64   // wall clock, unix nanoseconds
-
-	// claims identifies the claims challenge that this token was obtained with,
-	// 0 if none.
-	claims uint64
-}
+type Token struct{ p *tokencache.Token }
 
 const bearerPrefix = "Bearer "
 
@@ -41,11 +27,11 @@ func (t Token) Value() string {
 	if t.p == nil {
 		return ""
 	}
-	return t.p.bearer()[len(bearerPrefix):]
+	return t.p.Bearer()[len(bearerPrefix):]
 }
 
 // authorization returns the value of an Authorization header.
-func (t Token) authorization() string { return t.p.bearer() }
+func (t Token) authorization() string { return t.p.Bearer() }
 
 // ExpiresOn returns the time at which the token ends, by the local wall clock.
 // It is the zero time for the zero Token.
@@ -53,7 +39,7 @@ func (t Token) ExpiresOn() time.Time {
 	if t.p == nil {
 		return time.Time{}
 	}
-	return time.Unix(0, t.p.expires.wall)
+	return t.p.Expires.Time()
 }
 
 // RefreshOn returns the time from which the cache looks for a successor. It is
@@ -62,11 +48,30 @@ func (t Token) RefreshOn() time.Time {
 	if t.p == nil {
 		return time.Time{}
 	}
-	return time.Unix(0, t.p.refresh.wall)
+	return t.p.Refresh.Time()
 }
 
 // IsZero reports whether t is no token.
 func (t Token) IsZero() bool { return t.p == nil }
+
+// maxLifetime is the longest lifetime that is believed: Entra's longest is a
+// little over a day, and nothing good comes of a token that never ends.
+const maxLifetime = 30 * 24 * time.Hour
+
+// isTokenText reports whether s can stand in an Authorization header: visible
+// ASCII without spaces (RFC 6750 section 2.1).
+func isTokenText(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// newGrant returns what a source brought, which is nothing if value is no token.
+func newGrant(value string, received clock.Instant, lifetime, refreshIn time.Duration) tokencache.Grant {
+	if !isTokenText(value) {
+		return tokencache.Grant{}
+	}
+	bearer := bearerPrefix + value
+	return tokencache.Grant{Bearer: func() string { return bearer }, Received: received, Lifetime: lifetime, RefreshIn: refreshIn}
+}
 
 const redacted = "[redacted]"
 

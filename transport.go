@@ -138,8 +138,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 func (t *Transport) onceMore(req *http.Request, values int, refused *http.Response, token Token) (*http.Response, error) {
 	claims, bad := claimsChallenge(refused.Header)
 	if bad {
-		t.client.cfg.emit(req.Context(), Event{
-			Kind: EventChallengeUnreadable, Time: time.Now(), TenantID: t.client.tenant, ClientID: t.client.cfg.clientID, Scope: t.scope,
+		t.client.shared.emit(req.Context(), Event{
+			Kind: EventChallengeUnreadable, Time: time.Now(), TenantID: t.client.tenant, ClientID: t.client.shared.clientID, Scope: t.scope,
 		}, nil)
 		return refused, nil
 	}

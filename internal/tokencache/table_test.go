@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package apponly_test
+package tokencache_test
 
 import (
 	"fmt"
@@ -9,12 +9,12 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/internal/tokencache"
 )
 
 // Against a map, with hashes that collide and are the table's own marks.
 func TestTable(t *testing.T) {
-	var tab apponly.TestTable
+	var tab tokencache.TestTable
 	hash := func(key int) uint64 { return uint64(key % 7) } // every key collides
 	want := map[int]func(){}
 	for i := range 20_000 {
@@ -43,7 +43,7 @@ func TestTable(t *testing.T) {
 // Readers without a lock find what is there while a writer adds, removes and
 // rebuilds.
 func TestTableConcurrent(t *testing.T) {
-	var tab apponly.TestTable
+	var tab tokencache.TestTable
 	hash := func(key int) uint64 { return uint64(key) * 0x9E3779B97F4A7C15 }
 	names := make([]string, 200)
 	for i := range names {

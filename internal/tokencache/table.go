@@ -1,27 +1,37 @@
 // SPDX-License-Identifier: MIT
 
-package apponly
+package tokencache
 
 import (
+	"hash/maphash"
 	"math/rand/v2"
 	"sync/atomic"
 )
 
-// A table is a hash table whose reads take no lock and write no memory: a hit
+// A Table is a hash table whose reads take no lock and write no memory: a hit
 // of the token cache is two loads in it, whatever other cores do. Slots are
 // open-addressed, 16 bytes each, so that a probe costs one cache line. Writers
-// hold a lock of their own around every method but get and all.
+// hold a lock of their own around every method but Get. The zero Table is empty.
 //
 // sync.Map answers the same need with a trie; over ten thousand tenants its
 // extra dependent loads double the cost of a hit.
-type table[K any, T any, P interface {
+type Table[K any, T any, P interface {
 	*T
-	matches(K) bool
+	Matches(K) bool
 }] struct {
 	slots atomic.Pointer[[]slot[T]] // length a power of two
 	live  int
 	used  int // live and deleted slots
 }
+
+// Len returns how many values there are.
+func (t *Table[K, T, P]) Len() int { return t.live }
+
+var hashSeed = maphash.MakeSeed()
+
+// Hash returns a hash for Get, Put and Remove. Its seed is the process's own, so
+// that nobody who chooses tenants can make them collide.
+func Hash(s string) uint64 { return maphash.String(hashSeed, s) }
 
 type slot[T any] struct {
 	hash  atomic.Uint64 // 0: never used, 1: deleted
@@ -35,8 +45,8 @@ const (
 	slotUsed = 2
 )
 
-// get returns the value for key, nil if there is none.
-func (t *table[K, T, P]) get(hash uint64, key K) *T {
+// Get returns the value for key, nil if there is none.
+func (t *Table[K, T, P]) Get(hash uint64, key K) *T {
 	slots := t.slots.Load()
 	if slots == nil {
 		return nil
@@ -51,15 +61,15 @@ func (t *table[K, T, P]) get(hash uint64, key K) *T {
 		case hash:
 			// A slot may be deleted and used again between the two loads; the
 			// key decides.
-			if v := e.value.Load(); v != nil && P(v).matches(key) {
+			if v := e.value.Load(); v != nil && P(v).Matches(key) {
 				return v
 			}
 		}
 	}
 }
 
-// put adds a value whose key is not in the table.
-func (t *table[K, T, P]) put(hash uint64, v *T) {
+// Put adds a value whose key is not in the table.
+func (t *Table[K, T, P]) Put(hash uint64, v *T) {
 	if slots := t.slots.Load(); slots == nil || (t.used+1)*10 > len(*slots)*7 {
 		t.rebuild()
 	}
@@ -80,8 +90,8 @@ func insert[T any](s []slot[T], hash uint64, v *T) (was uint64) {
 	}
 }
 
-// remove takes v out. It does nothing if v is not in the table.
-func (t *table[K, T, P]) remove(hash uint64, v *T) {
+// Remove takes v out. It does nothing if v is not in the table.
+func (t *Table[K, T, P]) Remove(hash uint64, v *T) {
 	s := *t.slots.Load()
 	hash |= slotUsed
 	for i := hash >> 2; ; i++ {
@@ -102,7 +112,7 @@ func (t *table[K, T, P]) remove(hash uint64, v *T) {
 
 // rebuild copies the live slots into a table with room for as many again.
 // Readers of the old one keep finding what was in it.
-func (t *table[K, T, P]) rebuild() {
+func (t *Table[K, T, P]) rebuild() {
 	size := 8
 	for size*7 < (t.live+1)*10*3/2 {
 		size *= 2
@@ -116,7 +126,7 @@ func (t *table[K, T, P]) rebuild() {
 }
 
 // all yields the values and their stored hashes.
-func (t *table[K, T, P]) all(yield func(v *T, hash uint64) bool) {
+func (t *Table[K, T, P]) all(yield func(v *T, hash uint64) bool) {
 	slots := t.slots.Load()
 	if slots == nil {
 		return
@@ -131,9 +141,9 @@ func (t *table[K, T, P]) all(yield func(v *T, hash uint64) bool) {
 	}
 }
 
-// random returns a value drawn by where it happens to lie, and its stored hash;
+// Random returns a value drawn by where it happens to lie, and its stored hash;
 // nil if the table is empty.
-func (t *table[K, T, P]) random() (*T, uint64) {
+func (t *Table[K, T, P]) Random() (*T, uint64) {
 	if t.live == 0 {
 		return nil, 0
 	}

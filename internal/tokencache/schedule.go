@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-package apponly
+package tokencache
 
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/apponly/apponly/internal/clock"
 )
 
 // expiryMargin is how long before its end a token is no longer handed out, so
@@ -12,17 +14,12 @@ import (
 // is shorter, or a token of a few seconds would never be usable.
 const expiryMargin = 10 * time.Second
 
-// A grant is what a token source brought: a token and its times as told.
-type grant struct {
-	bearer    func() string
-	received  instant
-	lifetime  time.Duration
-	refreshIn time.Duration // 0 if the source did not say
-	// credentialExpires is when the certificate or assertion ends that the
-	// token was obtained with, zero if unknown.
-	credentialExpires time.Time
-	// changes is what happened on the way, told also when it led to nothing.
-	changes []Event
+// A Grant is what a source brought: a token and its times as it was told them.
+type Grant struct {
+	Bearer    func() string // as in Token
+	Received  clock.Instant
+	Lifetime  time.Duration
+	RefreshIn time.Duration // 0 if the source was not told
 }
 
 // A spread says how widely a refresh time is drawn.
@@ -32,7 +29,7 @@ const (
 	// spreadUsual is for a token that followed another in good time.
 	spreadUsual spread = iota
 	// spreadFirst is for the first token of a key: a fleet that was started in
-	// one minute is apart after one refresh instead of asking in step for ever.
+	// one minute is apart after one refresh, instead of asking in step for ever.
 	spreadFirst
 	// spreadRecovered is for the first token after a failure: an outage lines a
 	// fleet up as well. Drawing as widely as for the first token would send a
@@ -43,18 +40,18 @@ const (
 // schedule draws the token's refresh time, once and for good. Drawing it again
 // at every hit, as some libraries do, makes a busy process always refresh at
 // the early end, which spreads nothing.
-func (g grant) schedule(s spread, claims uint64) *tokenData {
-	usable := g.lifetime - min(expiryMargin, g.lifetime/10)
-	base := g.refreshIn
-	if base <= 0 || base >= g.lifetime {
-		base = g.lifetime * 3 / 4
+func (g Grant) schedule(s spread, claims uint64) *Token {
+	usable := g.Lifetime - min(expiryMargin, g.Lifetime/10)
+	base := g.RefreshIn
+	if base <= 0 || base >= g.Lifetime {
+		base = g.Lifetime * 3 / 4
 	}
-	return &tokenData{
-		bearer:   g.bearer,
-		expires:  g.received.add(g.lifetime),
-		usable:   g.received.add(usable),
-		refresh:  g.received.add(min(refreshAfter(base, s), usable)),
-		received: g.received.wall,
+	return &Token{
+		Bearer:   g.Bearer,
+		Expires:  g.Received.Add(g.Lifetime),
+		usable:   g.Received.Add(usable),
+		Refresh:  g.Received.Add(min(refreshAfter(base, s), usable)),
+		Received: g.Received.Wall,
 		claims:   claims,
 	}
 }
@@ -70,14 +67,4 @@ func refreshAfter(base time.Duration, s spread) time.Duration {
 		low = base / 4
 	}
 	return low + rand.N(base-low+1)
-}
-
-// backoff returns how long to wait after the nth failure in a row (from 1):
-// first, doubled each time up to limit, the upper half of it at random.
-func backoff(first, limit time.Duration, n int) time.Duration {
-	w := limit
-	if n < 20 { // the shift cannot overflow
-		w = min(first<<(n-1), limit)
-	}
-	return w/2 + rand.N(w/2+1)
 }

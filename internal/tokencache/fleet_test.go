@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package apponly_test
+package tokencache_test
 
 import (
 	"flag"
@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/internal/tokencache"
 )
 
 var updateFleet = flag.Bool("update-fleet", false, "draw docs/fleet.svg anew")
@@ -47,7 +47,7 @@ type fleetRule struct {
 var (
 	// The rule itself, not a model of it. Instances are busy: what is due is
 	// done at once, as the next caller would have it done.
-	ourRule = fleetRule{"apponly", apponly.Schedule, apponly.Pause}
+	ourRule = fleetRule{"apponly", tokencache.Schedule, tokencache.Pause}
 
 	// What azidentity's users get: five minutes before the end, and after a
 	// failure not before 30 s (azcore's policy; its retries within a try, and
@@ -250,10 +250,10 @@ func drawFleet(t *testing.T) {
 			left+width, y0-height-10, what, ratios[1], ratios[0])
 	}
 	p(`</svg>`)
-	if err := os.MkdirAll("docs", 0o755); err != nil {
+	if err := os.MkdirAll("../../docs", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join("docs", "fleet.svg"), []byte(b.String()), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join("..", "..", "docs", "fleet.svg"), []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

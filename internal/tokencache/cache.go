@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT
+
+// Package tokencache keeps tokens by tenant and scope, for any number of
+// identities: it serves them without a lock, refreshes them behind their
+// callers, remembers failures, and asks for each key once at a time. It knows
+// nothing of Entra or of clients: an [Identity] says whose tokens they are and a
+// [Source] gets them.
+//
+// What is done about a call is decided by decide, a function of the token, the
+// flights under way and what is remembered; Get does it. One mutex guards all
+// decisions and is never held across I/O, a callback or a wait. A hit takes no
+// lock.
+package tokencache
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/apponly/apponly/internal/clock"
+	"github.com/apponly/apponly/internal/flight"
+	"golang.org/x/sync/singleflight"
+)
+
+// defaultMax is what a Max of 0 means.
+const defaultMax = 10_000
+
+// A Cache holds the entries of any number of identities. The zero Cache is
+// empty and ready for use. It is safe for concurrent use.
+type Cache struct {
+	Max int // bounds the entries, 0: 10,000; not to be changed later
+
+	inserts atomic.Uint32 // counts insertions; what lastUsed is measured by
+	entries Table[entryKey, entry, *entry]
+
+	// mu guards writes to entries, everything below, and the state of every
+	// entry. It is never held across I/O, a callback or a wait.
+	mu         sync.Mutex
+	namespaces map[any]*namespace // by Identity.Key
+	// A flood of unknown tenants fills withoutToken and leaves withToken alone.
+	withToken, withoutToken list
+	sweep                   int // where the next look for expired entries begins
+
+	flights   singleflight.Group
+	exchanges atomic.Uint64
+	evictions uint64
+}
+
+// Limit returns how many entries there may be.
+func (c *Cache) Limit() int { return cmp.Or(max(c.Max, 0), defaultMax) }
+
+// Stats is a snapshot of a cache.
+type Stats struct {
+	Entries, Identities  int
+	Exchanges, Evictions uint64
+}
+
+// Stats returns a snapshot. There is no hit counter: it would be the one word
+// that all cores write.
+func (c *Cache) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Stats{len(c.withToken) + len(c.withoutToken), len(c.namespaces), c.exchanges.Load(), c.evictions}
+}
+
+// An Identity is whose tokens they are: an app and its proof of it. Identities
+// with equal keys share their entries. The fields are not changed once it is in
+// use.
+type Identity struct {
+	Cache   *Cache
+	Key     any // comparable
+	Source  Source
+	Timeout time.Duration // of one flight
+	// NewState makes what the source keeps for the namespace of Key, for as long
+	// as that has entries. It is called with the cache locked.
+	NewState func() any
+
+	namespace atomic.Pointer[namespace] // of Key; a hint, see enter
+	stat      flight.Guard              // of looks at the credential's files
+}
+
+// A namespace is what the entries of one Identity.Key have in common. It lives
+// as long as it has entries. Cache.mu guards it, apart from id and state.
+type namespace struct {
+	key     any
+	id      uint64
+	state   any
+	entries int
+	scopes  map[string]*scope
+}
+
+// A scope is the one copy of its name in a namespace, so that a million entries
+// share it.
+type scope struct {
+	name    string
+	entries int
+}
+
+// release notes that an entry has left.
+func (ns *namespace) release(c *Cache, name string) {
+	s := ns.scopes[name]
+	if s.entries--; s.entries == 0 {
+		delete(ns.scopes, name)
+	}
+	if ns.entries--; ns.entries == 0 {
+		delete(c.namespaces, ns.key)
+	}
+}
+
+// A Hint leads to the entry of the first scope that was asked for. Most clients
+// use one, and a hit then needs no table. The zero Hint leads nowhere.
+type Hint struct{ entry atomic.Pointer[entry] }
+
+// find returns the entry of a tenant and scope without a lock, nil if there is
+// none.
+func (id *Identity) find(tenant, scope string) *entry {
+	ns := id.namespace.Load()
+	if ns == nil {
+		return nil
+	}
+	k := entryKey{ns, tenant, scope}
+	return id.Cache.entries.Get(k.hash(), k)
+}
+
+// Hit returns the token for a tenant and scope if nothing needs a closer look,
+// else nil. It takes no lock and does not allocate.
+func (id *Identity) Hit(first *Hint, tenant, scope string) *Token {
+	e := first.entry.Load()
+	if e == nil || e.scope != scope {
+		if e = id.find(tenant, scope); e == nil {
+			return nil
+		}
+	}
+	return e.hit(id.Cache)
+}
+
+// Get returns a token, from memory or from a flight. It waits until the flight
+// has landed or ctx has ended, whichever is first. Its error is what a
+// [Failure] says, or [ErrLeft].
+func (id *Identity) Get(ctx context.Context, first *Hint, tenant string, a Ask) (*Token, error) {
+	d, landed := id.begin(ctx, first, tenant, a, false)
+	if d.step == lookAgain {
+		if id.stamp(ctx, d.stamp) == d.stamp {
+			return nil, d.err
+		}
+		// Somebody has changed the credential's files: what was refused before
+		// need not be refused again.
+		d, landed = id.begin(ctx, first, tenant, a, true)
+	}
+	switch {
+	case d.step == serve, d.step == serveAndRefresh:
+		return d.token, nil
+	case d.step != fly:
+		return nil, d.err
+	case landed == nil:
+		return nil, ErrLeft
+	}
+	return wait(ctx, landed)
+}
+
+// ErrLeft says that the caller's context ended before there was an answer.
+var ErrLeft = errors.New("the context ended first")
+
+// begin decides about a and does what has to be done under the lock. changed
+// says that the credential's files are not those that failed. The channel is nil
+// where there is no flight to wait for: nobody is asked for a caller that has
+// left.
+func (id *Identity) begin(ctx context.Context, first *Hint, tenant string, a Ask, changed bool) (decision, <-chan singleflight.Result) {
+	left := ctx.Err() != nil // before mu is taken: a context is not ours
+	c := id.Cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := id.enter(first, tenant, a.Scope)
+	if changed && e.state != nil {
+		e.state.memory.tryAt = 0
+	}
+	var s entryState
+	if e.state != nil {
+		s = *e.state
+	}
+	now := clock.Now()
+	d := decide(now, e.token.Load(), s, a)
+	switch d.step {
+	case lookAgain:
+		e.state.memory.statAt = now.Mono + int64(statInterval)
+	case serveAndRefresh:
+		id.launch(ctx, e, d, "", now) // its landing shows in the entry
+		// Callers need not look again before it must have landed.
+		e.recheck(now.Add(id.Timeout), d.token)
+	case fly:
+		if !left {
+			return d, id.launch(ctx, e, d, a.Claims, now)
+		}
+	}
+	return d, nil
+}
+
+// enter returns the entry of a tenant and scope, made if need be. The caller
+// holds Cache.mu.
+func (id *Identity) enter(first *Hint, tenant, name string) *entry {
+	c := id.Cache
+	ns := id.namespace.Load()
+	if ns == nil || ns.entries == 0 { // then it has left the cache
+		if ns = c.namespaces[id.Key]; ns == nil {
+			ns = &namespace{key: id.Key, id: rand.Uint64(), state: id.NewState(), scopes: map[string]*scope{}}
+		}
+		id.namespace.Store(ns)
+	}
+	e := id.find(tenant, name)
+	if e == nil {
+		e = c.insert(ns, tenant, name)
+	}
+	e.lastUsed.Store(c.inserts.Load())
+	if old := first.entry.Load(); old == nil || old.pos < 0 {
+		first.entry.Store(e)
+	}
+	return e
+}
+
+// insert makes an entry whose key is not in the cache. The caller holds mu.
+func (c *Cache) insert(ns *namespace, tenant, name string) *entry {
+	c.makeRoom()
+	if c.namespaces == nil {
+		c.namespaces = map[any]*namespace{}
+	}
+	c.namespaces[ns.key] = ns // makeRoom may have dropped it with its last entry
+	ns.entries++
+	s := ns.scopes[name]
+	if s == nil {
+		s = &scope{name: name}
+		ns.scopes[name] = s
+	}
+	s.entries++
+	e := &entry{scope: s.name, owner: &owner{ns, tenant}}
+	e.lastUsed.Store(c.inserts.Add(1))
+	c.entries.Put(e.key().hash(), e)
+	c.withoutToken.add(e)
+	return e
+}
+
+// stamp looks at the credential's files, in time; known if it cannot.
+func (id *Identity) stamp(ctx context.Context, known string) string {
+	s, err := flight.Run(ctx, &id.stat, "the file system", func(context.Context) (string, error) { return id.Source.Stamp(), nil })
+	if err != nil {
+		return known
+	}
+	return s
+}
+
+// Status returns the state of every key of a tenant, in no order, and the state
+// of the namespace, nil if it has none. It looks at no other tenant's entries.
+func (id *Identity) Status(tenant string) (all []Status, state any) {
+	c := id.Cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ns := c.namespaces[id.Key]
+	if ns == nil {
+		return nil, nil
+	}
+	now := clock.Now()
+	for name := range ns.scopes {
+		k := entryKey{ns, tenant, name}
+		if e := c.entries.Get(k.hash(), k); e != nil {
+			all = append(all, e.status(now))
+		}
+	}
+	return all, ns.state
+}

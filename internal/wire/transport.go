@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+
+package wire
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// NewTransport returns a transport for requests that carry a credential. It
+// trusts roots, or the system's if nil.
+func NewTransport(roots *x509.CertPool) *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    5 * time.Second,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		ForceAttemptHTTP2:      true,
+		MaxIdleConnsPerHost:    16,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		// A dead HTTP/2 connection is found before the attempt times out.
+		// Without pings it stays in the pool for as long as the kernel takes to
+		// give up on it, a quarter of an hour, and swallows every request.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 2 * time.Second},
+	}
+}
+
+// defaultClient is the one client of the process for token requests.
+var defaultClient = sync.OnceValue(func() *http.Client {
+	return &http.Client{Transport: &ownTransport{transport: NewTransport(nil)}}
+})
+
+// NewRootsClient returns a client that trusts the roots that read returns, in
+// PEM, and no others. It reads them for each request, once an hour or so: a
+// rotated bundle counts without a restart. Once there are roots they stay until
+// others can be read.
+func NewRootsClient(read func() ([]byte, error)) *http.Client {
+	return &http.Client{Transport: &ownTransport{read: read}}
+}
+
+// An ownTransport is one whose idle connections are ours to close.
+type ownTransport struct {
+	read func() ([]byte, error) // nil: transport stays as it is
+
+	mu        sync.Mutex // guards what follows; not held while read runs or a request is under way
+	roots     []byte
+	transport *http.Transport
+}
+
+// CloseIdleConnections closes the connections that carry no request.
+func (t *ownTransport) CloseIdleConnections() {
+	t.mu.Lock()
+	transport := t.transport
+	t.mu.Unlock()
+	if transport != nil {
+		transport.CloseIdleConnections()
+	}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *ownTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	transport, err := t.current()
+	if err != nil {
+		return nil, err
+	}
+	return transport.RoundTrip(req)
+}
+
+func (t *ownTransport) current() (*http.Transport, error) {
+	if t.read == nil {
+		return t.transport, nil
+	}
+	roots, err := t.read()
+	t.mu.Lock()
+	old := t.transport
+	same := old != nil && (err != nil || bytes.Equal(roots, t.roots))
+	t.mu.Unlock()
+	if same {
+		return old, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(roots)
+	transport := NewTransport(pool)
+	t.mu.Lock()
+	t.roots, t.transport = roots, transport
+	t.mu.Unlock()
+	if old != nil {
+		old.CloseIdleConnections()
+	}
+	return transport, nil
+}
