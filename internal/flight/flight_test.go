@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,12 +54,12 @@ func TestRun(t *testing.T) {
 func TestGuard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g flight.Guard
-		calls := 0
+		var calls atomic.Int32
 		fn := func(context.Context) (int, error) {
-			if calls++; calls == 1 {
+			if calls.Add(1) == 1 {
 				time.Sleep(time.Minute)
 			}
-			return calls, nil
+			return 0, nil
 		}
 		try := func() error {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("our own reason"))
@@ -70,12 +71,12 @@ func TestGuard(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the first call: %v", err)
 		}
-		if err := try(); err == nil || err.Error() != "the function is still running from an earlier token request" || calls != 1 {
-			t.Errorf("while it hangs: %v, %d calls", err, calls)
+		if err := try(); err == nil || err.Error() != "the function is still running from an earlier token request" || calls.Load() != 1 {
+			t.Errorf("while it hangs: %v, %d calls", err, calls.Load())
 		}
 		time.Sleep(time.Minute)
-		if err := try(); err != nil || calls != 2 {
-			t.Errorf("once it has returned: %v, %d calls", err, calls)
+		if err := try(); err != nil || calls.Load() != 2 {
+			t.Errorf("once it has returned: %v, %d calls", err, calls.Load())
 		}
 	})
 }
