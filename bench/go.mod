@@ -35,3 +35,6 @@ require (
 // A large module of which no package is used here; its archive of that version
 // is not to be had from every proxy, and go mod tidy would look into it.
 exclude google.golang.org/genproto v0.0.0-20261012220534-4341edf3f941
+
+// Nobody installs this module by version: it always goes with the root beside it.
+replace github.com/apponly/apponly => ../

@@ -45,3 +45,6 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 	software.sslmate.com/src/go-pkcs12 v0.7.4 // indirect
 )
+
+// Nobody requires this module by version: it always goes with the root beside it.
+replace github.com/apponly/apponly => ../
