@@ -127,8 +127,8 @@ func selfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.R
 // (PS256, RFC 7518 section 3.5). It must be safe for concurrent use.
 type SignFunc func(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error)
 
-// signWith returns a SignFunc of the pair's key. A local key cannot hang; one of
-// somebody else's, on a smart card or in an HSM, runs in a guard.
+// signWith returns a SignFunc of the pair's key. A local key cannot hang;
+// one on a smart card or in an HSM can, and runs in a guard.
 func (p *pair) signWith(hung *flight.Guard) SignFunc {
 	return func(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 		key := p.key()
@@ -239,7 +239,7 @@ func (a *assertions) reuse(prove func(context.Context, AssertionRequest) (proof,
 func (a *assertions) keep(req AssertionRequest, m madeAssertion) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for r, old := range a.made { // nobody else takes them out
+	for r, old := range a.made { // there is no timer that would
 		if old.until.Reached(clock.Now()) {
 			delete(a.made, r)
 		}

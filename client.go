@@ -29,8 +29,8 @@ type Client struct {
 	tenant string
 }
 
-// shared is what all views of a client have in common. It is what the token
-// cache sees of them: see source.go.
+// shared is what all views of a client have in common. It is also their
+// tokencache.Source: see source.go.
 type shared struct {
 	source
 	identity tokencache.Identity
@@ -71,17 +71,17 @@ type Options struct {
 
 	// HTTPClient carries token requests. By default the process has one with
 	// the proxy of the environment, TLS 1.2 or later and HTTP/2 with pings.
-	// Redirects are never followed, whatever its policy says. Its requests have
-	// the values of the context of who caused them, such as a span, and none of
-	// its httptrace hooks. It is part of a token's cache key: keep one, do not
-	// build one per Client.
+	// Redirects are never followed, whatever its policy says. Its requests carry
+	// the values of the caller's context, such as a span, but none of its httptrace
+	// hooks. It is part of a token's cache key: keep one, do not build one per
+	// Client.
 	HTTPClient *http.Client
 
 	// CAE declares the client capability "cp1" for every token of this client:
 	// Entra may then revoke a token early and the API answer with a claims
 	// challenge, in return for tokens that last about a day. [Transport] and Azure
-	// SDK clients with [Client.TokenCredential] answer challenges; who calls
-	// [Client.Token] must hand them to [Client.TokenFor]. See
+	// SDK clients with [Client.TokenCredential] answer challenges; a program that
+	// calls [Client.Token] must hand them to [Client.TokenFor]. See
 	// https://learn.microsoft.com/entra/identity-platform/claims-challenge.
 	CAE bool
 
@@ -212,7 +212,7 @@ func (c *Client) Token(ctx context.Context, scope string) (Token, error) {
 	return c.get(ctx, tokencache.Ask{Scope: scope})
 }
 
-// get asks the cache where a hit did not do.
+// get asks the cache for what was no hit.
 func (c *Client) get(ctx context.Context, a tokencache.Ask) (Token, error) {
 	if err := c.checkScope(a.Scope); err != nil {
 		return Token{}, err
@@ -224,7 +224,7 @@ func (c *Client) get(ctx context.Context, a tokencache.Ask) (Token, error) {
 	return Token{t}, err
 }
 
-// checkScope returns the error of a scope that nobody needs to be asked about.
+// checkScope refuses a malformed scope before Entra is asked.
 func (c *Client) checkScope(scope string) error {
 	if err := checkScope(scope); err != nil {
 		return &Error{Kind: ErrScopeInvalid, TenantID: c.tenant, ClientID: c.shared.clientID, Scope: scope, reason: err.Error(), cause: err}

@@ -47,7 +47,7 @@ type acquisition struct {
 // record notes what the observers are told once the flight is over.
 func (a *acquisition) record(ev Event) { a.events = append(a.events, ev) }
 
-// attributed returns an error as observers get it, saying who asked for what.
+// attributed returns an error for observers, with the tenant, app and scope in it.
 func (a *acquisition) attributed(err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.of(a.Tenant, a.clientID, a.Scope)
@@ -83,8 +83,8 @@ func (a *acquisition) ask(ctx context.Context, m *material) (g tokencache.Grant,
 // MSAL is ours.
 //
 // A new MSAL client for each request costs microseconds and keeps nothing of
-// MSAL's alive: no token cache of its own that never shrinks, no credential
-// fixed at construction, no discovery shared under somebody else's context.
+// MSAL's alive: no token cache that never shrinks, no credential fixed at
+// construction, no discovery that is shared and ends with one caller's context.
 func (a *acquisition) exchange(ctx context.Context, p proof) (tokencache.Grant, error) {
 	t := &tokenRequest{acquisition: a, id: ident.NewGUID()}
 	client, err := a.msal(t, p)

@@ -148,7 +148,7 @@ func (e *Error) attrs() []slog.Attr {
 	return attrs
 }
 
-// of returns a copy that says who asked for what.
+// of returns a copy with the tenant, app and scope that it is about.
 func (e *Error) of(tenantID, clientID, scope string) *Error {
 	c := *e
 	c.TenantID, c.ClientID, c.Scope = tenantID, clientID, scope
@@ -192,7 +192,7 @@ func (e *localError) Is(target error) bool {
 }
 
 // Permanent keeps a request from being sent again: what is wrong on this machine
-// will not pass while somebody waits.
+// will not pass while a caller waits.
 func (e *localError) Permanent() bool { return true }
 
 func faultf(kind Kind, format string, args ...any) error {

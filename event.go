@@ -70,7 +70,7 @@ type Event struct {
 	Skew time.Duration
 }
 
-// observers are who is told of events.
+// observers get the events of a client.
 type observers struct {
 	logger  *slog.Logger                 // nil: none
 	onEvent func(context.Context, Event) // nil: none

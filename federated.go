@@ -107,8 +107,8 @@ type federated struct {
 // has not answered once: the local clock may be the one that is wrong.
 const expiryGrace = 5 * time.Minute
 
-// rereadAfter is when an expired assertion file is read again: whoever renews
-// it may be about to.
+// rereadAfter is when an expired assertion is read again: it may be renewed at
+// this very moment.
 const rereadAfter = 250 * time.Millisecond
 
 func (f *federated) resolve(ctx context.Context, req AssertionRequest) (*material, error) {

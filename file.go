@@ -26,7 +26,7 @@ func readFile(path string) ([]byte, error) {
 	case info.IsDir():
 		return nil, errors.New(path + " is a directory")
 	case !info.Mode().IsRegular():
-		// Opening a pipe would wait for whoever writes to it.
+		// Opening a pipe would wait for a writer.
 		return nil, errors.New(path + " is not a regular file")
 	case info.Size() > maxFile:
 		return nil, errors.New(path + " is larger than 1 MiB")

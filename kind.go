@@ -23,7 +23,7 @@ const (
 	ErrTransient Kind = "transient"
 	// ErrCredential groups what is wrong with the proof of identity.
 	ErrCredential Kind = "credential"
-	// ErrConfiguration groups what somebody has to correct: names, identifiers,
+	// ErrConfiguration groups what a person has to correct: names, identifiers,
 	// registrations.
 	ErrConfiguration Kind = "configuration"
 	// ErrPolicy groups what an administrator has forbidden or not yet allowed.

@@ -126,7 +126,7 @@ func (c *cooldowns) begin(i int, tenant string, failed *material) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := clock.Now().Mono
-	for key, old := range c.running { // nobody else takes them out
+	for key, old := range c.running { // there is no timer that would
 		if old.over(now) {
 			delete(c.running, key)
 		}
@@ -195,10 +195,10 @@ type expiryWarnings struct {
 	warned map[int]int // member → days before its end that were last warned of
 }
 
-// note learns when the proof of a member ends, and reports whether somebody has
-// to be warned: 30, 7 and 1 days before, once each, and anew for a certificate
-// that replaced another. Assertions, which end within the hour of their issue,
-// are renewed by their writer: warn is false for them.
+// note learns when the proof of a member ends, and reports whether that is due for
+// a warning: 30, 7 and 1 days before, once each, and again for a certificate that
+// replaced another. Assertions end within the hour of their issue and are renewed
+// by their issuer: warn is false for them.
 func (w *expiryWarnings) note(i int, end time.Time, renewed, warn bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -233,7 +233,7 @@ func (w *expiryWarnings) latest() time.Time {
 }
 
 const (
-	// notableSkew is what somebody should mend.
+	// notableSkew is worth an event.
 	notableSkew = time.Minute
 	// believableSkew is the most that is corrected.
 	believableSkew = 24 * time.Hour

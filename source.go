@@ -17,8 +17,8 @@ type source interface {
 	Stamp() string
 }
 
-// Failure makes the error of a flight one that everybody who waited can share:
-// an *Error that says who asked for what.
+// Failure makes the error of a flight an *Error, which all callers that waited
+// share.
 func (s *shared) Failure(err error, req tokencache.Request) tokencache.Failure {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {

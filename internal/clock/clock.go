@@ -51,7 +51,7 @@ func (i Instant) Time() time.Time { return time.Unix(0, i.Wall) }
 
 // A Packed instant fits one machine word, so that a cache hit reads it in one
 // atomic load: whole seconds of both clocks, rounded down. Rounding down can
-// only make a reader look earlier than necessary, and whoever looks decides by
+// only make a reader look earlier than necessary, and the closer look is by
 // the exact instant. The zero Packed has always been reached.
 type Packed uint64
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// Package flight makes calls that outlive their callers: detached from the
-// context of whoever began them, guarded against functions that panic, end their
-// goroutine or hang, and paced after failures.
+// Package flight makes calls that others wait for, too: detached from their
+// caller's context, guarded against functions that panic, end their goroutine or
+// hang, and paced after failures.
 package flight
 
 import (

@@ -19,9 +19,9 @@ import (
 )
 
 // Describe returns why a request brought no answer. The text names no addresses
-// or ports, which differ between two failures of the same kind. Of causes only
-// those of known types stay reachable, nil if there is none: the error of
-// somebody's RoundTripper may hold the request, and with it the credential.
+// or ports, which differ between two failures of the same kind. Only
+// causes of known types stay reachable, nil if there is none: the error of a
+// user's RoundTripper may hold the request, and with it the credential.
 func Describe(err error) (reason string, cause error) {
 	var dns *net.DNSError
 	var guarded *flight.Error

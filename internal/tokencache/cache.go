@@ -167,8 +167,7 @@ var ErrLeft = errors.New("the context ended first")
 
 // begin decides about a and does what has to be done under the lock. changed
 // says that the credential's files are not those that failed. The channel is nil
-// where there is no flight to wait for: nobody is asked for a caller that has
-// left.
+// where there is no flight to wait for: for a caller that has left none is begun.
 func (id *Identity) begin(ctx context.Context, first *Hint, tenant string, a Ask, changed bool) (decision, <-chan singleflight.Result) {
 	left := ctx.Err() != nil // before mu is taken: a context is not ours
 	c := id.Cache

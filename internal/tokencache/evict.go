@@ -33,8 +33,8 @@ func (c *Cache) makeRoom() {
 		}
 	}
 	for len(c.withToken)+len(c.withoutToken) >= c.Limit() {
-		// Entries without a token go first, so that a thousand tenants nobody
-		// knows push out none that works.
+		// Entries without a token go first, so that a thousand unknown tenants push
+		// out none that works.
 		e := c.withoutToken.victim(now)
 		if e == nil {
 			e = c.withToken.victim(now)
@@ -46,8 +46,8 @@ func (c *Cache) makeRoom() {
 	}
 }
 
-// evict takes e out. A client that still points at it finds recheckAt reached
-// and no token, and looks it up again; so nobody has to find the clients.
+// evict takes e out. Clients that still point at it need not be found: they see
+// recheckAt reached and no token, and look it up again.
 func (c *Cache) evict(e *entry) {
 	e.recheckAt.Store(0)
 	e.token.Store(nil)

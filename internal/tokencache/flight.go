@@ -64,9 +64,9 @@ type Flight struct {
 
 // How long a failure keeps others from asking again; see flight.Backoff.
 const (
-	// Behind a good token nobody is in a hurry.
+	// Behind a good token there is no hurry.
 	staleFirst, staleLimit = time.Second, 5 * time.Minute
-	// A refusal will most likely be repeated until somebody has done something.
+	// A refusal is most likely repeated until a person has done something.
 	refusedFirst, refusedLimit = 2 * time.Second, 5 * time.Minute
 	// What can pass at any moment, such as not having reached the server.
 	passingFirst, passingLimit = time.Second, 15 * time.Second
@@ -78,8 +78,8 @@ const (
 )
 
 // launch begins the flight that d asks for, or joins the one in its lane. The
-// caller holds Cache.mu, so that nobody sees one without the other: the flag
-// that keeps the entry, and x/sync's flight.
+// caller holds Cache.mu, so that the flag that keeps the entry and x/sync's flight
+// are never seen apart.
 func (id *Identity) launch(ctx context.Context, e *entry, d decision, claims string, now clock.Instant) <-chan singleflight.Result {
 	if e.state == nil {
 		e.state = &entryState{hung: new(flight.Guard)}
@@ -221,9 +221,9 @@ func (c *Cache) fail(e *entry, d decision, req Request, failure Failure, stamp s
 	return answer
 }
 
-// pauseAfter returns how long nobody asks after the nth failure in a row, and
-// whether that is because the server asked for it: for more patience than we
-// have, never for less.
+// pauseAfter returns how long the source is not asked after the nth failure in a
+// row, and whether that is the server's wish, which can make it longer and never
+// shorter.
 func pauseAfter(n int, usable, passing bool, wanted time.Duration) (pause time.Duration, asked bool) {
 	switch {
 	case usable:

@@ -30,7 +30,7 @@ func (t *Table[K, T, P]) Len() int { return t.live }
 var hashSeed = maphash.MakeSeed()
 
 // Hash returns a hash for Get, Put and Remove. Its seed is the process's own, so
-// that nobody who chooses tenants can make them collide.
+// that a stranger who chooses tenants cannot make them collide.
 func Hash(s string) uint64 { return maphash.String(hashSeed, s) }
 
 type slot[T any] struct {
