@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly/internal/ident"
+	"github.com/apponly/apponly/internal/wwwauth"
 )
 
 // TransportOptions are the settings of a [Transport]; nil is fine.
@@ -136,8 +137,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // The other token is asked for in any case: who only ever streams would send the
 // refused one until it ends.
 func (t *Transport) onceMore(req *http.Request, values int, refused *http.Response, token Token) (*http.Response, error) {
-	claims, bad := claimsChallenge(refused.Header)
-	if bad {
+	claims, malformed := wwwauth.Claims(refused.Header)
+	if malformed {
 		t.client.cfg.emit(req.Context(), Event{
 			Kind: EventChallengeUnreadable, Time: time.Now(), TenantID: t.client.tenant, ClientID: t.client.cfg.clientID, Scope: t.scope,
 		}, nil)
