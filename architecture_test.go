@@ -21,7 +21,8 @@ import (
 // its own layer and those below it; see docs/architecture.md.
 var layers = []string{
 	"errors kind keyfile pkcs12 pbes2",
-	"aadsts token event cache file hosts challenge redirect",
+	"aadsts token event cache file hosts",
+	"cafile",
 	"material",
 	"credential assertion",
 	"certificate federated rotation",

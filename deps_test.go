@@ -52,6 +52,7 @@ func TestDependencies(t *testing.T) {
 		"./internal/flight":     {},
 		"./internal/ident":      {},
 		"./internal/netfault":   {internal},
+		"./internal/wwwauth":    {},
 		"./internal/tokencache": {internal, "golang.org/x/sync"},
 		"./internal/wire":       {internal, "github.com/hashicorp/go-retryablehttp", "github.com/hashicorp/go-cleanhttp"},
 		"./entratest":           {"github.com/apponly/apponly/cloud", internal, "github.com/golang-jwt/jwt/v5"},

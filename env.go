@@ -3,24 +3,21 @@
 package apponly
 
 import (
-	"crypto/x509"
+	"cmp"
 	"errors"
-	"fmt"
-	"io/fs"
-	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/internal/ident"
-	"github.com/apponly/apponly/internal/wire"
 )
 
-// The environment variables that FromEnv reads. Those named AZURE_ mean what
-// they mean to the Azure SDKs.
+// The variables that FromEnv reads. Those of the Azure SDKs mean what they do there.
 const (
+	envCredential     = "APPONLY_CREDENTIAL"
+	envAzureKind      = "AZURE_TOKEN_CREDENTIALS"
 	envTenant         = "AZURE_TENANT_ID"
 	envClient         = "AZURE_CLIENT_ID"
 	envSecret         = "AZURE_CLIENT_SECRET"
@@ -30,57 +27,58 @@ const (
 	envSendChain      = "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"
 	envFederated      = "AZURE_FEDERATED_TOKEN_FILE"
 	envAuthority      = "AZURE_AUTHORITY_HOST"
-	envTenants        = "AZURE_ADDITIONALLY_ALLOWED_TENANTS"
-	envKind           = "APPONLY_CREDENTIAL"
-	envAzureKind      = "AZURE_TOKEN_CREDENTIALS"
 	envTrustAuthority = "APPONLY_TRUST_AUTHORITY_HOST"
+	envTenants        = "AZURE_ADDITIONALLY_ALLOWED_TENANTS"
 	envCAFile         = "APPONLY_CA_FILE"
 )
 
-// envAll is the order in which an explanation lists them.
+// envAll is the order of an explanation. Only the Azure SDKs read the last one.
 var envAll = []string{
-	envKind, envAzureKind, envTenant, envClient, envSecret, envSecretFile, envCertificate, envCertPassword, envSendChain,
+	envCredential, envAzureKind, envTenant, envClient, envSecret, envSecretFile, envCertificate, envCertPassword, envSendChain,
 	envFederated, envAuthority, envTrustAuthority, envTenants, envCAFile, "AZURE_REGIONAL_AUTHORITY_NAME",
 }
 
-// Kinds of credential, as APPONLY_CREDENTIAL names them.
-const (
-	kindSecret      = "secret"
-	kindCertificate = "certificate"
-	kindFederated   = "federated"
-	kindManaged     = "managed-identity"
-)
+// An envKind is a kind of credential as the environment asks for it.
+type envKind struct {
+	name  string                    // in APPONLY_CREDENTIAL
+	azure string                    // in AZURE_TOKEN_CREDENTIALS
+	vars  []string                  // any of them decides for the kind; none: it has to be named
+	read  func(*envPlan) Credential // nil: not a Credential, see planManaged
+}
+
+// envKinds are in the order in which their variables decide. A managed identity has
+// none: a pod that the webhook has missed must not act as its node.
+var envKinds = []envKind{
+	{"secret", "EnvironmentCredential", []string{envSecret, envSecretFile}, (*envPlan).secret},
+	{"certificate", "EnvironmentCredential", []string{envCertificate}, (*envPlan).certificate},
+	{kindFederated, "WorkloadIdentityCredential", []string{envFederated}, (*envPlan).federated},
+	{kindManaged, "ManagedIdentityCredential", nil, nil},
+}
+
+const kindFederated, kindManaged = "federated", "managed-identity"
 
 // FromEnv returns a client configured by the environment, as a pod has it. It
 // takes exactly one credential, never a chain of guesses:
 //
-//   - APPONLY_CREDENTIAL, if set: secret, certificate, federated or
-//     managed-identity;
+//   - APPONLY_CREDENTIAL, if set: secret, certificate, federated or managed-identity;
 //   - else AZURE_TOKEN_CREDENTIALS, if set: EnvironmentCredential (a secret or
 //     certificate), WorkloadIdentityCredential, ManagedIdentityCredential, or
 //     prod, which leaves it open;
-//   - else the first that is set of AZURE_CLIENT_SECRET,
-//     APPONLY_CLIENT_SECRET_FILE, AZURE_CLIENT_CERTIFICATE_PATH (with
-//     AZURE_CLIENT_CERTIFICATE_PASSWORD and
+//   - else the first that is set of AZURE_CLIENT_SECRET, APPONLY_CLIENT_SECRET_FILE,
+//     AZURE_CLIENT_CERTIFICATE_PATH (with AZURE_CLIENT_CERTIFICATE_PASSWORD and
 //     AZURE_CLIENT_SEND_CERTIFICATE_CHAIN) and AZURE_FEDERATED_TOKEN_FILE.
 //
-// AZURE_TENANT_ID and AZURE_CLIENT_ID are required, but not for a managed
-// identity, which has to be asked for by name; AZURE_CLIENT_ID then selects a
-// user-assigned one. AZURE_AUTHORITY_HOST must name a known cloud unless
-// APPONLY_TRUST_AUTHORITY_HOST is 1. AZURE_ADDITIONALLY_ALLOWED_TENANTS is
-// separated by semicolons. APPONLY_CA_FILE names the roots that are trusted for
-// token requests in place of the system's; it is read again when it changes.
+// AZURE_TENANT_ID and AZURE_CLIENT_ID are required, but not for a managed identity,
+// which has to be asked for by name; AZURE_CLIENT_ID then selects a user-assigned
+// one. AZURE_AUTHORITY_HOST must name a known cloud unless
+// APPONLY_TRUST_AUTHORITY_HOST is 1. AZURE_ADDITIONALLY_ALLOWED_TENANTS is separated
+// by semicolons. APPONLY_CA_FILE names the roots that are trusted for token requests
+// in place of the system's; it is read again when it changes.
 //
-// An empty variable counts as unset, and a field set in opts wins over its
-// variable. The error names everything that is missing or contradictory, at
-// once. [ExplainEnv] says what FromEnv would do. FromEnv performs no I/O.
-func FromEnv(opts *Options) (*Client, error) {
-	p := planEnv(opts)
-	if p.err != nil {
-		return nil, p.err
-	}
-	return p.build()
-}
+// An empty variable counts as unset, and a field set in opts wins over its variable.
+// The error names everything that is missing or contradictory, at once. [ExplainEnv]
+// says what FromEnv would do. FromEnv performs no I/O.
+func FromEnv(opts *Options) (*Client, error) { return planEnv(opts).build() }
 
 // An EnvExplanation says what [FromEnv] does in the present environment and
 // why. It names variables; of values it holds at most a mistyped ID.
@@ -98,207 +96,177 @@ type EnvExplanation struct {
 
 // String returns the explanation in a few lines.
 func (e EnvExplanation) String() string {
-	var b strings.Builder
-	kind := e.Credential
-	if kind == "" {
-		kind = "none"
-	}
-	fmt.Fprintf(&b, "credential: %s", kind)
+	text := "credential: " + cmp.Or(e.Credential, "none")
 	if e.Reason != "" {
-		fmt.Fprintf(&b, " (%s)", e.Reason)
+		text += " (" + e.Reason + ")"
 	}
 	if len(e.Used) > 0 {
-		fmt.Fprintf(&b, "\nused: %s", strings.Join(e.Used, ", "))
+		text += "\nused: " + strings.Join(e.Used, ", ")
 	}
 	if len(e.Ignored) > 0 {
-		fmt.Fprintf(&b, "\nignored: %s", strings.Join(e.Ignored, ", "))
+		text += "\nignored: " + strings.Join(e.Ignored, ", ")
 	}
 	if e.Err != nil {
-		fmt.Fprintf(&b, "\nerror: %s", strings.ReplaceAll(e.Err.Error(), "\n", "\nerror: "))
+		text += "\nerror: " + strings.ReplaceAll(e.Err.Error(), "\n", "\nerror: ")
 	}
-	return b.String()
+	return text
 }
 
-// ExplainEnv returns what FromEnv(opts) would do and why. It performs no I/O
-// but to look whether the files that are named exist.
+// ExplainEnv says what FromEnv(opts) would do and why. Its only I/O is to stat files.
 func ExplainEnv(opts *Options) EnvExplanation {
 	p := planEnv(opts)
-	e := EnvExplanation{Credential: p.kind, Reason: p.reason, Err: p.err}
-	if e.Err == nil {
-		_, e.Err = p.build() // for what else New finds wrong
-	}
+	_, err := p.build()
+	e := EnvExplanation{Credential: p.kind.name, Reason: p.reason, Err: err}
 	for _, name := range envAll {
-		switch {
-		case !isSet(name):
-		case p.used[name]:
+		if p.used[name] {
 			e.Used = append(e.Used, name)
-		default:
+		} else if isSet(name) {
 			e.Ignored = append(e.Ignored, name)
 		}
 	}
-	for _, name := range []string{envSecretFile, envCertificate, envFederated, envCAFile} {
-		if p.used[name] {
-			_, err := os.Stat(strings.TrimSpace(os.Getenv(name)))
-			if pe, ok := errors.AsType[*fs.PathError](err); ok {
-				err = pe.Err // without the path, which may be a secret in the wrong variable
-			}
-			if err != nil {
-				e.Err = errors.Join(e.Err, faultf(ErrCredentialUnavailable, "apponly: %s: the file it names: %w", name, err))
-			}
+	for _, name := range p.files {
+		if _, err := os.Stat(envValue(name)); err != nil {
+			// Without the path, which may be a secret in the wrong variable.
+			e.Err = errors.Join(e.Err, faultf(ErrCredentialUnavailable, "apponly: %s: the file it names: %w", name, errors.Unwrap(err)))
 		}
 	}
 	return e
 }
 
+// envValue drops the white space that "echo" and heredocs leave around a value.
+func envValue(name string) string { return strings.TrimSpace(os.Getenv(name)) }
+func isSet(name string) bool      { return envValue(name) != "" }
+
 // An envPlan is what the environment comes to.
 type envPlan struct {
 	opts   Options
-	kind   string
+	kind   envKind // zero: none
 	reason string
 	used   map[string]bool
-	err    error
+	files  []string // the variables used that name a file
+	errs   []error
 	build  func() (*Client, error)
-}
-
-// get reads a variable and notes that it was used. White space around it is
-// dropped: it comes from "echo" and heredocs, and no value here has any.
-func (p *envPlan) get(name string) string {
-	v := strings.TrimSpace(os.Getenv(name))
-	if v != "" {
-		p.used[name] = true
-	}
-	return v
-}
-
-func isSet(name string) bool { return strings.TrimSpace(os.Getenv(name)) != "" }
-
-func (p *envPlan) fault(kind Kind, format string, args ...any) {
-	p.err = errors.Join(p.err, faultf(kind, "apponly: "+format, args...))
 }
 
 func planEnv(opts *Options) *envPlan {
 	p := &envPlan{opts: *opts.orDefault(), used: map[string]bool{}}
 	p.choose()
-	if p.kind == kindManaged {
-		id := p.get(envClient)
-		if id != "" {
-			if _, err := checkClientID(id); err != nil {
-				p.err = errors.Join(p.err, err)
-			}
-		}
-		p.build = func() (*Client, error) {
-			cred, err := managedIdentity(id)
-			if err != nil {
-				return nil, err
-			}
-			return FromTokenCredential(cred, &p.opts)
-		}
-		return p
+	if p.kind.name == kindManaged {
+		p.planManaged()
+	} else {
+		p.planApp()
 	}
-	tenant := p.require(envTenant, "its service account's tenant, or the webhook's default, is injected")
-	client := p.require(envClient, "its service account has the annotation azure.workload.identity/client-id")
-	if _, err := checkTenant(tenant); tenant != "" && err != nil {
-		p.err = errors.Join(p.err, within(envTenant, err))
+	if err := errors.Join(p.errs...); err != nil {
+		p.build = func() (*Client, error) { return nil, err }
 	}
-	if _, err := checkClientID(client); client != "" && err != nil {
-		p.err = errors.Join(p.err, within(envClient, err))
-	}
-	p.cloud()
-	if len(p.opts.AllowedTenants) == 0 && isSet(envTenants) {
-		for t := range strings.SplitSeq(p.get(envTenants), ";") {
-			if t = strings.TrimSpace(t); t != "" {
-				if _, err := checkTenant(t); t != "*" && err != nil {
-					p.err = errors.Join(p.err, within(envTenants, err))
-				}
-				p.opts.AllowedTenants = append(p.opts.AllowedTenants, t)
-			}
-		}
-	}
-	if p.opts.HTTPClient == nil && isSet(envCAFile) {
-		p.opts.HTTPClient = caFileClient(absolute(p.get(envCAFile)))
-	}
-	cred := p.credential()
-	p.build = func() (*Client, error) { return New(tenant, client, cred, &p.opts) }
 	return p
 }
 
-// choose decides which kind of credential it is.
+// get reads a variable and notes that it was used.
+func (p *envPlan) get(name string) string {
+	p.used[name] = isSet(name)
+	return envValue(name)
+}
+
+func (p *envPlan) fault(kind Kind, format string, args ...any) {
+	p.errs = append(p.errs, faultf(kind, "apponly: "+format, args...))
+}
+
+// choose decides which kind of credential it is: by its name, or by the variables
+// that are set if there is no name or several kinds have it.
 func (p *envPlan) choose() {
-	set := func(names ...string) string {
-		for _, name := range names {
-			if isSet(name) {
-				return name
-			}
-		}
-		return ""
+	open, by, want := slices.Clone(envKinds), "", ""
+	if v := p.get(envCredential); v != "" {
+		by, want = envCredential, "secret, certificate, federated or managed-identity"
+		open = slices.DeleteFunc(open, func(k envKind) bool { return k.name != v })
+	} else if v := p.get(envAzureKind); v != "" && !strings.EqualFold(v, "prod") {
+		by, want = envAzureKind, "EnvironmentCredential, WorkloadIdentityCredential, ManagedIdentityCredential or prod"
+		open = slices.DeleteFunc(open, func(k envKind) bool { return !strings.EqualFold(k.azure, v) })
 	}
-	candidates := []struct{ kind, name string }{
-		{kindSecret, set(envSecret, envSecretFile)}, {kindCertificate, set(envCertificate)}, {kindFederated, set(envFederated)},
-	}
-	switch v := p.get(envKind); v {
-	case "":
-	case kindSecret, kindCertificate, kindFederated, kindManaged:
-		p.kind, p.reason = v, envKind
-		return
+	switch {
+	case len(open) == 0:
+		p.fault(ErrCredentialMissing, "%s is %q: want %s", by, ident.OneLine(envValue(by), 40), want)
+	case len(open) == 1:
+		p.kind, p.reason = open[0], by
+	case by == "":
+		p.chooseSet(open, "")
 	default:
-		p.fault(ErrCredentialMissing, "%s is %q: want secret, certificate, federated or managed-identity", envKind, ident.OneLine(v, 40))
-		return
+		p.chooseSet(open, by+" and ")
 	}
-	switch v := p.get(envAzureKind); strings.ToLower(v) {
-	case "", "prod":
-	case "environmentcredential":
-		candidates = candidates[:2]
-		p.reason = envAzureKind + " and "
-	case "workloadidentitycredential":
-		p.kind, p.reason = kindFederated, envAzureKind
-		return
-	case "managedidentitycredential":
-		p.kind, p.reason = kindManaged, envAzureKind
-		return
-	default:
-		p.fault(ErrCredentialMissing, "%s is %q: want EnvironmentCredential, WorkloadIdentityCredential, ManagedIdentityCredential or prod", envAzureKind, ident.OneLine(v, 40))
-		return
-	}
+}
+
+// chooseSet decides by the first variable that is set. because begins the reason.
+func (p *envPlan) chooseSet(open []envKind, because string) {
 	var names []string
-	for _, c := range candidates {
-		if c.name != "" {
-			p.kind = c.kind
-			p.reason += c.name + " is set"
+	for _, k := range open {
+		if i := slices.IndexFunc(k.vars, isSet); i >= 0 {
+			p.kind, p.reason = k, because+k.vars[i]+" is set"
 			return
 		}
+		names = append(names, k.vars...)
 	}
-	p.reason = ""
-	names = []string{envSecret, envSecretFile, envCertificate}
-	if len(candidates) == 3 {
-		names = append(names, envFederated)
+	p.fault(ErrCredentialMissing, `no credential in the environment: set one of %s; in a pod with workload identity, the label azure.workload.identity/use: "true" has it injected, and a managed identity has to be asked for with %s=%s`, strings.Join(names, ", "), envCredential, kindManaged)
+}
+
+func (p *envPlan) planManaged() {
+	id := p.get(envClient)
+	if id != "" {
+		_, err := checkClientID(id)
+		p.errs = append(p.errs, err)
 	}
-	p.fault(ErrCredentialMissing, "no credential in the environment: set one of %s%s", strings.Join(names, ", "),
-		"; in a pod with workload identity, the label azure.workload.identity/use: \"true\" has it injected, and a managed identity has to be asked for with "+envKind+"="+kindManaged)
+	p.build = func() (*Client, error) {
+		cred, err := managedIdentity(id)
+		if err != nil {
+			return nil, err
+		}
+		return FromTokenCredential(cred, &p.opts)
+	}
+}
+
+func (p *envPlan) planApp() {
+	tenant := p.require(envTenant, "its service account's tenant, or the webhook's default, is injected")
+	client := p.require(envClient, "its service account has the annotation azure.workload.identity/client-id")
+	p.check(envTenant, tenant, checkTenant)
+	p.check(envClient, client, checkClientID)
+	p.readCloud()
+	p.readAllowedTenants()
+	if p.kind.read != nil {
+		cred := p.kind.read(p)
+		p.build = func() (*Client, error) { return New(tenant, client, cred, &p.opts) }
+	}
+	if p.opts.HTTPClient == nil && isSet(envCAFile) {
+		p.opts.HTTPClient = caFileClient(absolute(p.file(envCAFile)), envCAFile)
+	}
 }
 
 // require reads a variable that must be set. injected says when the workload
 // identity webhook sets it.
 func (p *envPlan) require(name, injected string) string {
 	v := p.get(name)
-	if v == "" {
-		hint := ""
-		if p.kind == kindFederated || p.kind == "" {
-			hint = ": the workload identity webhook sets it if the pod has the label azure.workload.identity/use: \"true\" and " + injected
-		}
-		p.fault(ErrConfiguration, "%s is not set%s", name, hint)
+	if webhook := p.kind.name == kindFederated || p.kind.name == ""; v == "" && webhook {
+		p.fault(ErrConfiguration, `%s is not set: the workload identity webhook sets it if the pod has the label azure.workload.identity/use: "true" and %s`, name, injected)
+	} else if v == "" {
+		p.fault(ErrConfiguration, "%s is not set", name)
 	}
 	return v
 }
 
-func (p *envPlan) cloud() {
+// check notes what is wrong with an identifier that a variable holds.
+func (p *envPlan) check(name, id string, check func(string) (string, error)) {
+	if id != "" {
+		_, err := check(id)
+		p.errs = append(p.errs, within(name, err))
+	}
+}
+
+func (p *envPlan) readCloud() {
 	if p.opts.Cloud != (cloud.Cloud{}) || !isSet(envAuthority) {
 		return
 	}
 	host := p.get(envAuthority)
 	c, err := cloud.FromAuthority(host)
-	if err != nil && isSet(envTrustAuthority) {
-		trust, _ := strconv.ParseBool(p.get(envTrustAuthority))
-		if trust {
+	if err != nil {
+		if trust, _ := strconv.ParseBool(p.get(envTrustAuthority)); trust {
 			if !strings.Contains(host, "://") {
 				host = "https://" + host
 			}
@@ -308,60 +276,55 @@ func (p *envPlan) cloud() {
 	}
 	if err != nil {
 		p.fault(ErrAuthorityInvalid, "%s: %w; the credential would be sent there: if it is yours, set %s=1", envAuthority, err, envTrustAuthority)
-		return
 	}
 	p.opts.Cloud = c
 }
 
-func (p *envPlan) credential() Credential {
-	file := func(name string) string {
-		path := p.get(name)
-		if path == "" {
-			p.fault(ErrCredentialMissing, "%s asks for a %s credential, but %s is not set", p.reason, p.kind, name)
-		}
-		return path
+func (p *envPlan) readAllowedTenants() {
+	if len(p.opts.AllowedTenants) > 0 {
+		return
 	}
-	switch p.kind {
-	case kindSecret:
-		if isSet(envSecret) || !isSet(envSecretFile) {
-			if !isSet(envSecret) {
-				p.fault(ErrCredentialMissing, "%s asks for a secret, but neither %s nor %s is set", p.reason, envSecret, envSecretFile)
-			}
-			return Secret(p.get(envSecret))
+	for tenant := range strings.SplitSeq(p.get(envTenants), ";") {
+		if tenant = strings.TrimSpace(tenant); tenant == "" {
+			continue
 		}
-		return SecretFile(file(envSecretFile))
-	case kindCertificate:
-		chain, err := strconv.ParseBool(p.get(envSendChain))
-		if err != nil && isSet(envSendChain) {
-			p.fault(ErrConfiguration, "%s is neither true nor false", envSendChain)
+		if tenant != "*" {
+			p.check(envTenants, tenant, checkTenant)
 		}
-		opts := &CertificateFileOptions{SendX5C: chain}
-		if isSet(envCertPassword) {
-			p.used[envCertPassword] = true
-			opts.Password = trimLineBreak(os.Getenv(envCertPassword)) // blanks may belong to it
-		}
-		return CertificateFile(file(envCertificate), opts)
-	case kindFederated:
-		return Federated(AssertionFile(file(envFederated)))
+		p.opts.AllowedTenants = append(p.opts.AllowedTenants, tenant)
 	}
-	return nil
 }
 
-// caFileClients keeps one HTTP client per file of roots, because the HTTP client
-// is part of what clients share tokens by.
-var caFileClients sync.Map // path → *http.Client
+func (p *envPlan) secret() Credential {
+	if !isSet(envSecret) && isSet(envSecretFile) {
+		return SecretFile(p.file(envSecretFile))
+	}
+	if !isSet(envSecret) {
+		p.fault(ErrCredentialMissing, "%s asks for a secret, but neither %s nor %s is set", p.reason, envSecret, envSecretFile)
+	}
+	return Secret(p.get(envSecret))
+}
 
-// caFileClient returns the client that trusts the roots in a file.
-func caFileClient(path string) *http.Client {
-	c, _ := caFileClients.LoadOrStore(path, wire.NewRootsClient(func() ([]byte, error) {
-		b, err := readFile(path)
-		if err != nil {
-			return nil, faultf(ErrConfiguration, "%s: %w", envCAFile, err)
-		}
-		if !x509.NewCertPool().AppendCertsFromPEM(b) {
-			return nil, faultf(ErrConfiguration, "%s: %s has no certificate in PEM", envCAFile, path)
-		}
-		return b, nil
-	}))
-	return c.(*http.Client)
+func (p *envPlan) certificate() Credential {
+	chain, err := strconv.ParseBool(p.get(envSendChain))
+	if err != nil && isSet(envSendChain) {
+		p.fault(ErrConfiguration, "%s is neither true nor false", envSendChain)
+	}
+	opts := &CertificateFileOptions{SendX5C: chain}
+	if p.get(envCertPassword) != "" {
+		opts.Password = trimLineBreak(os.Getenv(envCertPassword)) // blanks may belong to it
+	}
+	return CertificateFile(p.file(envCertificate), opts)
+}
+
+func (p *envPlan) federated() Credential { return Federated(AssertionFile(p.file(envFederated))) }
+
+// file reads a variable that must name a file.
+func (p *envPlan) file(name string) string {
+	if isSet(name) {
+		p.files = append(p.files, name)
+	} else {
+		p.fault(ErrCredentialMissing, "%s asks for a %s credential, but %s is not set", p.reason, p.kind.name, name)
+	}
+	return p.get(name)
 }

@@ -47,8 +47,3 @@ func Classify(status int, header http.Header, body []byte) *Error {
 
 // AllKinds are the kinds an Error can have.
 func AllKinds() []Kind { return slices.Sorted(maps.Keys(kinds)) }
-
-// ClaimsChallenge reads the claims that WWW-Authenticate headers ask for.
-func ClaimsChallenge(headers ...string) (claims string, bad bool) {
-	return claimsChallenge(http.Header{"Www-Authenticate": headers})
-}

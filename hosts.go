@@ -4,6 +4,7 @@ package apponly
 
 import (
 	"cmp"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,11 +14,11 @@ import (
 	"github.com/apponly/apponly/internal/ident"
 )
 
-// A host is one that gets the token.
+// A host is the target of a request, or an element of a hostList.
 type host struct {
-	name   string // lower case, without a trailing dot
+	name   string // in a hostList: lower case, without a trailing dot
 	port   string
-	suffix bool // every name below it, not it
+	suffix bool // stands for every name below it, not for the name itself
 }
 
 func (h host) String() string {
@@ -29,6 +30,27 @@ func (h host) String() string {
 		return name
 	}
 	return net.JoinHostPort(name, h.port)
+}
+
+// A hostList is the hosts that get a token.
+type hostList []host
+
+// parseHosts reads [TransportOptions.Hosts]; without any, the list is the host of
+// the scope.
+func parseHosts(names []string, scope string) (hostList, error) {
+	if len(names) == 0 {
+		u, err := url.Parse(scope)
+		if err != nil || u.Scheme != "https" || u.Host == "" || strings.HasPrefix(u.Host, "*") {
+			return nil, faultf(ErrConfiguration, "apponly: transport: scope %s has no host: set TransportOptions.Hosts", ident.OneLine(scope, 100))
+		}
+		names = []string{u.Host}
+	}
+	list := make(hostList, len(names))
+	errs := make([]error, len(names))
+	for i, name := range names {
+		list[i], errs[i] = parseHost(name)
+	}
+	return list, errors.Join(errs...)
 }
 
 func parseHost(s string) (host, error) {
@@ -46,7 +68,7 @@ func parseHost(s string) (host, error) {
 	_, portErr := strconv.ParseUint(h.port, 10, 16)
 	switch {
 	case !isHostname(name), portErr != nil, h.port[0] == '0',
-		suffix && (strings.Contains(name, ":") || endsInNumber(name)): // addresses have no names below them
+		suffix && (strings.Contains(name, ":") || endsInNumber(name)): // an IP address has no subdomains
 		return h, faultf(ErrConfiguration, `apponly: transport: host %q: want "host", "host:port" or "*.suffix", in ASCII`, ident.OneLine(s, 100))
 	case suffix && !strings.Contains(name, "."):
 		return h, faultf(ErrConfiguration, "apponly: transport: host %q would match a whole top-level domain", ident.OneLine(s, 100))
@@ -54,12 +76,12 @@ func parseHost(s string) (host, error) {
 	return h, nil
 }
 
-// isHostname reports whether s is an IP address or a name that is in ASCII and
-// has no empty label.
+// isHostname reports whether s is an IP address or a DNS name in ASCII without an
+// empty label.
 //
-// Nothing else may be lower-cased and compared: "İ" becomes "i" for
-// strings.ToLower, while net/http connects to what IDNA makes of it, which is
-// another domain.
+// No other name may be put into lower case and compared: strings.ToLower turns "İ"
+// into "i", but net/http connects to the form that IDNA gives it, which is another
+// domain.
 func isHostname(s string) bool {
 	before := byte('.')
 	for i := range len(s) {
@@ -67,96 +89,96 @@ func isHostname(s string) bool {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.' && before != '.':
 			before = c
 		default:
-			return net.ParseIP(s) != nil // of version 6
+			return net.ParseIP(s) != nil // IPv6
 		}
 	}
 	return before != '.'
 }
 
-// endsInNumber reports whether the last label is a number, as in an IPv4
-// address and in no domain.
+// endsInNumber reports whether the last label is a number, which is so in every
+// IPv4 address and in no domain.
 func endsInNumber(name string) bool {
 	return strings.Trim(name[strings.LastIndexByte(name, '.')+1:], "0123456789") == ""
 }
 
-// allows reports whether h gets the token. The name has passed isHostname and
-// is in lower case.
-func (h host) allows(name, port string) bool {
-	if h.suffix {
-		return h.port == port && strings.HasSuffix(name, "."+h.name)
-	}
-	return h.port == port && h.name == name
-}
-
-// checkTarget says why req does not get the token, nil if it does.
-func (t *Transport) checkTarget(req *http.Request) error {
+// checkTarget returns the reason why req must not carry a token for scope, nil if it
+// may. loopback admits plain http to loopback addresses among the hosts.
+func (l hostList) checkTarget(req *http.Request, scope string, loopback bool) error {
 	u := req.URL
 	if u == nil {
 		return faultf(ErrConfiguration, "apponly: transport: request has no URL")
 	}
-	name, port := u.Hostname(), u.Port()
-	switch {
-	case u.Scheme == "https":
-		port = cmp.Or(port, "443")
-	case u.Scheme == "http" && isLoopback(name) && t.loopback:
-		port = cmp.Or(port, "80")
-	case u.Scheme == "http" && isLoopback(name):
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https, or TransportOptions.AllowLoopbackHTTP", ident.OneLine(u.Host, 100))
-	case u.Scheme == "http":
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https", ident.OneLine(u.Host, 100))
-	default:
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token over %q: want https", ident.OneLine(u.Scheme, 20))
+	port, err := securePort(u, loopback)
+	if err != nil {
+		return err
 	}
+	target := host{name: u.Hostname(), port: port}
 	switch {
 	case u.User != nil:
-		// As in https://graph.microsoft.com@evil.test, or a password for
-		// somebody who takes no bearer token.
+		// It may be a lure, as in https://graph.microsoft.com@evil.test, or a
+		// password for a server that takes no bearer token.
 		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL has a user name", ident.OneLine(u.Host, 100))
 	case u.Opaque != "" && (u.Opaque[0] != '/' || strings.HasPrefix(u.Opaque, "//")):
-		// It is the request line then, and a host in there is the one that
-		// counts (RFC 9112 section 3.2.2).
+		// net/http sends it as the request target, in which a host takes
+		// precedence over the Host header (RFC 9112 section 3.2.2).
 		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL is opaque and no path", ident.OneLine(u.Host, 100))
-	case !t.allows(name, port):
-		return t.refuse(host{name: name, port: port})
+	case !l.allows(target):
+		return l.refuse(target, scope)
 	case req.Host == "" || req.Host == u.Host:
 		return nil
 	}
-	// The Host header decides at a shared front end whose server gets the
-	// request. A reverse proxy passes on its client's unless told otherwise.
+	// At a front end that several servers share, the Host header decides which of
+	// them gets the request, and a reverse proxy by default passes on the one that
+	// its client sent.
 	sent := url.URL{Host: req.Host}
-	if h := (host{name: sent.Hostname(), port: cmp.Or(sent.Port(), port)}); !t.allows(h.name, h.port) {
-		return t.refuse(h)
+	target = host{name: sent.Hostname(), port: cmp.Or(sent.Port(), port)}
+	if !l.allows(target) {
+		return l.refuse(target, scope)
 	}
 	return nil
 }
 
-func (t *Transport) allows(name, port string) bool {
-	if !isHostname(name) {
+// securePort returns the port that u leads to, or an error if a token is not safe
+// on the way there.
+func securePort(u *url.URL, loopback bool) (string, error) {
+	local := u.Scheme == "http" && isLoopback(u.Hostname())
+	switch {
+	case u.Scheme == "https":
+		return cmp.Or(u.Port(), "443"), nil
+	case local && loopback:
+		return cmp.Or(u.Port(), "80"), nil
+	case local:
+		return "", faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https, or TransportOptions.AllowLoopbackHTTP", ident.OneLine(u.Host, 100))
+	case u.Scheme == "http":
+		return "", faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https", ident.OneLine(u.Host, 100))
+	}
+	return "", faultf(ErrConfiguration, "apponly: transport: refused to send a token over %q: want https", ident.OneLine(u.Scheme, 20))
+}
+
+func isLoopback(name string) bool {
+	return strings.EqualFold(name, "localhost") || net.ParseIP(name).IsLoopback()
+}
+
+func (l hostList) allows(target host) bool {
+	if !isHostname(target.name) {
 		return false
 	}
-	name = strings.ToLower(name)
-	for _, h := range t.hosts {
-		if h.allows(name, port) {
+	name := strings.ToLower(target.name)
+	for _, h := range l {
+		if h.port == target.port && (h.suffix && strings.HasSuffix(name, "."+h.name) || !h.suffix && h.name == name) {
 			return true
 		}
 	}
 	return false
 }
 
-func (t *Transport) refuse(h host) error {
-	allowed := make([]string, len(t.hosts))
-	for i, h := range t.hosts {
+func (l hostList) refuse(target host, scope string) error {
+	allowed := make([]string, len(l))
+	for i, h := range l {
 		allowed[i] = h.String()
 	}
-	h.name, h.port = ident.OneLine(h.name, 100), ident.OneLine(h.port, 20)
+	target.name, target.port = ident.OneLine(target.name, 100), ident.OneLine(target.port, 20)
 	return faultf(ErrConfiguration,
 		"apponly: transport: refused to send a token for %s to %s: its hosts are %s; many Azure APIs' hosts are not their scope's, see TransportOptions.Hosts",
-		ident.OneLine(t.scope, 100), h, strings.Join(allowed, ", "))
-}
-
-func isLoopback(name string) bool {
-	if strings.EqualFold(name, "localhost") {
-		return true
-	}
-	return net.ParseIP(name).IsLoopback()
+		ident.OneLine(scope, 100), target, strings.Join(allowed, ", "))
 }

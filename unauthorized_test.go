@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,78 +25,7 @@ import (
 	"github.com/apponly/apponly"
 )
 
-// With characters that differ between the alphabets, and a length that needs
-// padding.
 const someClaims = `{"access_token":{"nbf":{"essential":true,"value":"1768000000"},"x":"??>>~~"}}`
-
-func TestClaimsChallenge(t *testing.T) {
-	std := base64.StdEncoding.EncodeToString([]byte(someClaims))
-	if !strings.ContainsAny(std, "+/") || !strings.HasSuffix(std, "=") {
-		t.Fatalf("%q proves nothing", std)
-	}
-	want := `Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", error="insufficient_claims", claims="` + std + `"`
-	for name, tc := range map[string]struct {
-		headers []string
-		claims  string
-		bad     bool
-	}{
-		"as documented":              {headers: []string{want}, claims: someClaims},
-		"URL-safe":                   {headers: []string{`Bearer error="insufficient_claims", claims="` + base64.URLEncoding.EncodeToString([]byte(someClaims)) + `"`}, claims: someClaims},
-		"not padded":                 {headers: []string{`Bearer error="insufficient_claims", claims="` + base64.RawStdEncoding.EncodeToString([]byte(someClaims)) + `"`}, claims: someClaims},
-		"URL-safe, not padded":       {headers: []string{`Bearer error="insufficient_claims", claims="` + base64.RawURLEncoding.EncodeToString([]byte(someClaims)) + `"`}, claims: someClaims},
-		"tokens instead of strings":  {headers: []string{`bearer error=insufficient_claims,claims=` + base64.RawURLEncoding.EncodeToString([]byte(someClaims))}, claims: someClaims},
-		"another order and case":     {headers: []string{`BEARER Claims="` + std + `" , ERROR = "insufficient_claims"`}, claims: someClaims},
-		"behind another":             {headers: []string{`Basic realm="a, Bearer error=\"x\"", ` + want}, claims: someClaims},
-		"in front of another":        {headers: []string{want + `, PoP nonce="x"`}, claims: someClaims},
-		"behind token68":             {headers: []string{`Negotiate YWJj==, ` + want}, claims: someClaims},
-		"behind spaced token68":      {headers: []string{"Negotiate \t YWJj== \t, " + want}, claims: someClaims},
-		"in front of token68":        {headers: []string{want + `, Negotiate YWJj==`}, claims: someClaims},
-		"behind a bare scheme":       {headers: []string{`Negotiate, ` + want}, claims: someClaims},
-		"behind a scheme and space":  {headers: []string{`Negotiate , ` + want}, claims: someClaims},
-		"in the second header":       {headers: []string{`Negotiate`, want}, claims: someClaims},
-		"behind a malformed header":  {headers: []string{`Basic realm="never ends`, want}, claims: someClaims},
-		"two of Bearer":              {headers: []string{`Bearer error="invalid_token", ` + want}, claims: someClaims},
-		"escapes":                    {headers: []string{`Bearer realm="a\"b\\", error="insufficient\_claims", claims="` + std + `"`}, claims: someClaims},
-		"empty first parameter":      {headers: []string{strings.Replace(want, "Bearer ", "Bearer , ", 1)}, claims: someClaims},
-		"empty elements":             {headers: []string{`, ,` + want + `, ,`}, claims: someClaims},
-		"none":                       {},
-		"another error":              {headers: []string{`Bearer error="invalid_token", claims="` + std + `"`}},
-		"no error":                   {headers: []string{`Bearer claims="` + std + `"`}},
-		"another scheme":             {headers: []string{`PoP error="insufficient_claims", claims="` + std + `"`}},
-		"in a quoted string":         {headers: []string{`Basic realm="Bearer error=insufficient_claims, claims=e30"`}},
-		"no claims":                  {headers: []string{`Bearer error="insufficient_claims"`}, bad: true},
-		"claims that end as others":  {headers: []string{`Bearer error="insufficient_claims", claims="e30!"`}, bad: true},
-		"claims of 65 KiB":           {headers: []string{`Bearer error="insufficient_claims", claims="` + base64.StdEncoding.EncodeToString([]byte(`{"x":"`+strings.Repeat("x", 65<<10)+`"}`)) + `"`}, bad: true},
-		"claims that are not base64": {headers: []string{`Bearer error="insufficient_claims", claims="{}"`}, bad: true},
-		"claims that are not JSON":   {headers: []string{`Bearer error="insufficient_claims", claims="YWJj"`}, bad: true},
-		"claims that are null":       {headers: []string{`Bearer error="insufficient_claims", claims="bnVsbA"`}, bad: true},
-		"bad, and then good":         {headers: []string{`Bearer error="insufficient_claims", claims="!"`, want}, claims: someClaims},
-		"and then malformed":         {headers: []string{want + `, nonce="never ends`}, claims: someClaims},
-		"ends in a backslash":        {headers: []string{`Bearer error="insufficient_claims\`}},
-		"the first of a name counts": {headers: []string{want + `, claims="e30", error="invalid_token"`}, claims: someClaims},
-		"no challenge":               {headers: []string{want[len("Bearer "):]}},
-		"behind a missing value":     {headers: []string{`Bearer a="b", realm=, ` + want}},
-		"behind a missing name":      {headers: []string{`Bearer ="x", ` + want[len("Bearer "):]}},
-	} {
-		claims, bad := apponly.ClaimsChallenge(tc.headers...)
-		if claims != tc.claims || bad != tc.bad {
-			t.Errorf("%s: %q, %v; want %q, %v", name, claims, bad, tc.claims, tc.bad)
-		}
-	}
-}
-
-func FuzzClaimsChallenge(f *testing.F) {
-	f.Add(`Bearer realm="", error="insufficient_claims", claims="e30="`)
-	f.Add(`Negotiate YWJj==, Basic realm="a\"b", Bearer x=y`)
-	f.Add("Bearer \t,=\"\\")
-	f.Fuzz(func(t *testing.T, header string) {
-		claims, _ := apponly.ClaimsChallenge(header)
-		var object map[string]json.RawMessage
-		if claims != "" && json.Unmarshal([]byte(claims), &object) != nil {
-			t.Errorf("%q gives claims that are no JSON object: %q", header, claims)
-		}
-	})
-}
 
 // An api takes one token at a time, and challenges every other one.
 type api struct {
@@ -519,24 +446,6 @@ func TestTransportKnowsTheSameToken(t *testing.T) {
 	resp.Body.Close()
 	if n := len(base.sent); n != 1 {
 		t.Errorf("sent %d times with one and the same token", n)
-	}
-}
-
-// Who sends an answer must not decide how much is made of it.
-func TestHugeChallenge(t *testing.T) {
-	for what, format := range map[string]string{"parameters": "%x=a,", "challenges": "a%x,"} {
-		var b strings.Builder
-		b.WriteString("Bearer ")
-		for i := 0; b.Len() < 9<<20; i++ { // net/http reads headers up to 10 MiB
-			fmt.Fprintf(&b, format, i)
-		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		apponly.ClaimsChallenge(b.String())
-		runtime.ReadMemStats(&after)
-		if mib := (after.TotalAlloc - before.TotalAlloc) >> 20; mib > 16 {
-			t.Errorf("a header of %d MiB of %s made %d MiB", b.Len()>>20, what, mib)
-		}
 	}
 }
 

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+
+package apponly
+
+import (
+	"crypto/x509"
+	"net/http"
+	"sync"
+
+	"github.com/apponly/apponly/internal/wire"
+)
+
+// caFileClients keeps one HTTP client per file of roots, because the HTTP client
+// is part of what clients share tokens by.
+var caFileClients sync.Map // path → *http.Client
+
+// caFileClient returns the HTTP client that trusts the roots in a file and no
+// others. setting is what the file was named by.
+func caFileClient(path, setting string) *http.Client {
+	c, _ := caFileClients.LoadOrStore(path, wire.NewRootsClient(func() ([]byte, error) {
+		b, err := readFile(path)
+		if err != nil {
+			return nil, faultf(ErrConfiguration, "%s: %w", setting, err)
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(b) {
+			return nil, faultf(ErrConfiguration, "%s: %s has no certificate in PEM", setting, path)
+		}
+		return b, nil
+	}))
+	return c.(*http.Client)
+}
