@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+
+	"github.com/apponly/apponly/internal/memhttp"
 )
 
 // deliver sends an answer, or what is left of it if the connection is to fail.
@@ -40,9 +42,10 @@ func (x *exchange) readAll() { _, _ = io.Copy(io.Discard, x.r.Body) }
 // reset ends the connection with a RST, where there is one. A stream of HTTP/2
 // is reset by the abort.
 func reset(w http.ResponseWriter) {
-	if rec, ok := w.(*recorder); ok {
-		rec.reset()
-	} else if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+	if memhttp.Reset(w) {
+		panic(http.ErrAbortHandler)
+	}
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
 		// TLS would say goodbye first.
 		if secure, ok := conn.(*tls.Conn); ok {
 			conn = secure.NetConn()

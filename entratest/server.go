@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly/cloud"
+	"github.com/apponly/apponly/internal/memhttp"
 )
 
 // memoryHost is what the emulator is called until it listens somewhere. The
@@ -149,7 +150,7 @@ func (s *Server) Cloud() cloud.Cloud {
 // [Server.StartHTTP]. Any other host fails like a name that does not resolve.
 // It leaves no goroutine behind and works in a testing/synctest bubble.
 func (s *Server) HTTPClient() *http.Client {
-	return &http.Client{Transport: &memoryTransport{s: s}}
+	return &http.Client{Transport: &memhttp.Transport{Reach: s.reach}}
 }
 
 // Tenant returns the demo tenant.
