@@ -3,7 +3,10 @@
 package entratest
 
 import (
+	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -141,4 +144,129 @@ func (c *call) identityTarget(t *Tenant, clientID, resource string) (clientView,
 	}
 	tgt, f := c.s.findResource(t, client, resource, c.now)
 	return client, tgt, f
+}
+
+const (
+	imdsPath    = "/metadata/identity/oauth2/token"
+	imdsVersion = "2018-02-01"
+)
+
+// imds answers as the Instance Metadata Service does.
+func (c *call) imds(string) answer {
+	q := c.r.URL.Query()
+	switch {
+	case c.r.Method != http.MethodGet:
+		return methodNotAllowed("GET", map[string]string{"error": "method not allowed"})
+	case !strings.EqualFold(c.r.Header.Get("Metadata"), "true"):
+		return imdsRefusal("invalid_request", "the header Metadata: true is missing")
+	case len(c.r.Header.Values("X-Forwarded-For")) > 0:
+		// Whoever forwards a request for somebody else must not get the token.
+		return imdsRefusal("invalid_request", "a forwarded request is not answered")
+	case q.Get("api-version") != imdsVersion:
+		return answer{status: badRequest, body: map[string]any{
+			"error":           "api-version is invalid or missing",
+			"newest-versions": []string{imdsVersion},
+		}}
+	case q.Get("resource") == "":
+		return imdsRefusal("invalid_request", "the parameter resource is missing")
+	}
+
+	c.s.mu.RLock()
+	all := slices.Clone(c.s.sources.identities)
+	c.s.mu.RUnlock()
+	var found []*ManagedIdentity
+	for _, m := range all {
+		if match, _ := m.matches(q, "msi_res_id"); match {
+			found = append(found, m)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return imdsRefusal("invalid_request", "Identity not found")
+	case 1:
+	default:
+		return imdsRefusal("invalid_request", "several user-assigned identities: name one by client_id, object_id or msi_res_id")
+	}
+
+	m := found[0]
+	token, lifetime, f := c.identityToken(m.t, m.app.appID, q.Get("resource"))
+	if f != nil {
+		return imdsRefusal(f.oauth, f.description())
+	}
+	// Numbers are strings here, unlike at the token endpoint.
+	seconds := strconv.FormatInt(int64(lifetime/time.Second), 10)
+	return answer{status: http.StatusOK, body: map[string]string{
+		"access_token":   token,
+		"client_id":      m.app.appID,
+		"expires_in":     seconds,
+		"expires_on":     strconv.FormatInt(c.now.Add(lifetime).Unix(), 10),
+		"ext_expires_in": seconds,
+		"not_before":     strconv.FormatInt(c.now.Unix(), 10),
+		"refresh_token":  "",
+		"resource":       q.Get("resource"),
+		"token_type":     "Bearer",
+	}}
+}
+
+func imdsRefusal(oauth, description string) answer {
+	return answer{status: badRequest, body: map[string]string{"error": oauth, "error_description": description}}
+}
+
+const (
+	appServicePath    = "/msi/token"
+	appServiceVersion = "2019-08-01"
+)
+
+// appService answers as the token service beside an App Service site does.
+func (c *call) appService(string) answer {
+	q := c.r.URL.Query()
+	m := c.s.findSite(c.r.Header.Get("X-IDENTITY-HEADER"))
+	switch {
+	case c.r.Method != http.MethodGet:
+		return methodNotAllowed("GET", nil)
+	case m == nil:
+		return c.siteRefusal(unauthorized, "the header X-IDENTITY-HEADER is not the site's IDENTITY_HEADER")
+	case q.Get("api-version") != appServiceVersion:
+		return c.siteRefusal(badRequest, "api-version is invalid or missing, want "+appServiceVersion)
+	case q.Get("resource") == "":
+		return c.siteRefusal(badRequest, "the parameter resource is missing")
+	}
+	if q.Get("object_id") == "" && q.Get("principal_id") != "" {
+		q.Set("object_id", q.Get("principal_id"))
+	}
+	match, selected := m.matches(q, "mi_res_id")
+	if !selected {
+		return c.siteRefusal(badRequest, "the site has no system-assigned identity: name one by client_id, object_id or mi_res_id")
+	}
+	if !match {
+		return c.siteRefusal(badRequest, "the site has no such identity")
+	}
+	token, lifetime, f := c.identityToken(m.t, m.app.appID, q.Get("resource"))
+	if f != nil {
+		return c.siteRefusal(badRequest, f.description())
+	}
+	return answer{status: http.StatusOK, body: map[string]string{
+		"access_token": token,
+		"client_id":    m.app.appID,
+		"expires_on":   strconv.FormatInt(c.now.Add(lifetime).Unix(), 10),
+		"resource":     q.Get("resource"),
+		"token_type":   "Bearer",
+	}}
+}
+
+func (c *call) siteRefusal(status int, message string) answer {
+	return answer{status: status, header: map[string]string{"X-CORRELATION-ID": c.correlation}, body: map[string]any{
+		"statusCode": status, "message": message, "correlationId": c.correlation,
+	}}
+}
+
+func (s *Server) findSite(header string) *ManagedIdentity {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, m := range s.sources.identities {
+		if sameSecret(m.header, header) {
+			return m
+		}
+	}
+	return nil
 }

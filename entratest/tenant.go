@@ -61,17 +61,6 @@ func (s *Server) addTenant(id string, domains []string) (*Tenant, error) {
 	})
 }
 
-// emptyGUID is what an identifier that was never filled in looks like.
-const emptyGUID = "00000000-0000-0000-0000-000000000000"
-
-// checkID says what is wrong with an ID that somebody has chosen.
-func checkID(id string) error {
-	if !ident.IsGUID(id) || id == emptyGUID {
-		return fmt.Errorf("%q is not a GUID that something can have", id)
-	}
-	return nil
-}
-
 // ID returns the tenant ID, a GUID.
 func (t *Tenant) ID() string { return t.id }
 
