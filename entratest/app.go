@@ -192,12 +192,11 @@ func (a *App) NewCertificate(notBefore, notAfter time.Time) *Certificate {
 		a.s.appKeys++
 	})
 	key := appPool.get(n)
-	leaf := makeCertificate(certSpec{
-		name:      "entratest app",
-		notBefore: notBefore,
-		notAfter:  notAfter,
-		usage:     x509.KeyUsageDigitalSignature,
-		extUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	leaf := makeCertificate("entratest app", x509.Certificate{
+		NotBefore:   notBefore,
+		NotAfter:    notAfter,
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, &key.PublicKey, nil, key)
 	a.AddCertificate(leaf)
 	return &Certificate{Leaf: leaf, Key: key}

@@ -91,7 +91,7 @@ func (c *chain) UnmarshalJSON(data []byte) error {
 }
 
 // audience is a string or, as Kubernetes writes it, an array of one. A longer
-// array is nobody's audience: whether Entra takes it is not documented.
+// array matches nothing: whether Entra takes it is not documented.
 type audience string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -104,17 +104,15 @@ func (a *audience) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*string)(a))
 }
 
-// leeway is how far the clock of who signed an assertion may be off. What Entra
-// tolerates is not documented; five minutes is what Microsoft's own token
-// libraries allow.
+// leeway is how far the clock of the signer of an assertion may be off. What Entra
+// tolerates is not documented; Microsoft's own token libraries allow five minutes.
 const leeway = 5 * time.Minute
 
 // fromOutside tells the two kinds of assertion apart. An OIDC issuer is a URL,
-// or its keys could not be found; everything else claims to be the app itself,
-// rightly or not.
+// because its keys have to be found; everything else claims to be the app itself.
 func (a *assertion) fromOutside() bool { return strings.Contains(a.iss, "://") }
 
-// checkTimes demands an exp, and that now is between nbf and exp but for the
+// checkTimes demands an exp, and a time between nbf and exp, give or take the
 // leeway.
 func (a *assertion) checkTimes(now time.Time) *refusal {
 	if !a.exp.IsZero() && now.Before(a.exp.Add(leeway)) && !now.Before(a.nbf.Add(-leeway)) {
@@ -145,8 +143,8 @@ func (c *call) checkSelfSigned(t *Tenant, tenantName string, client clientView, 
 		return refuse(5002723)
 	}
 	if len(a.x5c) > 0 && !slices.ContainsFunc(client.certificates, func(c appCertificate) bool { return c.cert.Equal(a.x5c[0]) }) {
-		// A chain asks to be accepted by the name of its leaf, which Entra
-		// grants to Microsoft's own apps.
+		// A client that sends a chain wants to be accepted by the name of its leaf,
+		// which Entra does for Microsoft's own apps only.
 		return refuse(700030, a.x5c[0].Subject.String())
 	}
 	i := slices.IndexFunc(client.certificates, a.names)
@@ -163,7 +161,7 @@ func (c *call) checkSelfSigned(t *Tenant, tenantName string, client clientView, 
 	if client.certificates[i].revoked {
 		return refuse(7000214)
 	}
-	// The host it was asked at: an alias of it is another audience.
+	// The audience has the host that was asked; an alias of it is another audience.
 	want := c.tokenEndpoint(t.id)
 	if aud := string(a.aud); aud != want && aud != c.tokenEndpoint(tenantName) {
 		return refuse(700023, aud, want)
@@ -171,8 +169,8 @@ func (c *call) checkSelfSigned(t *Tenant, tenantName string, client clientView, 
 	return a.checkTimes(c.now)
 }
 
-// names tells whether the header names a certificate. If both thumbprints are
-// there, both have to fit, and so has the leaf of a chain.
+// names reports whether the header names a certificate. If there are both
+// thumbprints, or a chain, all have to fit.
 func (a *assertion) names(c appCertificate) bool {
 	sha1Sum, sha256Sum := sha1.Sum(c.cert.Raw), sha256.Sum256(c.cert.Raw)
 	return (a.x5t == "" || isThumbprint(a.x5t, sha1Sum[:])) &&
@@ -180,20 +178,19 @@ func (a *assertion) names(c appCertificate) bool {
 		(len(a.x5c) == 0 || c.cert.Equal(a.x5c[0]))
 }
 
-// isThumbprint accepts base64url without padding, which RFC 7515 asks for, and
-// what else Entra takes: base64url with it, from MSAL for Python, and padded
-// standard base64, from MSAL for Go.
+// isThumbprint accepts base64url without padding, as RFC 7515 has it, and what else
+// Entra takes: padded base64url from MSAL for Python, and padded standard base64
+// from MSAL for Go.
 func isThumbprint(text string, sum []byte) bool {
 	return text == base64.RawURLEncoding.EncodeToString(sum) ||
 		text == base64.URLEncoding.EncodeToString(sum) || text == base64.StdEncoding.EncodeToString(sum)
 }
 
-// eid1 begins the subjects that Microsoft's own services give.
+// eid1 is the prefix of subjects that Microsoft's own services use.
 const eid1 = "/eid1/"
 
-// checkFederated judges an assertion that the app did not sign itself. The
-// issuer comes first: the keys of one that no credential trusts are nobody's
-// business.
+// checkFederated judges an assertion that the app did not sign itself. The issuer
+// comes first: keys are fetched only of those that a credential trusts.
 func (c *call) checkFederated(client clientView, a *assertion) *refusal {
 	if client.noFederation {
 		return refuse(700223, client.app.appID)
@@ -204,8 +201,8 @@ func (c *call) checkFederated(client clientView, a *assertion) *refusal {
 	}
 	switch {
 	case ofRealCloud(a.iss) && !strings.HasPrefix(a.sub, eid1):
-		// Of the tokens of a real cloud Entra takes those that one of its
-		// services issues for others, such as Azure DevOps.
+		// Of the tokens of a real cloud, Entra takes those that one of its services,
+		// such as Azure DevOps, issues for others.
 		return refuse(700222, a.iss)
 	case len(client.federated) == 0:
 		return refuse(70025, client.app.appID)
@@ -233,7 +230,7 @@ func (c *call) checkFederated(client clientView, a *assertion) *refusal {
 	return checkSubject(trusted, a.sub)
 }
 
-// checkSubject compares with the credentials that match so far.
+// checkSubject compares with the credentials that match in all else.
 func checkSubject(trusted []federatedCredential, sub string) *refusal {
 	switch {
 	case slices.ContainsFunc(trusted, func(fc federatedCredential) bool { return fc.Subject == sub }):
@@ -246,8 +243,8 @@ func checkSubject(trusted []federatedCredential, sub string) *refusal {
 	return refuse(700213, sub)
 }
 
-// exchangeApp is the app behind the exchange audience: what Entra writes into
-// the aud of a token that was asked for with it.
+// exchangeApp is the app behind the exchange audience, which Entra writes into the
+// aud of a token for that audience.
 const exchangeApp = "fb60f99c-7a34-4190-8149-302f77469936"
 
 func isExchangeAudience(aud string) bool {
@@ -255,16 +252,16 @@ func isExchangeAudience(aud string) bool {
 		func(c cloud.Cloud) bool { return c.ExchangeAudience() == aud })
 }
 
-// ofRealCloud tells whether an issuer is at the authority of one of the clouds
-// that Microsoft operates: there, too, Entra is the issuer.
+// ofRealCloud reports whether an issuer is at the authority of one of the clouds
+// that Microsoft operates, and so Entra.
 func ofRealCloud(iss string) bool {
 	host, _, _ := strings.Cut(strings.TrimPrefix(iss, "https://"), "/")
 	_, err := cloud.FromAuthority(host)
 	return err == nil
 }
 
-// entraIssuer tells whether a token says that this emulator issued it, and the
-// tenant and the version (1 or 2) of its issuer; version is 0 if it does not.
+// entraIssuer returns the tenant and the version (1 or 2) of an issuer that is this
+// emulator; version is 0 if it is not.
 func (s *Server) entraIssuer(base, iss string) (tenant string, version int) {
 	if tenant, ok := strings.CutPrefix(iss, v1Issuer); ok {
 		return strings.TrimSuffix(tenant, "/"), 1
@@ -310,9 +307,9 @@ func (c *call) checkIdentity(client clientView, trusted []federatedCredential, a
 	return refuse(7002121, string(a.aud))
 }
 
-// forAudience returns the credentials that have the assertion's audience. Entra,
-// and nobody else, writes the app behind the exchange audience in its place; its
-// real clouds do, too, for Azure Pipelines.
+// forAudience returns the credentials that have the assertion's audience. Entra
+// alone writes the app behind the exchange audience in its place; its real clouds
+// do so for Azure Pipelines, too.
 func (c *call) forAudience(trusted []federatedCredential, a *assertion) []federatedCredential {
 	aud := string(a.aud)
 	if aud == exchangeApp {
@@ -324,8 +321,8 @@ func (c *call) forAudience(trusted []federatedCredential, a *assertion) []federa
 	return slices.DeleteFunc(trusted, func(fc federatedCredential) bool { return fc.Audience != aud })
 }
 
-// isIdentity reports whether an object of a tenant that exists is a managed
-// identity.
+// isIdentity reports whether an object ID is that of a managed identity in a tenant
+// that exists.
 func (s *Server) isIdentity(tenant, objectID string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

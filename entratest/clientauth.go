@@ -13,8 +13,7 @@ import (
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// clientAuth says how a client proved who it is. The value is what the record
-// shows.
+// clientAuth is how a client proves who it is, in the words of the record.
 type clientAuth string
 
 const (
@@ -30,11 +29,11 @@ type proof struct {
 	method    clientAuth // empty if there is none, or it is unreadable
 	secret    string
 	assertion *assertion
-	malformed *refusal // why the assertion is unreadable; said once it matters
+	malformed *refusal // why the assertion is unreadable: not the answer if the tenant or the client is wrong
 }
 
-// readProof collects the credential of a request. More than one is a malformed
-// request, whatever they are worth (RFC 6749, section 2.3).
+// readProof collects the credential of a request. A request with more than one is
+// malformed, whatever they are worth (RFC 6749, section 2.3).
 func (c *call) readProof(form url.Values) (proof, *refusal) {
 	p := proof{clientID: form.Get("client_id"), secret: form.Get("client_secret")}
 	if p.secret != "" {
@@ -77,8 +76,8 @@ func (c *call) readProof(form url.Values) (proof, *refusal) {
 }
 
 // parseBasic reads the header by RFC 6749, section 2.3.1: unlike in plain HTTP
-// Basic, both parts are form-urlencoded first, so a secret with a "%" or a "+"
-// that was not is another secret.
+// Basic, both parts are form-urlencoded first. A client that leaves this out
+// sends another secret if there is a "%" or a "+" in it.
 func parseBasic(header string) (id, secret string, ok bool) {
 	scheme, value, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Basic") {
@@ -114,8 +113,8 @@ func (c *call) authenticate(t *Tenant, tenantName string, client clientView, p p
 	return refuse(7000216)
 }
 
-// checkSecret compares with every secret, and says "expired" only to who knows
-// one.
+// checkSecret compares with every secret, and says "expired" only to a client that
+// knows an expired one.
 func checkSecret(client clientView, secret string, now time.Time) *refusal {
 	hash := sha256.Sum256([]byte(secret))
 	var valid, expired bool

@@ -53,7 +53,7 @@ type Fault struct {
 
 	// Connection, instead of Status and Code, is how the connection fails:
 	//
-	//   - "hang": the right answer, but after half of its body nothing more
+	//   - "hang": half of the right answer, and nothing more
 	//   - "black-hole": no answer ever
 	//   - "reset": the connection is reset; of HTTP/2, the stream
 	//   - "truncate": the right answer ends after half of its body
@@ -82,8 +82,8 @@ func (s *Server) AddFault(f Fault) (remove func(), err error) {
 // ClearFaults takes all faults away. Requests that one has caught stay caught.
 func (s *Server) ClearFaults() { s.faults.clear() }
 
-// check returns what is wrong with f, in terms of its JSON keys, because a
-// script is where mistakes are made.
+// check says what is wrong with f in terms of its JSON keys, because mistakes are
+// made in scripts.
 func (f *Fault) check() error {
 	_, known := rowOf(f.Code)
 	switch answers := f.Status != 0 || f.Code != 0; {
@@ -143,7 +143,7 @@ func (f *Fault) summary() string {
 
 // faultList holds the faults in the order they act.
 type faultList struct {
-	mu     sync.Mutex // taken before Server.mu, never while that is held
+	mu     sync.Mutex // locked before Server.mu, never while that is locked
 	faults []activeFault
 	lastID int
 }
@@ -177,20 +177,14 @@ func (l *faultList) clear() {
 	l.faults = nil
 }
 
-func (l *faultList) empty() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.faults) == 0
-}
-
 func (l *faultList) list() []activeFault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]activeFault{}, l.faults...)
 }
 
-// take returns the first fault that matches and hits. A fault whose dice say no
-// leaves the request to the next one and is not used up by it.
+// take returns the first fault that matches and hits. One that by its probability
+// does not hit leaves the request to the next, and is not used up by it.
 func (l *faultList) take(matches func(*Fault) bool) (Fault, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -210,8 +204,8 @@ func (l *faultList) take(matches func(*Fault) bool) (Fault, bool) {
 
 // findFault returns the fault that this request meets.
 func (c *call) findFault() (Fault, bool) {
-	if c.s.faults.empty() {
-		return Fault{}, false // the usual case, in which nobody looks ahead
+	if len(c.s.faults.list()) == 0 {
+		return Fault{}, false // the usual case, for which the body need not be read
 	}
 	c.peekSender()
 	tenant := c.s.canonicalTenant(c.tenant)
@@ -226,7 +220,7 @@ func (c *call) findFault() (Fault, bool) {
 	return f, ok
 }
 
-// inject does what the fault says, up to the writing of the answer.
+// inject does what the fault says, and returns the answer to send.
 func (c *call) inject(f Fault) answer {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
@@ -246,8 +240,7 @@ func (c *call) inject(f Fault) answer {
 		ans = c.refused(injectedRefusal(f.Code))
 	case f.Status != 0:
 		if f.Status != http.StatusNoContent && f.Status != http.StatusNotModified {
-			// The text alone is what Entra's front answers when it is the one
-			// that says no.
+			// A plain text is how the front end of Entra refuses.
 			ans.body = rawBody{textType, http.StatusText(f.Status)}
 		}
 	default:
@@ -257,13 +250,13 @@ func (c *call) inject(f Fault) answer {
 		ans.status = f.Status
 	}
 	if f.RetryAfter != "" {
-		ans.header = map[string]string{"Retry-After": f.RetryAfter}
+		ans = ans.with("Retry-After", f.RetryAfter)
 	}
 	return ans
 }
 
-// breakOff makes an answer break in the middle of its body. Where it has none,
-// it gets one; the answer to HEAD cannot, so none comes at all.
+// breakOff makes an answer break off in the middle of its body. An answer without
+// one gets one; to HEAD, which cannot have one, there is no answer at all.
 func breakOff(ans answer, connection, method string) answer {
 	switch {
 	case connection == "":
@@ -279,7 +272,7 @@ func breakOff(ans answer, connection, method string) answer {
 	return ans
 }
 
-// injectedRefusal is a refusal for no reason in the request.
+// injectedRefusal is a refusal that nothing in the request is the reason for.
 func injectedRefusal(code int) *refusal {
 	row, _ := rowOf(code)
 	args := make([]any, strings.Count(row.text, "%s"))
@@ -307,13 +300,13 @@ func (c *call) deliver(w http.ResponseWriter, ans answer) {
 	case "":
 		c.write(w, ans)
 	case connTruncate:
-		// net/http sees that less was sent than announced, and ends the
-		// connection, or the stream, in good order: a lazy proxy, not an abort.
+		// net/http sees that less was sent than announced, and ends the connection,
+		// or the stream, in good order, as a proxy that gives up does.
 		c.write(w, ans)
 	case connHang:
 		c.readAll()
 		c.write(w, ans)
-		_ = http.NewResponseController(w).Flush() // where that cannot be, nothing is out yet, which hangs as well
+		_ = http.NewResponseController(w).Flush() // without Flush nothing is sent yet, which hangs as well
 		c.waitFor(nil)
 		panic(http.ErrAbortHandler)
 	case connBlackHole:
@@ -325,23 +318,20 @@ func (c *call) deliver(w http.ResponseWriter, ans answer) {
 	}
 }
 
-// readAll reads what peekSender has left of a very long body, for the same
-// reason.
+// readAll reads what peekSender has left of a very long body. As long as there is
+// something left, net/http does not notice that the client leaves.
 func (c *call) readAll() { _, _ = io.Copy(io.Discard, c.r.Body) }
 
-// reset ends the connection with a RST, where there is one. A stream of HTTP/2
-// is reset by the abort.
+// reset ends the connection with a RST. A stream of HTTP/2 is reset by the abort.
 func reset(w http.ResponseWriter) {
-	if memhttp.Reset(w) {
-		panic(http.ErrAbortHandler)
-	}
+	memhttp.Reset(w)
 	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-		// TLS would say goodbye first.
+		// A TLS connection would be closed with an alert first.
 		if secure, ok := conn.(*tls.Conn); ok {
 			conn = secure.NetConn()
 		}
 		if socket, ok := conn.(*net.TCPConn); ok {
-			_ = socket.SetLinger(0) // nothing is sent any more, and no FIN
+			_ = socket.SetLinger(0) // RST in place of FIN
 		}
 		_ = conn.Close()
 	}

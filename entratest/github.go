@@ -33,7 +33,7 @@ type GitHubJob struct {
 	id           string
 	subject      string
 	owner        string
-	claims       jwt.MapClaims // that follow from the subject
+	claims       jwt.MapClaims // what follows from the subject
 	requestToken string
 	began        time.Time
 }
@@ -53,14 +53,9 @@ func (s *Server) NewGitHubJob(subject string) *GitHubJob {
 	}
 	j.owner, _ = j.claims["repository_owner"].(string)
 	if j.owner == "" {
-		j.owner = "octo-org" // a job always has one, a customised subject may not say it
+		j.owner = "octo-org" // a job always has one, although a customised subject may not say it
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sources.jobs == nil {
-		s.sources.jobs = make(map[string]*GitHubJob)
-	}
-	s.sources.jobs[j.id] = j
+	s.update(func() { s.sources.jobs[j.id] = j })
 	return j
 }
 
@@ -139,7 +134,7 @@ func (c *call) github(string) answer {
 	case !c.now.Before(j.began.Add(githubJobLife)):
 		return githubRefusal(unauthorized, "the job's request token has expired")
 	case q.Get("api-version") != githubVersion:
-		// Who appends "?audience=" to a URL that has a query already, gets here.
+		// What a client sends that appends "?audience=" to a URL which has a query.
 		return githubRefusal(badRequest, "api-version is invalid or missing, want "+githubVersion)
 	}
 	audience := q.Get("audience")
@@ -158,7 +153,7 @@ func (c *call) github(string) answer {
 func githubRefusal(status int, message string) answer {
 	ans := answer{status: status, body: map[string]string{"message": message}}
 	if status == unauthorized {
-		ans.header = map[string]string{"WWW-Authenticate": "Bearer"}
+		return ans.with("WWW-Authenticate", "Bearer")
 	}
 	return ans
 }

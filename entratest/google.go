@@ -26,11 +26,11 @@ type GoogleVM struct {
 	s         *Server
 	accountID string
 	email     string
-	instance  map[string]any // what the token says of the instance in full format
+	instance  map[string]any // what tokens in the full format say about it
 }
 
-// NewGoogleVM starts an instance. The emulator is one machine: another instance
-// takes the place of the one before.
+// NewGoogleVM starts an instance. The emulator is one machine: a new instance
+// replaces the one before.
 func (s *Server) NewGoogleVM() *GoogleVM {
 	project := fmt.Sprintf("%012d", rand.N(int64(1e12)))
 	vm := &GoogleVM{
@@ -46,9 +46,7 @@ func (s *Server) NewGoogleVM() *GoogleVM {
 			"zone":                        "europe-west1-b",
 		},
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sources.vm = vm
+	s.update(func() { s.sources.vm = vm })
 	return vm
 }
 
@@ -78,12 +76,7 @@ func (vm *GoogleVM) FederatedCredential() FederatedCredential {
 
 // google answers as the metadata server does.
 func (c *call) google(string) answer {
-	ans := c.googleToken()
-	if ans.header == nil {
-		ans.header = make(map[string]string, 1)
-	}
-	ans.header["Metadata-Flavor"] = "Google"
-	return ans
+	return c.googleToken().with("Metadata-Flavor", "Google")
 }
 
 func (c *call) googleToken() answer {

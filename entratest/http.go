@@ -16,7 +16,7 @@ import (
 	"github.com/apponly/apponly/internal/ident"
 )
 
-// call is one request on its way through the emulator.
+// call is one request while the emulator works on it.
 type call struct {
 	s           *Server
 	r           *http.Request
@@ -24,7 +24,7 @@ type call struct {
 	base        string // scheme and host as the client spelled them
 	route       route  // the zero one if nothing is served there
 	tenant      string // what the path has in a tenant's place
-	sender      sender // who asks, as far as faults and throttling have looked
+	sender      sender // empty until faults or throttling have looked
 	trace       string
 	correlation string
 	log         Request // filled in as things become known
@@ -37,10 +37,18 @@ type call struct {
 // answer is what a request gets. Handlers return it instead of writing it, so
 // that the record is complete before the client sees anything.
 type answer struct {
-	status int // 0: none, the connection is all there is to see
+	status int // 0: none, the connection fails before that
 	header map[string]string
 	body   any    // marshalled to JSON, unless it is a rawBody; nil for none
 	broken string // how the connection fails while it is sent: a Fault.Connection
+}
+
+func (a answer) with(header, value string) answer {
+	if a.header == nil {
+		a.header = make(map[string]string)
+	}
+	a.header[header] = value
+	return a
 }
 
 const (
@@ -51,9 +59,9 @@ const (
 // rawBody is a body that is sent as it is.
 type rawBody struct{ contentType, text string }
 
-// ServeHTTP answers one request to the token service. It is for those who bring
-// their own listener; it must be reached over https, because every URL it hands
-// out says so. What real machines serve over plain http is not here but at
+// ServeHTTP answers one request to the token service, for programs that have a
+// listener of their own. It must be reached over https, because every URL it
+// hands out says so. What real machines serve over plain http is not here but at
 // [Server.StartHTTP].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.isAdmin(r.URL.Path) {
@@ -103,7 +111,7 @@ func (s *Server) receive(r *http.Request, plain bool) *call {
 	return c
 }
 
-// respond gives the right answer.
+// respond returns the right answer, as if there were no faults.
 func (c *call) respond() answer {
 	if c.route.handle == nil {
 		return answer{status: http.StatusNotFound}
@@ -118,11 +126,11 @@ func (c *call) respond() answer {
 }
 
 func methodNotAllowed(allow string, body any) answer {
-	return answer{status: http.StatusMethodNotAllowed, header: map[string]string{"Allow": allow}, body: body}
+	return answer{status: http.StatusMethodNotAllowed, body: body}.with("Allow", allow)
 }
 
-// canonicalHost makes "HOST:443" and "host" the same, because they are the
-// same origin to whoever compares issuers and audiences.
+// canonicalHost makes "HOST:443" and "host" the same, because clients that compare
+// issuers and audiences take them for the same origin.
 func canonicalHost(host string) string {
 	return strings.TrimSuffix(strings.ToLower(host), ":443")
 }
@@ -170,18 +178,18 @@ func (c *call) write(w http.ResponseWriter, ans answer) {
 		body = body[:len(body)/2]
 	}
 	if c.r.Method != http.MethodHead {
-		w.Write(body) // the client being gone is its own affair
+		w.Write(body) // an error is that the client has left
 	}
 }
 
-// encode returns the bytes of the body, and says in h what they are.
-func (a *answer) encode(h http.Header) []byte {
+// encode returns the bytes of the body, and sets their Content-Type.
+func (a answer) encode(h http.Header) []byte {
 	if raw, ok := a.body.(rawBody); ok {
 		h.Set("Content-Type", raw.contentType)
 		return []byte(raw.text)
 	}
 	body, err := json.Marshal(a.body)
-	if err != nil { // only maps, strings and numbers are ever in it
+	if err != nil { // whatever the emulator answers can be marshalled
 		panic(err)
 	}
 	h.Set("Content-Type", jsonType)
@@ -204,14 +212,13 @@ type route struct {
 	// share one.
 	name string
 	// path is what follows the tenant, compared without letter case as Entra
-	// does. One that begins with a slash is the whole path, has no tenant before
-	// it, and is compared as it is; if it ends in a slash, too, everything below
-	// it is meant.
+	// does. One that begins with a slash is the whole path, without a tenant, and
+	// is compared as it is; if it also ends in a slash, it is everything below.
 	path string
-	// read endpoints answer GET and HEAD only; others look at the method
-	// themselves.
+	// read endpoints answer GET and HEAD only. The handlers of the others look at
+	// the method themselves.
 	read bool
-	// plain endpoints are those that machines have on plain http; they are
+	// plain endpoints are what real machines serve over plain http; they are
 	// served there and nowhere else.
 	plain  bool
 	handle func(c *call, tenant string) answer
@@ -247,7 +254,7 @@ func findRoute(path string, plain bool) (found route, tenant string) {
 		}
 	}
 	if plain {
-		tenant = "" // nothing there has one
+		tenant = "" // over plain http no path has one
 	}
 	return route{}, tenant
 }
@@ -262,9 +269,7 @@ func splitPath(path string) (tenant, endpoint string) {
 func endpointNames() []string {
 	var names []string
 	for _, rt := range routes {
-		if !slices.Contains(names, rt.name) {
-			names = append(names, rt.name)
-		}
+		names = append(names, rt.name)
 	}
-	return names
+	return slices.Compact(names)
 }

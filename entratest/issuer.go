@@ -37,13 +37,20 @@ type Claims struct {
 	NotBefore, ExpiresAt time.Time
 }
 
-// NewIssuer makes an issuer with a key of its own. One with the URL of an
-// earlier issuer takes its place, and the assertions of the earlier one are
-// refused from then on. It panics if issuer is not an https URL.
+// NewIssuer makes an issuer with a key of its own. It replaces an earlier issuer
+// with the same URL, whose assertions are refused from then on. It panics if
+// issuer is not an https URL.
 func (s *Server) NewIssuer(issuer string) *Issuer {
 	panicIf(checkIssuer(issuer))
+	s.keyMu.Lock()
+	defer s.keyMu.Unlock()
+	return s.newIssuer(issuer)
+}
+
+// newIssuer is called with keyMu held.
+func (s *Server) newIssuer(issuer string) *Issuer {
 	i := &Issuer{s: s, url: issuer}
-	i.Rollover()
+	i.newKey()
 	s.update(func() { s.issuers[issuer] = i })
 	return i
 }
@@ -81,26 +88,28 @@ func (i *Issuer) URL() string { return i.url }
 // It panics for an issuer of [Server.AddIssuer], whose keys are elsewhere.
 func (i *Issuer) Rollover() {
 	panicIf(i.canSign())
-	for done := false; !done; {
-		var n int
-		i.s.update(func() {
-			n = i.s.issuerKeys
-			i.s.issuerKeys++
-		})
-		key := issuerPool.get(n)
-		i.s.update(func() {
-			if done = key != i.key; done { // not what other issuers left over
-				i.keys = slices.Concat([]verificationKey{{newOpaque(16), &key.PublicKey}}, i.keys[:min(len(i.keys), 1)])
-				i.key = key
-			}
-		})
+	i.s.keyMu.Lock()
+	defer i.s.keyMu.Unlock()
+	i.newKey()
+}
+
+// newKey is called with keyMu held.
+func (i *Issuer) newKey() {
+	key := i.key
+	for key == i.key { // the pool's turn is that of all issuers
+		key = issuerPool.get(i.s.issuerKeys)
+		i.s.issuerKeys++
 	}
+	i.s.update(func() {
+		i.keys = slices.Concat([]verificationKey{{newOpaque(16), &key.PublicKey}}, i.keys[:min(len(i.keys), 1)])
+		i.key = key
+	})
 }
 
 // Remove makes the emulator forget the issuer: its metadata cannot be fetched
-// any more, and its assertions are refused (AADSTS90061). If another issuer has
-// taken its place, that one stays. What it signs goes on to be a token, and a
-// source of assertions whose issuer was removed gets a new one when it is used.
+// any more, and its assertions are refused (AADSTS90061). An issuer that has
+// replaced it stays. [Issuer.Token] goes on to sign, and a source of assertions
+// whose issuer was removed gets a new one when it is used.
 func (i *Issuer) Remove() {
 	i.s.update(func() {
 		if i.s.issuers[i.url] == i {
@@ -182,4 +191,45 @@ func (s *Server) fetchIssuerKeys(issuer string) ([]verificationKey, *refusal) {
 	default:
 		return i.keys, nil
 	}
+}
+
+// sources are what hands assertions to programs outside Entra: the metadata
+// service of a machine, the token service of a pipeline. Guarded by the
+// server's mu.
+type sources struct {
+	identities    []*ManagedIdentity
+	jobs          map[string]*GitHubJob   // by the ID in their URL
+	pipelines     map[string]*PipelineJob // by the ID in their URI
+	organizations map[string]string       // of Azure DevOps: ID by name
+	vm            *GoogleVM
+}
+
+// issuerAt returns the issuer with a URL, and makes it if there is none.
+func (s *Server) issuerAt(url string) *Issuer {
+	s.keyMu.Lock()
+	defer s.keyMu.Unlock()
+	s.mu.RLock()
+	i := s.issuers[url]
+	s.mu.RUnlock()
+	if i == nil {
+		i = s.newIssuer(url)
+	}
+	return i
+}
+
+// outsideToken signs an assertion of an outside issuer by the emulator's clock,
+// valid from back ago and for lifetime from now. The issuer is looked up every
+// time, because a test may have replaced it; one of AddIssuer cannot sign, which
+// is the error.
+func (c *call) outsideToken(issuer string, lifetime, back time.Duration, claims jwt.MapClaims) (string, error) {
+	i := c.s.issuerAt(issuer)
+	if err := i.canSign(); err != nil {
+		return "", err
+	}
+	key, kid := i.signing()
+	claims["iss"] = issuer
+	claims["iat"] = c.now.Unix()
+	claims["nbf"] = c.now.Add(-back).Unix()
+	claims["exp"] = c.now.Add(lifetime).Unix()
+	return signJWT(key, map[string]any{"kid": kid}, claims), nil
 }

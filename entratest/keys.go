@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// maxIssuerKeys is how many keys of an outside issuer Entra looks at; what is
-// behind them in the document does not count
+// maxIssuerKeys is how many keys of an outside issuer Entra looks at; it ignores
+// those that come later in the document
 // (https://learn.microsoft.com/entra/workload-id/workload-identity-federation).
 const maxIssuerKeys = 100
 
-// verificationKey is a public key under the name that assertions call it by.
+// verificationKey is a public key with the kid that assertions name it by.
 type verificationKey struct {
 	kid string
 	key *rsa.PublicKey
@@ -73,8 +73,8 @@ func parseJWKS(data []byte) ([]verificationKey, error) {
 	return keys, nil
 }
 
-// checkSignature looks the key up by its name and verifies with it. It returns
-// what is wrong, "" for nothing.
+// checkSignature finds the key by its kid and verifies with it. It returns what
+// is wrong, "" for nothing.
 func checkSignature(a *assertion, keys []verificationKey) (wrong string) {
 	wrong = "there is none with this identifier"
 	for _, k := range keys {
@@ -88,12 +88,12 @@ func checkSignature(a *assertion, keys []verificationKey) (wrong string) {
 	return wrong
 }
 
-// An RSA key takes longer to find than everything else a test does, so the
+// Generating an RSA key takes longer than everything else a test does, so the
 // whole process shares a few, made when first needed. Purposes do not share a
 // key: an assertion of an app must never verify as one of an issuer.
 var (
-	// Three, because two are published: what signs after two rollovers is not
-	// the key that was retired by the second.
+	// Three, because two are published: after two rollovers the emulator does
+	// not sign with the key that the second one has retired.
 	signingKeys = newKeyPool(3)
 	issuerPool  = newKeyPool(2)
 	appPool     = newKeyPool(3)
@@ -108,7 +108,7 @@ func newKeyPool(n int) keyPool {
 	for i := range pool {
 		pool[i] = sync.OnceValue(func() *rsa.PrivateKey {
 			key, err := rsa.GenerateKey(rand.Reader, 2048)
-			if err != nil { // the random source does not fail
+			if err != nil { // crypto/rand does not fail
 				panic(err)
 			}
 			return key
@@ -127,18 +127,17 @@ type signer struct {
 	kid    string // the thumbprint of cert: Entra's kid and x5t are the same
 }
 
-// signers are the keys that are published, the one that signs first. The slice
-// is replaced, never changed.
+// signers are the published keys; the first one signs. The slice is replaced,
+// never changed.
 type signers []*signer
 
 func newSigner(number int) *signer {
 	key := signingKeys.get(number)
 	now := time.Now()
-	cert := makeCertificate(certSpec{
-		name:      "entratest signing",
-		notBefore: now.Add(-time.Hour),
-		notAfter:  now.AddDate(5, 0, 0),
-		usage:     x509.KeyUsageDigitalSignature,
+	cert := makeCertificate("entratest signing", x509.Certificate{
+		NotBefore: now.Add(-time.Hour),
+		NotAfter:  now.AddDate(5, 0, 0),
+		KeyUsage:  x509.KeyUsageDigitalSignature,
 	}, &key.PublicKey, nil, key)
 	sum := sha1.Sum(cert.Raw)
 	return &signer{number: number, key: key, cert: cert, kid: base64.RawURLEncoding.EncodeToString(sum[:])}
@@ -149,15 +148,11 @@ func newSigner(number int) *signer {
 // still verify. An API that keeps the keys it once fetched fails from then on;
 // Entra expects it to look again when it meets a kid it does not know.
 func (s *Server) Rollover() {
-	for done := false; !done; {
-		last := s.published()[0]
-		next := newSigner(last.number + 1)
-		s.update(func() {
-			if done = s.signers[0] == last; done { // nobody else was faster
-				s.signers = signers{next, last}
-			}
-		})
-	}
+	s.keyMu.Lock()
+	defer s.keyMu.Unlock()
+	last := s.published()[0]
+	next := newSigner(last.number + 1)
+	s.update(func() { s.signers = signers{next, last} })
 }
 
 func (s *Server) published() signers {
@@ -166,7 +161,7 @@ func (s *Server) published() signers {
 	return s.signers
 }
 
-// publishedKeys are those that assertions issued by Entra itself verify with.
+// publishedKeys returns the keys that verify what Entra itself has signed.
 func (s *Server) publishedKeys() []verificationKey {
 	var keys []verificationKey
 	for _, k := range s.published() {

@@ -28,7 +28,7 @@ type ManagedIdentity struct {
 	t          *Tenant
 	app        *App
 	resourceID string
-	header     string // what a program on the site proves itself with
+	header     string // the secret of programs on the site
 }
 
 // NewManagedIdentity makes a user-assigned managed identity in t and assigns it
@@ -41,8 +41,8 @@ func (t *Tenant) NewManagedIdentity() *ManagedIdentity {
 	return m
 }
 
-// App returns the app that the identity is to Entra: what takes roles
-// ([Resource.Grant]) and federated credentials, and what can be disabled
+// App returns the app that the identity is to Entra. It takes roles
+// ([Resource.Grant]) and federated credentials, and can be disabled
 // ([Tenant.SetAppDisabled]), blocked ([Tenant.Block]) and removed. It has neither
 // secrets nor certificates, and methods that add some panic. Once it is removed
 // the machine and the site no longer have the identity.
@@ -82,8 +82,14 @@ func (m *ManagedIdentity) FederatedCredential() FederatedCredential {
 	}
 }
 
-// matches says whether m is what the selectors of a query name, and whether
-// there are any. The two services spell the resource ID differently.
+func (s *Server) managedIdentities() []*ManagedIdentity {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Clone(s.sources.identities)
+}
+
+// matches reports whether m is what the selectors of a query name, and whether
+// there are any selectors. The two services spell the resource ID differently.
 func (m *ManagedIdentity) matches(q url.Values, resourceIDParam string) (match, selected bool) {
 	match = true
 	for name, id := range map[string]string{
@@ -97,9 +103,9 @@ func (m *ManagedIdentity) matches(q url.Values, resourceIDParam string) (match, 
 	return match, selected
 }
 
-// identityToken issues a token to a managed identity, for the API that resource
-// names, or to be used as a federated assertion if resource is an exchange
-// audience. The issuer is Entra, not the machine that was asked.
+// identityToken issues a token to a managed identity: for the API that resource
+// names, or, if that is an exchange audience, for use as a federated assertion.
+// Its issuer is Entra, not the machine that was asked.
 func (c *call) identityToken(t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, f *refusal) {
 	c.log.ClientID, c.log.Tenant = clientID, t.id
 	client, tgt, f := c.identityTarget(t, clientID, resource)
@@ -126,7 +132,7 @@ func (c *call) identityTarget(t *Tenant, clientID, resource string) (clientView,
 	switch named, f := c.s.findTokenTenant(t.id); {
 	case f != nil:
 		return clientView{}, target{}, f
-	case named != t: // which was removed, and its ID is another's now
+	case named != t: // t was removed, and another tenant has its ID now
 		return clientView{}, target{}, refuse(90002, t.id)
 	}
 	client, f := c.s.findApp(t, clientID, c.now)
@@ -139,7 +145,7 @@ func (c *call) identityTarget(t *Tenant, clientID, resource string) (clientView,
 	case resource == c.s.Cloud().ExchangeAudience():
 		return client, target{requested: resource, appID: exchangeApp, version: 2}, nil
 	case isExchangeAudience(resource):
-		// Handed out without a word; the exchange fails later.
+		// Of another cloud: the token is handed out, and fails where it is used.
 		return client, target{requested: resource, appID: resource, version: 2}, nil
 	}
 	tgt, f := c.s.findResource(t, client, resource, c.now)
@@ -160,7 +166,7 @@ func (c *call) imds(string) answer {
 	case !strings.EqualFold(c.r.Header.Get("Metadata"), "true"):
 		return imdsRefusal("invalid_request", "the header Metadata: true is missing")
 	case len(c.r.Header.Values("X-Forwarded-For")) > 0:
-		// Whoever forwards a request for somebody else must not get the token.
+		// A proxy that can be made to ask for somebody else must not get the token.
 		return imdsRefusal("invalid_request", "a forwarded request is not answered")
 	case q.Get("api-version") != imdsVersion:
 		return answer{status: badRequest, body: map[string]any{
@@ -171,15 +177,10 @@ func (c *call) imds(string) answer {
 		return imdsRefusal("invalid_request", "the parameter resource is missing")
 	}
 
-	c.s.mu.RLock()
-	all := slices.Clone(c.s.sources.identities)
-	c.s.mu.RUnlock()
-	var found []*ManagedIdentity
-	for _, m := range all {
-		if match, _ := m.matches(q, "msi_res_id"); match {
-			found = append(found, m)
-		}
-	}
+	found := slices.DeleteFunc(c.s.managedIdentities(), func(m *ManagedIdentity) bool {
+		match, _ := m.matches(q, "msi_res_id")
+		return !match
+	})
 	switch len(found) {
 	case 0:
 		return imdsRefusal("invalid_request", "Identity not found")
@@ -255,15 +256,13 @@ func (c *call) appService(string) answer {
 }
 
 func (c *call) siteRefusal(status int, message string) answer {
-	return answer{status: status, header: map[string]string{"X-CORRELATION-ID": c.correlation}, body: map[string]any{
+	return answer{status: status, body: map[string]any{
 		"statusCode": status, "message": message, "correlationId": c.correlation,
-	}}
+	}}.with("X-CORRELATION-ID", c.correlation)
 }
 
 func (s *Server) findSite(header string) *ManagedIdentity {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, m := range s.sources.identities {
+	for _, m := range s.managedIdentities() {
 		if sameSecret(m.header, header) {
 			return m
 		}

@@ -13,9 +13,9 @@ func (c *call) tokenEndpoint(tenant string) string {
 	return c.base + "/" + tenant + "/" + tokenPath
 }
 
-// metadataTenant returns what stands for the tenant in the URLs and in the
-// issuers of a metadata document. The documents of no tenant in particular
-// have a template for the issuer.
+// metadataTenant returns what stands for the tenant in the URLs and in the issuers
+// of a metadata document. Documents that are of no tenant in particular have a
+// template for the issuer.
 func (c *call) metadataTenant(name string) (inURL, inIssuer string, f *refusal) {
 	switch n := strings.ToLower(name); n {
 	case "common", "organizations":
@@ -51,8 +51,8 @@ func (c *call) configuration(name string, version int) answer {
 			"client_secret_post", "private_key_jwt", "client_secret_basic",
 		},
 
-		// What is about users, as Entra has it. Nobody answers at these
-		// endpoints, but clients insist on fields: MSAL on the first.
+		// What is about users, as Entra has it. Nothing is served at these
+		// endpoints, but clients insist on the fields: MSAL on the first.
 		"authorization_endpoint":                root + "/oauth2/v2.0/authorize",
 		"device_authorization_endpoint":         root + "/oauth2/v2.0/devicecode",
 		"end_session_endpoint":                  root + "/oauth2/v2.0/logout",
@@ -69,8 +69,8 @@ func (c *call) configuration(name string, version int) answer {
 	}}
 }
 
-// keys answers with the JSON Web Key Set. In that of version 2 every key names
-// the issuer whose tokens it is good for.
+// keys answers with the JSON Web Key Set. In version 2 every key names the issuer
+// of the tokens that it is good for.
 func (c *call) keys(name string, version int) answer {
 	_, inIssuer, f := c.metadataTenant(name)
 	if f != nil {
@@ -89,8 +89,8 @@ func (c *call) keys(name string, version int) answer {
 	return answer{status: http.StatusOK, body: map[string]any{"keys": keys}}
 }
 
-// instanceDiscovery answers the question whether an authority is a genuine one,
-// which MSAL asks unless told not to. It is one, if it is this one.
+// instanceDiscovery answers whether an authority is genuine, which MSAL asks unless
+// it is told not to. Only this one is.
 func (c *call) instanceDiscovery(string) answer {
 	asked, err := url.Parse(c.r.URL.Query().Get("authorization_endpoint"))
 	if err != nil || asked.Scheme != "https" || "https://"+canonicalHost(asked.Host) != c.base {

@@ -34,7 +34,7 @@ type PipelineJob struct {
 	issuer          string
 	accessToken     string
 	connectionID    string
-	pipelineSubject string // of a token that no service connection is named for
+	pipelineSubject string // of tokens for no service connection
 }
 
 // NewPipelineJob starts a job whose tokens have the subject, of the form
@@ -50,17 +50,14 @@ func (s *Server) NewPipelineJob(subject string) *PipelineJob {
 		connectionID:    ident.NewGUID(),
 		pipelineSubject: "p://" + project + "/pipeline",
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	src := &s.sources
-	if src.pipelines == nil {
-		src.pipelines, src.organizations = make(map[string]*PipelineJob), make(map[string]string)
-	}
-	if src.organizations[organization] == "" {
-		src.organizations[organization] = ident.NewGUID()
-	}
-	j.issuer = pipelinesIssuer + src.organizations[organization]
-	src.pipelines[j.id] = j
+	s.update(func() {
+		src := &s.sources
+		if src.organizations[organization] == "" {
+			src.organizations[organization] = ident.NewGUID()
+		}
+		j.issuer = pipelinesIssuer + src.organizations[organization]
+		src.pipelines[j.id] = j
+	})
 	return j
 }
 
@@ -89,16 +86,11 @@ func (j *PipelineJob) FederatedCredential() FederatedCredential {
 // pipelines answers as Azure DevOps does.
 func (c *call) pipelines(string) answer {
 	if c.r.URL.Path == pipelinesSignIn {
-		// Where a client arrives that follows the redirect below: a success
-		// that holds no token.
+		// A client that follows the redirect below arrives here, at a success that
+		// holds no token.
 		return answer{status: http.StatusNonAuthoritativeInfo, body: rawBody{"text/html; charset=utf-8", "<html><title>Sign in</title></html>"}}
 	}
-	ans := c.pipelineToken()
-	if ans.header == nil {
-		ans.header = make(map[string]string)
-	}
-	ans.header["X-VSS-E2EID"] = c.trace
-	return ans
+	return c.pipelineToken().with("X-VSS-E2EID", c.trace)
 }
 
 func (c *call) pipelineToken() answer {
@@ -112,12 +104,12 @@ func (c *call) pipelineToken() answer {
 		return pipelinesRefusal(http.StatusNotFound, "there is no such job")
 	case !c.hasBearer(j.accessToken):
 		if strings.EqualFold(c.r.Header.Get("X-TFS-FedAuthRedirect"), "Suppress") {
-			return answer{status: unauthorized, header: map[string]string{"WWW-Authenticate": "Bearer"}}
+			return answer{status: unauthorized}.with("WWW-Authenticate", "Bearer")
 		}
-		return answer{status: http.StatusFound, header: map[string]string{"Location": c.base + pipelinesSignIn}}
+		return answer{status: http.StatusFound}.with("Location", c.base+pipelinesSignIn)
 	case c.r.Method != http.MethodPost:
-		// The shape and the text that a client for GitHub Actions is known to
-		// stumble over: "value" is there, and is no token.
+		// Clients written for GitHub Actions are known to stumble over this shape:
+		// there is a "value", and it is no token.
 		return methodNotAllowed("POST", map[string]any{"count": 1, "value": map[string]string{
 			"Message": "The requested resource does not support http method '" + shorten(c.r.Method, 20) + "'.",
 		}})

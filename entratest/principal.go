@@ -35,6 +35,18 @@ func (p *principal) hasRole(r *Resource, name string, now time.Time) bool {
 	return granted && !now.Before(effectiveFrom)
 }
 
+// grant leaves a role that p has already as it is: it may be in effect.
+func (p *principal) grant(r *Resource, names []string, effectiveFrom time.Time) {
+	if p.roles == nil {
+		p.roles = make(map[role]time.Time)
+	}
+	for _, name := range names {
+		if _, granted := p.roles[role{&r.registration, name}]; !granted {
+			p.roles[role{&r.registration, name}] = effectiveFrom
+		}
+	}
+}
+
 // revoke takes roles on a resource away.
 func (p *principal) revoke(r *Resource, names []string) {
 	for _, name := range names {
@@ -199,15 +211,7 @@ func (r *Resource) grant(t *Tenant, app *App, roles []string) error {
 				return fmt.Errorf("%s defines no role %q", r.uri, name)
 			}
 		}
-		if p.roles == nil {
-			p.roles = make(map[role]time.Time)
-		}
-		for _, name := range roles {
-			key := role{&r.registration, name}
-			if _, granted := p.roles[key]; !granted {
-				p.roles[key] = t.s.effectiveFrom()
-			}
-		}
+		p.grant(r, roles, t.s.effectiveFrom())
 		return nil
 	})
 }
@@ -249,9 +253,8 @@ func (t *Tenant) RevokeTokens(app *App) {
 // a revocation now.
 func (s *Server) revocation() int64 { return s.Now().Unix() + 1 }
 
-// revoked tells a resource whether a token no longer counts, by its tid, its
-// azp or appid, its oid and its iat; since is the time that a token has to be
-// issued at or after to count again.
+// revoked reports whether a token no longer counts, by its tid, its azp or appid,
+// its oid and its iat. To count, a token has to be issued at since or later.
 func (s *Server) revoked(tid, appID, objectID string, issuedAt time.Time) (since time.Time, revoked bool) {
 	gone := time.Unix(s.revocation(), 0)
 	s.mu.RLock()
@@ -262,7 +265,7 @@ func (s *Server) revoked(tid, appID, objectID string, issuedAt time.Time) (since
 	}
 	p := t.principals[&app.registration]
 	if p == nil || p.disabled || app.disabled || p.objectID != objectID {
-		return gone, true // the last: of a service principal that was deleted, though there is a new one
+		return gone, true // the last is the token of a service principal that was deleted and made anew
 	}
 	if p.revokedBefore == 0 {
 		return time.Time{}, false

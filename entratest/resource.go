@@ -81,15 +81,14 @@ func (r *Resource) Remove() {
 	})
 }
 
-// URI returns the app ID URI that it was made with.
+// URI returns the app ID URI that r was made with.
 func (r *Resource) URI() string { return r.uri }
 
 // AppID returns the app ID, a GUID: the audience of version 2 tokens.
 func (r *Resource) AppID() string { return r.appID }
 
-// Scope returns the scope of an app-only request for r: its URI and
-// "/.default". A URI that ends in a slash therefore gives two of them, and has
-// to.
+// Scope returns the scope of an app-only request for r: its URI and "/.default".
+// After a URI that ends in a slash there are two of them, as there have to be.
 func (r *Resource) Scope() string { return r.uri + "/.default" }
 
 // Roles returns the app roles that r defines.
@@ -110,9 +109,9 @@ func (r *Resource) AddRoles(roles ...string) {
 	})
 }
 
-// RemoveRoles makes r define fewer app roles, and takes them from whom they were
-// granted to; one that it does not define is ignored. Tokens that were issued
-// stay as they are.
+// RemoveRoles makes r define fewer app roles, and revokes them where they were
+// granted; one that it does not define is ignored. Tokens that were issued stay as
+// they are.
 func (r *Resource) RemoveRoles(roles ...string) {
 	r.s.update(func() {
 		r.roles = slices.DeleteFunc(r.roles, func(role string) bool { return slices.Contains(roles, role) })
@@ -124,15 +123,9 @@ func (r *Resource) RemoveRoles(roles ...string) {
 	})
 }
 
-func (r *Resource) defines(role string) bool {
-	r.s.mu.RLock()
-	defer r.s.mu.RUnlock()
-	return slices.Contains(r.roles, role)
-}
-
-// SetTokenVersion chooses the claims of the tokens for r, 1 or 2; 2 is the
-// default. It is the resource that decides this, not the endpoint asked. It
-// panics for another version.
+// SetTokenVersion chooses the version of the tokens for r, 1 or 2, which is the
+// default. As at Entra the resource decides this, not the endpoint that is asked.
+// It panics for another version.
 func (r *Resource) SetTokenVersion(v int) { panicIf(r.setTokenVersion(v)) }
 
 func (r *Resource) setTokenVersion(v int) error {
@@ -157,7 +150,7 @@ const (
 // See https://learn.microsoft.com/entra/identity-platform/optional-claims-reference.
 //
 // [Resource.Protect] goes by what there is: without idtyp, a token is app-only if
-// its oid and its sub are the same; without xms_cc nobody is challenged.
+// its oid and its sub are the same; without xms_cc no client is challenged.
 func (r *Resource) SetOptionalClaims(names ...string) {
 	for _, name := range names {
 		if name != claimIDType && name != claimCapabilities {
@@ -186,7 +179,7 @@ func (r *Resource) SetDisabled(disabled bool) { r.s.update(func() { r.disabled =
 // otherwise.
 func (r *Resource) SetContinuousAccess(on bool) { r.s.update(func() { r.continuous = on }) }
 
-// target is what a token is to be issued for, at one moment.
+// target is the resource of a token, as it was when the token was asked for.
 type target struct {
 	requested  string // the resource as the scope names it
 	appID      string
@@ -203,7 +196,7 @@ func (s *Server) findResource(t *Tenant, client clientView, name string, now tim
 	defer s.mu.RUnlock()
 	p := t.principals[&client.app.registration]
 	if p == nil || p.objectID != client.objectID {
-		// Taken away while its proof was looked at: what is there now, if
+		// It was removed while its proof was verified. What has its ID now, if
 		// anything, has other roles.
 		if s.apps[client.app.appID] == nil {
 			return target{}, refuse(700016, client.app.appID, t.id)
@@ -243,8 +236,8 @@ type resourceURI struct {
 
 // AddURI gives r another app ID URI that scopes may name it by. Letter case
 // matters, a slash at the end does not. One that it has already changes nothing.
-// AddURI panics if another API that is registered in the same tenant has the
-// URI: as at Entra a scope could not name it.
+// AddURI panics if another API that is registered in the same tenant has the URI,
+// which Entra does not allow either.
 func (r *Resource) AddURI(uri string) {
 	panicIf(r.s.try(func() error {
 		if r.removed {
@@ -280,12 +273,12 @@ func (r *Resource) RemoveURI(uri string) {
 	})
 }
 
-// resourceKey is what URIs are looked up by. A slash at the end does not select
-// another resource, it selects another audience: the one it is asked for with.
+// resourceKey is what URIs are looked up by. A slash at the end does not make it
+// another resource; it only makes another audience in the token.
 func resourceKey(uri string) string { return strings.TrimSuffix(uri, "/") }
 
-// namedAppID returns the app ID that a scope names a resource by, as it is or
-// behind "api://", if it does so. GUIDs have no letter case.
+// namedAppID returns what is an app ID if a scope names the resource by its app ID,
+// with or without "api://". Letter case does not matter in GUIDs.
 func namedAppID(name string) string {
 	return strings.ToLower(strings.TrimPrefix(resourceKey(name), "api://"))
 }
@@ -305,8 +298,8 @@ func (t *Tenant) resourceNamed(name string) (*Resource, *principal) {
 	if r, p := t.usable(t.s.uris[resourceURI{key, t}]); r != nil {
 		return r, p
 	}
-	// Of those registered elsewhere, one that is provided here. If there are
-	// several, it is always the same.
+	// Of those registered in other tenants, one that is provided here: the same
+	// every time if there are several.
 	var found *Resource
 	for reg := range t.principals {
 		r := t.s.uris[resourceURI{key, reg.home}]

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// MarshalJSON writes f as a script has it; what is zero is left out.
+// MarshalJSON writes f as it is in a script, without what is zero.
 func (f Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Endpoint    string   `json:"endpoint,omitzero"`
@@ -31,9 +31,9 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// UnmarshalJSON reads f from a script. A key it does not know and a value of
-// another type are errors that name the key; keys are compared with their
-// letter case. Whether the values fit together is for [Server.AddFault] to say.
+// UnmarshalJSON reads f from a script. An unknown key and a value of another type
+// are errors that name the key; letter case matters in keys. Whether the values fit
+// together is for [Server.AddFault] to say.
 func (f *Fault) UnmarshalJSON(data []byte) error { return prefixed(f.read(data)) }
 
 func (f *Fault) read(data []byte) error {
@@ -56,7 +56,7 @@ func (f *Fault) read(data []byte) error {
 	return err
 }
 
-// MarshalJSON writes t as a script has it.
+// MarshalJSON writes t as it is in a script.
 func (t Throttle) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Requests   int      `json:"requests"`
@@ -102,7 +102,7 @@ func readScript(what string, data []byte, fields map[string]any) error {
 	return nil
 }
 
-// holds says what a field holds.
+// holds says what a field holds, for an error.
 func holds(field any) string {
 	switch field.(type) {
 	case *string:
@@ -119,8 +119,8 @@ func holds(field any) string {
 	return `a duration such as "1m30s"`
 }
 
-// chance is a probability that somebody has written down: 0 would be one that
-// never hits, and the Fault's zero value is one that always does.
+// chance is a probability in a script, where 0 would mean never; the zero value of
+// a Fault means always.
 type chance float64
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -147,7 +147,7 @@ func (h *header) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*string)(h))
 }
 
-// duration is a time.Duration that is written as people write it.
+// duration is a time.Duration that is written as "1m30s".
 type duration time.Duration
 
 // MarshalJSON implements json.Marshaler.

@@ -61,6 +61,17 @@ func (s *Server) addTenant(id string, domains []string) (*Tenant, error) {
 	})
 }
 
+// emptyGUID is what an identifier that was never filled in looks like.
+const emptyGUID = "00000000-0000-0000-0000-000000000000"
+
+// checkID says what is wrong with an ID that somebody has chosen.
+func checkID(id string) error {
+	if !ident.IsGUID(id) || id == emptyGUID {
+		return fmt.Errorf("%q is not a GUID that something can have", id)
+	}
+	return nil
+}
+
 // ID returns the tenant ID, a GUID.
 func (t *Tenant) ID() string { return t.id }
 
@@ -157,7 +168,7 @@ func (t *Tenant) Remove() {
 	})
 }
 
-// isTenantName reports whether a path can name a tenant so.
+// isTenantName reports whether a path can have name in the place of a tenant.
 func isTenantName(name string) bool {
 	return ident.IsGUID(name) || ident.IsDomain(name) ||
 		strings.EqualFold(name, "common") || strings.EqualFold(name, "organizations")
@@ -169,7 +180,7 @@ func (s *Server) findTenant(name string) (*Tenant, *refusal) {
 	switch {
 	case n == emptyGUID:
 		return nil, refuse(900021, name)
-	case n == "consumers": // a tenant of its own, which is not here
+	case n == "consumers": // the tenant of personal accounts, which is not here
 	case !ident.IsGUID(name) && !ident.IsDomain(name):
 		return nil, refuse(900023, name)
 	}

@@ -15,7 +15,7 @@ import (
 // a few kilobytes.
 const maxBody = 1 << 20
 
-// token answers the token endpoint: from the outside in, the form of the
+// token answers the token endpoint. It checks from the outside in: the form of the
 // request, the tenant, the client, its proof, and only then what it wants.
 func (c *call) token(tenantName string) answer {
 	ans, f := c.issue(tenantName)
@@ -78,9 +78,9 @@ func (c *call) issue(tenantName string) (answer, *refusal) {
 	return c.grant(tenant, client, proof.method, tgt, wanted), nil
 }
 
-// regionOf returns the first label of a host that is one of the regional ones
-// in front of this authority, such as "westeurope.login…". MSAL goes there if a
-// region is set, in the code or in the environment.
+// regionOf returns the region of a regional host of this authority, such as
+// "westeurope.login…", and "" for other hosts. MSAL goes there if a region is set,
+// in the code or in the environment.
 func (s *Server) regionOf(base string) string {
 	own := strings.TrimPrefix(s.Cloud().Authority(), "https://")
 	host, secure := strings.CutPrefix(base, "https://")
@@ -96,7 +96,7 @@ func (s *Server) regionOf(base string) string {
 func (c *call) readForm() (url.Values, *refusal) {
 	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
-		// Entra does not see a parameter in a body of another type.
+		// In a body of another type Entra sees no parameters.
 		return nil, refuse(900144, "grant_type")
 	}
 	body, err := c.body()
@@ -125,7 +125,7 @@ func checkGrant(form url.Values, p proof) *refusal {
 		return refuse(70003, grant)
 	case p.clientID == "":
 		return refuse(900144, "client_id")
-	case form.Has("resource"): // as at the endpoint of version 1
+	case form.Has("resource"): // from the endpoint of version 1
 		return refuse(901002)
 	case form.Get("scope") == "":
 		return refuse(900144, "scope")
@@ -133,18 +133,18 @@ func checkGrant(form url.Values, p proof) *refusal {
 	return nil
 }
 
-// oidcScopes are what MSAL adds to every request. They mean nothing without a
-// user, and Entra passes over them.
+// oidcScopes are what MSAL adds to every request. They mean nothing without a user,
+// and Entra ignores them.
 var oidcScopes = []string{"openid", "offline_access", "profile", "email"}
 
-// parseScope returns the resource that a scope names. App-only requests name
-// one, and take all roles granted on it.
+// parseScope returns the resource that a scope names. App-only requests name one,
+// and get all roles granted on it.
 func parseScope(scope string) (resource string, f *refusal) {
 	asked := slices.DeleteFunc(strings.Fields(scope), func(s string) bool { return slices.Contains(oidcScopes, s) })
 	var all bool
 	for i, s := range asked {
-		// What is before the last slash is the resource to the letter: a URI
-		// that ends in a slash is asked for with two.
+		// The resource is everything before the last slash: a URI that ends in a
+		// slash is followed by another one.
 		slash := max(strings.LastIndex(s, "/"), 0)
 		if i > 0 && s[:slash] != resource {
 			return "", refuse(700022, scope)

@@ -125,13 +125,11 @@ func (a *answer) serve(h http.Handler, in *http.Request) {
 }
 
 // Reset has the client see a connection that was reset (a RST of TCP) once the
-// handler has returned or aborted. It reports whether w is that of a [Transport].
-func Reset(w http.ResponseWriter) bool {
-	a, ok := w.(*answer)
-	if ok {
+// handler has returned or aborted. It does nothing if w is not of a [Transport].
+func Reset(w http.ResponseWriter) {
+	if a, ok := w.(*answer); ok {
 		a.aborted = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 	}
-	return ok
 }
 
 func (a *answer) Header() http.Header { return a.header }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -79,11 +80,6 @@ func TestEnds(t *testing.T) {
 		half(w)
 		w.(http.Flusher).Flush()
 	}
-	reset := func(w http.ResponseWriter) {
-		if !memhttp.Reset(w) {
-			t.Error("the ResponseWriter is not recognized")
-		}
-	}
 	for name, tt := range map[string]struct {
 		handle   http.HandlerFunc
 		failed   error // instead of an answer
@@ -97,9 +93,9 @@ func TestEnds(t *testing.T) {
 		"truncated and flushed": {func(w http.ResponseWriter, _ *http.Request) { flushed(w) }, nil, "12345", 10, io.ErrUnexpectedEOF},
 		"aborted":               {func(w http.ResponseWriter, _ *http.Request) { half(w); panic(http.ErrAbortHandler) }, io.ErrUnexpectedEOF, "", 0, nil},
 		"aborted, flushed":      {func(w http.ResponseWriter, _ *http.Request) { flushed(w); panic(http.ErrAbortHandler) }, nil, "12345", 10, io.ErrUnexpectedEOF},
-		"reset":                 {func(w http.ResponseWriter, _ *http.Request) { reset(w) }, syscall.ECONNRESET, "", 0, nil},
-		"reset, aborted":        {func(w http.ResponseWriter, _ *http.Request) { reset(w); panic(http.ErrAbortHandler) }, syscall.ECONNRESET, "", 0, nil},
-		"reset, flushed":        {func(w http.ResponseWriter, _ *http.Request) { flushed(w); reset(w) }, nil, "12345", 10, syscall.ECONNRESET},
+		"reset":                 {func(w http.ResponseWriter, _ *http.Request) { memhttp.Reset(w) }, syscall.ECONNRESET, "", 0, nil},
+		"reset, aborted":        {func(w http.ResponseWriter, _ *http.Request) { memhttp.Reset(w); panic(http.ErrAbortHandler) }, syscall.ECONNRESET, "", 0, nil},
+		"reset, flushed":        {func(w http.ResponseWriter, _ *http.Request) { flushed(w); memhttp.Reset(w) }, nil, "12345", 10, syscall.ECONNRESET},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp, err := client(tt.handle).Get("https://api.test/")
@@ -115,6 +111,15 @@ func TestEnds(t *testing.T) {
 				t.Errorf("%q of %d, %v; want %q of %d, %v", body, resp.ContentLength, err, tt.body, tt.length, tt.endsWith)
 			}
 		})
+	}
+}
+
+// TestResetElsewhere has a ResponseWriter that is not of a Transport be left alone.
+func TestResetElsewhere(t *testing.T) {
+	w := httptest.NewRecorder()
+	memhttp.Reset(w)
+	if resp := w.Result(); resp.StatusCode != http.StatusOK {
+		t.Errorf("%s", resp.Status)
 	}
 }
 
