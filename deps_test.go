@@ -55,7 +55,11 @@ func TestDependencies(t *testing.T) {
 		"./internal/wwwauth":    {},
 		"./internal/tokencache": {internal, "golang.org/x/sync"},
 		"./internal/wire":       {internal, "github.com/hashicorp/go-retryablehttp", "github.com/hashicorp/go-cleanhttp"},
-		"./entratest":           {"github.com/apponly/apponly/cloud", internal, "github.com/golang-jwt/jwt/v5"},
+		"./internal/memhttp":    {},
+		"./entratest": {
+			"github.com/apponly/apponly/cloud", "github.com/golang-jwt/jwt/v5",
+			"github.com/apponly/apponly/internal/ident", "github.com/apponly/apponly/internal/memhttp",
+		},
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{.ImportPath}}{{if .Standard}} std{{end}}", pkg).Output()
 		if err != nil {

@@ -3,7 +3,6 @@
 package entratest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,14 +17,14 @@ import (
 	"time"
 )
 
-// adminPrefix begins the paths to the emulator itself. No tenant can be called
-// that: domain names have no underscore.
+// adminPrefix begins the paths that control the emulator. It cannot be the name of
+// a tenant: domain names have no underscore.
 const adminPrefix = "/_emulator/"
 
-// SetAdmin opens or closes the paths below /_emulator/, by which another
-// process looks at the emulator and changes it; they are open by default.
-// Closed, they are paths where nothing is. What they are asked is neither
-// recorded nor counted, and meets no fault.
+// SetAdmin opens or closes the paths below /_emulator/, by which another process
+// looks at the emulator and changes it; they are open by default. Closed, they are
+// like any path where nothing is served. Requests to them are neither recorded nor
+// counted, and meet no fault.
 //
 //	GET    requests          the record, as of [Server.Requests]; ?limit=n for the newest n
 //	GET    counters          [Counters]
@@ -39,9 +38,9 @@ const adminPrefix = "/_emulator/"
 //	GET    clock             {"now": "2030-01-31T12:00:00Z", "offset": "1h0m0s"}
 //	PUT    clock             sets it by one of these keys
 //
-// Mistakes are answered {"error": "…"}. There is no password, so what a page in
-// a browser might send is refused: requests with an Origin, and those for
-// another host than an IP address, localhost or that of [Server.Cloud].
+// A mistake is answered {"error": "…"}. There is no password, so what a page in a
+// browser might send is refused: requests with an Origin, and those for another
+// host than an IP address, localhost or that of [Server.Cloud].
 func (s *Server) SetAdmin(on bool) { s.update(func() { s.adminOff = !on }) }
 
 func (s *Server) isAdmin(path string) bool {
@@ -53,8 +52,8 @@ func (s *Server) isAdmin(path string) bool {
 	return !s.adminOff
 }
 
-// adminHandler answers with a body for JSON, nil for none. An *adminError has a
-// status; any other error means 400.
+// adminHandler returns what is marshalled to JSON, nil for no body. An *adminError
+// has a status; any other error means 400.
 type adminHandler func(s *Server, r *http.Request, body []byte) (any, error)
 
 type adminError struct {
@@ -66,17 +65,29 @@ func (e *adminError) Error() string { return e.text }
 
 var adminRoutes = map[string]map[string]adminHandler{
 	"requests": {http.MethodGet: adminRequests},
-	"counters": {http.MethodGet: func(s *Server, _ *http.Request, _ []byte) (any, error) { return s.Counters(), nil }},
-	"faults":   {http.MethodGet: adminFaults, http.MethodPost: adminAddFault, http.MethodDelete: adminClearFaults},
-	"faults/":  {http.MethodDelete: adminRemoveFault},
-	"throttle": {http.MethodGet: adminThrottle, http.MethodPut: adminSetThrottle, http.MethodDelete: adminEndThrottle},
-	"clock":    {http.MethodGet: adminClock, http.MethodPut: adminSetClock},
+	"counters": {http.MethodGet: adminGet(func(s *Server) any { return s.Counters() })},
+	"faults": {
+		http.MethodGet:    adminGet(func(s *Server) any { return s.faults.list() }),
+		http.MethodPost:   adminAddFault,
+		http.MethodDelete: adminGet(func(s *Server) any { s.ClearFaults(); return nil }),
+	},
+	"faults/": {http.MethodDelete: adminRemoveFault},
+	"throttle": {
+		http.MethodGet:    adminGet(func(s *Server) any { return s.throttle.get() }),
+		http.MethodPut:    adminSetThrottle,
+		http.MethodDelete: adminGet(func(s *Server) any { s.throttle.set(Throttle{}); return nil }),
+	},
+	"clock": {http.MethodGet: adminClock, http.MethodPut: adminSetClock},
+}
+
+// adminGet is a handler that does not look at the request.
+func adminGet(get func(*Server) any) adminHandler {
+	return func(s *Server, _ *http.Request, _ []byte) (any, error) { return get(s), nil }
 }
 
 func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Date", s.Now().UTC().Format(http.TimeFormat))
-	h.Set("Content-Type", jsonType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	body, err := s.admin(h, r)
@@ -86,17 +97,13 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 		if e, ok := errors.AsType[*adminError](err); ok {
 			status = e.status
 		}
-		body = map[string]string{"error": strings.TrimPrefix(err.Error(), "entratest: ")}
+		body = map[string]string{"error": err.Error()}
 	}
 	if body == nil {
-		h.Del("Content-Type")
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	data, err := json.Marshal(body)
-	if err != nil { // our own types marshal
-		panic(err)
-	}
+	data := answer{body: body}.encode(h)
 	h.Set("Content-Length", strconv.Itoa(len(data)))
 	w.WriteHeader(status)
 	w.Write(data)
@@ -130,9 +137,9 @@ func (s *Server) admin(h http.Header, r *http.Request) (any, error) {
 	return handle(s, r, body)
 }
 
-// isOurs tells whether a request for host is meant for the emulator. A page may
-// have its own name resolve to this machine, but the name then stays in the
-// Host header; an address that is an address is nobody's trick.
+// isOurs reports whether a request for host is meant for the emulator. The name of
+// a web page may resolve to this machine, but then it is also in the Host header;
+// an IP address there is not such a trick.
 func (s *Server) isOurs(host string) bool {
 	secure, _ := s.bases()
 	u, err := url.Parse(secure)
@@ -152,22 +159,15 @@ func adminRequests(s *Server, r *http.Request, _ []byte) (any, error) {
 	return list, nil
 }
 
-func adminFaults(s *Server, _ *http.Request, _ []byte) (any, error) { return s.faults.list(), nil }
-
 func adminAddFault(s *Server, _ *http.Request, body []byte) (any, error) {
 	var f Fault
-	if err := f.UnmarshalJSON(body); err != nil {
+	if err := f.read(body); err != nil {
 		return nil, err
 	}
 	if err := f.check(); err != nil {
 		return nil, err
 	}
 	return map[string]int{"id": s.faults.add(f)}, nil
-}
-
-func adminClearFaults(s *Server, _ *http.Request, _ []byte) (any, error) {
-	s.ClearFaults()
-	return nil, nil
 }
 
 func adminRemoveFault(s *Server, r *http.Request, _ []byte) (any, error) {
@@ -178,23 +178,12 @@ func adminRemoveFault(s *Server, r *http.Request, _ []byte) (any, error) {
 	return nil, nil
 }
 
-func adminThrottle(s *Server, _ *http.Request, _ []byte) (any, error) { return s.throttle.get(), nil }
-
 func adminSetThrottle(s *Server, _ *http.Request, body []byte) (any, error) {
 	var t Throttle
-	if err := t.UnmarshalJSON(body); err != nil {
+	if err := t.read(body); err != nil {
 		return nil, err
 	}
-	if err := t.check(); err != nil {
-		return nil, err
-	}
-	s.throttle.set(t)
-	return t, nil
-}
-
-func adminEndThrottle(s *Server, _ *http.Request, _ []byte) (any, error) {
-	s.SetThrottle(Throttle{})
-	return nil, nil
+	return t, s.setThrottle(t)
 }
 
 func adminClock(s *Server, _ *http.Request, _ []byte) (any, error) {

@@ -3,12 +3,19 @@
 package entratest
 
 import (
+	"crypto/rsa"
+	"crypto/sha1" // #nosec -- the older form of the thumbprint, still sent and accepted
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/apponly/apponly/cloud"
 )
 
 // assertion is a JWT taken apart, nothing of it verified yet.
@@ -84,7 +91,7 @@ func (c *chain) UnmarshalJSON(data []byte) error {
 }
 
 // audience is a string or, as Kubernetes writes it, an array of one. A longer
-// array is nobody's audience: whether Entra takes it is not documented.
+// array matches nothing: whether Entra takes it is not documented.
 type audience string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -97,17 +104,15 @@ func (a *audience) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*string)(a))
 }
 
-// leeway is how far the clock of who signed an assertion may be off. What Entra
-// tolerates is not documented; five minutes is what Microsoft's own token
-// libraries allow.
+// leeway is how far the clock of the signer of an assertion may be off. What Entra
+// tolerates is not documented; Microsoft's own token libraries allow five minutes.
 const leeway = 5 * time.Minute
 
 // fromOutside tells the two kinds of assertion apart. An OIDC issuer is a URL,
-// or its keys could not be found; everything else claims to be the app itself,
-// rightly or not.
+// because its keys have to be found; everything else claims to be the app itself.
 func (a *assertion) fromOutside() bool { return strings.Contains(a.iss, "://") }
 
-// checkTimes demands an exp, and that now is between nbf and exp but for the
+// checkTimes demands an exp, and a time between nbf and exp, give or take the
 // leeway.
 func (a *assertion) checkTimes(now time.Time) *refusal {
 	if !a.exp.IsZero() && now.Before(a.exp.Add(leeway)) && !now.Before(a.nbf.Add(-leeway)) {
@@ -120,4 +125,208 @@ func (a *assertion) checkTimes(now time.Time) *refusal {
 		return t.UTC().Format(time.RFC3339)
 	}
 	return refuse(700024, show(now), show(a.nbf.Time), show(a.exp.Time))
+}
+
+// checkSelfSigned judges an assertion that an app signs with its certificate
+// (RFC 7523; Entra's "certificate credentials").
+func (c *call) checkSelfSigned(t *Tenant, tenantName string, client clientView, a *assertion) *refusal {
+	switch {
+	case a.alg != "RS256" && a.alg != "PS256":
+		return refuse(5002738, a.alg, "RS256, PS256")
+	case a.typ != "" && !strings.EqualFold(a.typ, "JWT"):
+		return refuse(5002727, a.typ)
+	case !strings.EqualFold(a.iss, client.app.appID):
+		return refuse(700021, client.app.appID)
+	case !strings.EqualFold(a.sub, a.iss):
+		return refuse(50048, a.sub)
+	case a.x5t == "" && a.x5tS256 == "":
+		return refuse(5002723)
+	}
+	if len(a.x5c) > 0 && !slices.ContainsFunc(client.certificates, func(c appCertificate) bool { return c.cert.Equal(a.x5c[0]) }) {
+		// A client that sends a chain wants to be accepted by the name of its leaf,
+		// which Entra does for Microsoft's own apps only.
+		return refuse(700030, a.x5c[0].Subject.String())
+	}
+	i := slices.IndexFunc(client.certificates, a.names)
+	if i < 0 {
+		return refuse(700027, "the key was not found", client.app.appID)
+	}
+	cert := client.certificates[i].cert
+	if key, ok := cert.PublicKey.(*rsa.PublicKey); !ok || !a.verify(key) {
+		return refuse(700027, "it was not made with the key of the certificate", client.app.appID)
+	}
+	if c.now.Before(cert.NotBefore) || c.now.After(cert.NotAfter) {
+		return refuse(1000502, cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
+	}
+	if client.certificates[i].revoked {
+		return refuse(7000214)
+	}
+	// The audience has the host that was asked; an alias of it is another audience.
+	want := c.tokenEndpoint(t.id)
+	if aud := string(a.aud); aud != want && aud != c.tokenEndpoint(tenantName) {
+		return refuse(700023, aud, want)
+	}
+	return a.checkTimes(c.now)
+}
+
+// names reports whether the header names a certificate. If there are both
+// thumbprints, or a chain, all have to fit.
+func (a *assertion) names(c appCertificate) bool {
+	sha1Sum, sha256Sum := sha1.Sum(c.cert.Raw), sha256.Sum256(c.cert.Raw)
+	return (a.x5t == "" || isThumbprint(a.x5t, sha1Sum[:])) &&
+		(a.x5tS256 == "" || isThumbprint(a.x5tS256, sha256Sum[:])) &&
+		(len(a.x5c) == 0 || c.cert.Equal(a.x5c[0]))
+}
+
+// isThumbprint accepts base64url without padding, as RFC 7515 has it, and what else
+// Entra takes: padded base64url from MSAL for Python, and padded standard base64
+// from MSAL for Go.
+func isThumbprint(text string, sum []byte) bool {
+	return text == base64.RawURLEncoding.EncodeToString(sum) ||
+		text == base64.URLEncoding.EncodeToString(sum) || text == base64.StdEncoding.EncodeToString(sum)
+}
+
+// eid1 is the prefix of subjects that Microsoft's own services use.
+const eid1 = "/eid1/"
+
+// checkFederated judges an assertion that the app did not sign itself. The issuer
+// comes first: keys are fetched only of those that a credential trusts.
+func (c *call) checkFederated(client clientView, a *assertion) *refusal {
+	if client.noFederation {
+		return refuse(700223, client.app.appID)
+	}
+	trusted := slices.DeleteFunc(slices.Clone(client.federated), func(fc federatedCredential) bool { return fc.Issuer != a.iss })
+	if tenant, version := c.s.entraIssuer(c.base, a.iss); version > 0 {
+		return c.checkIdentity(client, trusted, a, tenant, version)
+	}
+	switch {
+	case ofRealCloud(a.iss) && !strings.HasPrefix(a.sub, eid1):
+		// Of the tokens of a real cloud, Entra takes those that one of its services,
+		// such as Azure DevOps, issues for others.
+		return refuse(700222, a.iss)
+	case len(client.federated) == 0:
+		return refuse(70025, client.app.appID)
+	case len(trusted) == 0:
+		return refuse(700211, a.iss)
+	case len(client.issuers) > 0 && !slices.Contains(client.issuers, a.iss):
+		return refuse(700238, a.iss)
+	case a.alg != "RS256":
+		return refuse(5002738, a.alg, "RS256")
+	}
+	keys, f := c.s.fetchIssuerKeys(a.iss)
+	if f != nil {
+		return f
+	}
+	if wrong := checkSignature(a, keys); wrong != "" {
+		return refuse(7000272, wrong, a.kid)
+	}
+	if f := a.checkTimes(c.now); f != nil {
+		return f
+	}
+
+	if trusted = c.forAudience(trusted, a); len(trusted) == 0 {
+		return refuse(700212, string(a.aud))
+	}
+	return checkSubject(trusted, a.sub)
+}
+
+// checkSubject compares with the credentials that match in all else.
+func checkSubject(trusted []federatedCredential, sub string) *refusal {
+	switch {
+	case slices.ContainsFunc(trusted, func(fc federatedCredential) bool { return fc.Subject == sub }):
+		return nil
+	case slices.ContainsFunc(trusted, func(fc federatedCredential) bool { return strings.EqualFold(fc.Subject, sub) }):
+		return refuse(7002138, sub)
+	case strings.HasPrefix(sub, eid1):
+		return refuse(7002137, sub)
+	}
+	return refuse(700213, sub)
+}
+
+// exchangeApp is the app behind the exchange audience, which Entra writes into the
+// aud of a token for that audience.
+const exchangeApp = "fb60f99c-7a34-4190-8149-302f77469936"
+
+func isExchangeAudience(aud string) bool {
+	return slices.ContainsFunc([]cloud.Cloud{cloud.Public, cloud.USGovernment, cloud.China},
+		func(c cloud.Cloud) bool { return c.ExchangeAudience() == aud })
+}
+
+// ofRealCloud reports whether an issuer is at the authority of one of the clouds
+// that Microsoft operates, and so Entra.
+func ofRealCloud(iss string) bool {
+	host, _, _ := strings.Cut(strings.TrimPrefix(iss, "https://"), "/")
+	_, err := cloud.FromAuthority(host)
+	return err == nil
+}
+
+// entraIssuer returns the tenant and the version (1 or 2) of an issuer that is this
+// emulator; version is 0 if it is not.
+func (s *Server) entraIssuer(base, iss string) (tenant string, version int) {
+	if tenant, ok := strings.CutPrefix(iss, v1Issuer); ok {
+		return strings.TrimSuffix(tenant, "/"), 1
+	}
+	for _, own := range []string{base, s.Cloud().Authority()} {
+		if tenant, ok := strings.CutPrefix(iss, own+"/"); ok {
+			return strings.TrimSuffix(tenant, "/v2.0"), 2
+		}
+	}
+	return "", 0
+}
+
+// checkIdentity judges an assertion that Entra issued itself. It has to be the
+// token of a managed identity in the tenant that the app is registered in
+// (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity).
+func (c *call) checkIdentity(client clientView, trusted []federatedCredential, a *assertion, tenant string, version int) *refusal {
+	switch {
+	case len(trusted) == 0:
+		return refuse(700222, a.iss)
+	case version == 1:
+		return refuse(700227, string(a.aud))
+	case tenant != client.app.home.id:
+		return refuse(700236, a.iss)
+	case a.alg != "RS256":
+		return refuse(5002738, a.alg, "RS256")
+	}
+	if wrong := checkSignature(a, c.s.publishedKeys()); wrong != "" {
+		return refuse(7000272, wrong, a.kid)
+	}
+	if f := a.checkTimes(c.now); f != nil {
+		return f
+	}
+	if !c.s.isIdentity(tenant, a.sub) {
+		return refuse(700226)
+	}
+	trusted = c.forAudience(trusted, a)
+	switch {
+	case len(trusted) > 0:
+		return checkSubject(trusted, a.sub)
+	case isExchangeAudience(string(a.aud)):
+		return refuse(70022204, string(a.aud))
+	}
+	return refuse(7002121, string(a.aud))
+}
+
+// forAudience returns the credentials that have the assertion's audience. Entra
+// alone writes the app behind the exchange audience in its place; its real clouds
+// do so for Azure Pipelines, too.
+func (c *call) forAudience(trusted []federatedCredential, a *assertion) []federatedCredential {
+	aud := string(a.aud)
+	if aud == exchangeApp {
+		_, version := c.s.entraIssuer(c.base, a.iss)
+		if version > 0 || ofRealCloud(a.iss) {
+			aud = c.s.Cloud().ExchangeAudience()
+		}
+	}
+	return slices.DeleteFunc(trusted, func(fc federatedCredential) bool { return fc.Audience != aud })
+}
+
+// isIdentity reports whether an object ID is that of a managed identity in a tenant
+// that exists.
+func (s *Server) isIdentity(tenant, objectID string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.ContainsFunc(s.sources.identities, func(m *ManagedIdentity) bool {
+		return m.app.homeObjectID == objectID && m.t == s.tenants[tenant] && m.t.principals[&m.app.registration] != nil
+	})
 }

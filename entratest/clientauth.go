@@ -13,8 +13,7 @@ import (
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// clientAuth says how a client proved who it is. The value is what the record
-// shows.
+// clientAuth is how a client proves who it is, in the words of the record.
 type clientAuth string
 
 const (
@@ -30,17 +29,17 @@ type proof struct {
 	method    clientAuth // empty if there is none, or it is unreadable
 	secret    string
 	assertion *assertion
-	malformed *refusal // why the assertion is unreadable; said once it matters
+	malformed *refusal // why the assertion is unreadable: not the answer if the tenant or the client is wrong
 }
 
-// readProof collects the credential of a request. More than one is a malformed
-// request, whatever they are worth (RFC 6749, section 2.3).
-func (x *exchange) readProof(form url.Values) (proof, *refusal) {
+// readProof collects the credential of a request. A request with more than one is
+// malformed, whatever they are worth (RFC 6749, section 2.3).
+func (c *call) readProof(form url.Values) (proof, *refusal) {
 	p := proof{clientID: form.Get("client_id"), secret: form.Get("client_secret")}
 	if p.secret != "" {
 		p.method = authSecret
 	}
-	if header := x.r.Header.Get("Authorization"); header != "" {
+	if header := c.r.Header.Get("Authorization"); header != "" {
 		id, secret, ok := parseBasic(header)
 		switch {
 		case !ok:
@@ -77,8 +76,8 @@ func (x *exchange) readProof(form url.Values) (proof, *refusal) {
 }
 
 // parseBasic reads the header by RFC 6749, section 2.3.1: unlike in plain HTTP
-// Basic, both parts are form-urlencoded first, so a secret with a "%" or a "+"
-// that was not is another secret.
+// Basic, both parts are form-urlencoded first. A client that leaves this out
+// sends another secret if there is a "%" or a "+" in it.
 func parseBasic(header string) (id, secret string, ok bool) {
 	scheme, value, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Basic") {
@@ -98,28 +97,28 @@ func parseBasic(header string) (id, secret string, ok bool) {
 }
 
 // authenticate decides whether the proof is that of the client.
-func (x *exchange) authenticate(t *Tenant, tenantName string, reg registration, p proof) *refusal {
+func (c *call) authenticate(t *Tenant, tenantName string, client clientView, p proof) *refusal {
 	switch {
-	case reg.public && (p.method != "" || p.malformed != nil):
-		return refuse(700025, reg.clientID)
+	case client.public && (p.method != "" || p.malformed != nil):
+		return refuse(700025, client.app.appID)
 	case p.malformed != nil:
 		return p.malformed
 	case p.method == authSecret || p.method == authSecretBasic:
-		return checkSecret(reg, p.secret, x.now)
+		return checkSecret(client, p.secret, c.now)
 	case p.method == authCertificate:
-		return x.checkSelfSigned(t, tenantName, reg, p.assertion)
+		return c.checkSelfSigned(t, tenantName, client, p.assertion)
 	case p.method == authFederated:
-		return x.checkFederated(reg, p.assertion)
+		return c.checkFederated(client, p.assertion)
 	}
 	return refuse(7000216)
 }
 
-// checkSecret compares with every secret, and says "expired" only to who knows
-// one.
-func checkSecret(reg registration, secret string, now time.Time) *refusal {
+// checkSecret compares with every secret, and says "expired" only to a client that
+// knows an expired one.
+func checkSecret(client clientView, secret string, now time.Time) *refusal {
 	hash := sha256.Sum256([]byte(secret))
 	var valid, expired bool
-	for _, c := range reg.secrets {
+	for _, c := range client.secrets {
 		if subtle.ConstantTimeCompare(hash[:], c.hash[:]) == 1 {
 			switch {
 			case now.Before(c.notBefore):
@@ -134,7 +133,7 @@ func checkSecret(reg registration, secret string, now time.Time) *refusal {
 	case valid:
 		return nil
 	case expired:
-		return refuse(7000222, reg.clientID)
+		return refuse(7000222, client.app.appID)
 	}
-	return refuse(7000215, reg.clientID)
+	return refuse(7000215, client.app.appID)
 }

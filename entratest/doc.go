@@ -19,47 +19,51 @@
 //
 // Tenants, apps, credentials, issuers, resources and grants may be added,
 // removed and changed at any time, also while requests are on their way:
-// everything here is safe for concurrent use. A refusal is brought about by the
-// state that leads to it, not by a script: a secret that has expired, a tenant
-// that is suspended, an API that requires an assignment, an issuer that is out
-// of reach. [Server.SetPropagation] has new credentials go unseen for a while.
+// everything here is safe for concurrent use. A refusal follows from the state of
+// the directory, not from a script: a secret that has expired, a tenant that is
+// suspended, an API that requires an assignment, an issuer that is out of reach.
+// With [Server.SetPropagation] new credentials do not count until later. A tenant
+// that uses an app and an API takes less than a kilobyte.
 //
-// A tenant that uses an app and an API takes under a kilobyte, so that a million
-// of them are no problem.
+// A method that is misused panics, as a test that does nothing by mistake would be
+// hard to read. Programs that read what to add from a file use [Server.Loader].
 //
 // Tokens have the claims that Entra gives every app, and idtyp and xms_cc, which
 // an API has to ask for; see [Resource.SetOptionalClaims].
 //
 // # Time
 //
-// The emulator reads [time.Now] when it is asked something, so inside a
-// testing/synctest bubble it lives in the bubble's time. Make the Server inside
-// the bubble then: the certificate of the demo app is valid from a day before it
-// is made. [Server.SetClockOffset] sets its clock apart from that of the client.
-// Assertions may be off by five minutes in either direction.
+// The emulator reads [time.Now] with every request, so inside a testing/synctest
+// bubble it has the bubble's time. Make the Server inside the bubble then: the
+// certificate of the demo app is valid from a day before it is made.
+// [Server.SetClockOffset] sets its clock apart from that of the client. Assertions
+// may be off by five minutes in either direction.
 //
 // # Faults
 //
 // [Server.AddFault] makes requests fail: by a status, an AADSTS number, a delay,
 // or a connection that hangs, breaks off or is reset; for a tenant, an app, an
-// endpoint, the next n requests or some of them. [Server.SetThrottle] answers
-// 429 to who asks too often. [Server.Requests] and [Server.Counters] tell what
-// happened. All of it works the same in memory and over sockets, and from
+// endpoint, the next n requests or some of them. With [Server.SetThrottle] clients
+// that ask too often are answered 429. [Server.Requests] and [Server.Counters] tell
+// what happened. All of it works the same in memory and over sockets, and from
 // another process by the paths of [Server.SetAdmin].
 //
 // # Outside of Entra
 //
-// What programs get their assertions from is here too, with the environment
-// variables that it sets: [Tenant.NewManagedIdentity], [Server.NewGitHubJob],
-// [Server.NewPipelineJob], [Server.NewGoogleVM]. Each says which federated
-// credential makes an app accept what it issues. At the other end,
-// [Resource.Protect] checks access tokens as an API has to, and challenges
-// those that [Tenant.RevokeTokens] revoked.
+// The services that programs get their assertions from are here too, with the
+// environment variables that lead to them: [Tenant.NewManagedIdentity],
+// [Server.NewGitHubJob], [Server.NewPipelineJob], [Server.NewGoogleVM]. Each returns
+// the federated credential by which an app accepts its assertions. At the other
+// end, [Resource.Protect] checks access tokens as an API has to, and challenges
+// those that [Tenant.RevokeTokens] has revoked.
 //
 // # What it is not
 //
-// No user ever signs in here; only the client_credentials grant is served. How
-// Entra orders its checks when two things are wrong at once is not documented,
-// and so neither is it here. The texts of the errors are not Entra's: compare
-// numbers, never texts.
+// No user ever signs in here; only the client_credentials grant is served. Which of
+// two things that are wrong Entra complains about is not documented, and neither is
+// it here. The texts of the errors are not Entra's: compare numbers, never texts.
+//
+// # Stability
+//
+// This package may change in any release before version 1.
 package entratest

@@ -3,13 +3,19 @@
 package entratest
 
 import (
+	"crypto/tls"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/apponly/apponly/internal/ident"
+	"github.com/apponly/apponly/internal/memhttp"
 )
 
 // The ways a connection can fail, for [Fault].
@@ -47,7 +53,7 @@ type Fault struct {
 
 	// Connection, instead of Status and Code, is how the connection fails:
 	//
-	//   - "hang": the right answer, but after half of its body nothing more
+	//   - "hang": half of the right answer, and nothing more
 	//   - "black-hole": no answer ever
 	//   - "reset": the connection is reset; of HTTP/2, the stream
 	//   - "truncate": the right answer ends after half of its body
@@ -67,7 +73,7 @@ type Fault struct {
 // caught stay caught. err says what does not fit together in f.
 func (s *Server) AddFault(f Fault) (remove func(), err error) {
 	if err := f.check(); err != nil {
-		return nil, err
+		return nil, prefixed(err)
 	}
 	id := s.faults.add(f)
 	return func() { s.faults.remove(id) }, nil
@@ -76,8 +82,8 @@ func (s *Server) AddFault(f Fault) (remove func(), err error) {
 // ClearFaults takes all faults away. Requests that one has caught stay caught.
 func (s *Server) ClearFaults() { s.faults.clear() }
 
-// check returns what is wrong with f, in terms of its JSON keys, because a
-// script is where mistakes are made.
+// check says what is wrong with f in terms of its JSON keys, because mistakes are
+// made in scripts.
 func (f *Fault) check() error {
 	_, known := rowOf(f.Code)
 	switch answers := f.Status != 0 || f.Code != 0; {
@@ -85,7 +91,7 @@ func (f *Fault) check() error {
 		return faultError("endpoint %q is unknown, want one of %s", f.Endpoint, strings.Join(endpointNames(), ", "))
 	case f.Tenant != "" && !isTenantName(f.Tenant):
 		return faultError("tenant %q is neither a GUID nor a domain name", f.Tenant)
-	case f.ClientID != "" && !isGUID(f.ClientID):
+	case f.ClientID != "" && !ident.IsGUID(f.ClientID):
 		return faultError("client_id %q is not a GUID", f.ClientID)
 	case f.Times < 0:
 		return faultError("times is %d, want 0 or more", f.Times)
@@ -114,7 +120,7 @@ func (f *Fault) check() error {
 }
 
 func faultError(format string, args ...any) error {
-	return fmt.Errorf("entratest: fault: "+format, args...)
+	return fmt.Errorf("fault: "+format, args...)
 }
 
 // summary is what the record says about f.
@@ -137,7 +143,7 @@ func (f *Fault) summary() string {
 
 // faultList holds the faults in the order they act.
 type faultList struct {
-	mu     sync.Mutex // taken before Server.mu, never while that is held
+	mu     sync.Mutex // locked before Server.mu, never while that is locked
 	faults []activeFault
 	lastID int
 }
@@ -171,20 +177,14 @@ func (l *faultList) clear() {
 	l.faults = nil
 }
 
-func (l *faultList) empty() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.faults) == 0
-}
-
 func (l *faultList) list() []activeFault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]activeFault{}, l.faults...)
 }
 
-// take returns the first fault that matches and hits. A fault whose dice say no
-// leaves the request to the next one and is not used up by it.
+// take returns the first fault that matches and hits. One that by its probability
+// does not hit leaves the request to the next, and is not used up by it.
 func (l *faultList) take(matches func(*Fault) bool) (Fault, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -203,32 +203,32 @@ func (l *faultList) take(matches func(*Fault) bool) (Fault, bool) {
 }
 
 // findFault returns the fault that this request meets.
-func (x *exchange) findFault() (Fault, bool) {
-	if x.s.faults.empty() {
-		return Fault{}, false // the usual case, in which nobody looks ahead
+func (c *call) findFault() (Fault, bool) {
+	if len(c.s.faults.list()) == 0 {
+		return Fault{}, false // the usual case, for which the body need not be read
 	}
-	x.lookAhead()
-	tenant := x.s.canonicalTenant(x.tenant)
-	f, ok := x.s.faults.take(func(f *Fault) bool {
-		return (f.Endpoint == "" || f.Endpoint == x.route.name) &&
-			(f.Tenant == "" || x.s.canonicalTenant(f.Tenant) == tenant) &&
-			(f.ClientID == "" || strings.EqualFold(f.ClientID, x.sent.clientID))
+	c.peekSender()
+	tenant := c.s.canonicalTenant(c.tenant)
+	f, ok := c.s.faults.take(func(f *Fault) bool {
+		return (f.Endpoint == "" || f.Endpoint == c.route.name) &&
+			(f.Tenant == "" || c.s.canonicalTenant(f.Tenant) == tenant) &&
+			(f.ClientID == "" || strings.EqualFold(f.ClientID, c.sender.clientID))
 	})
 	if ok {
-		x.logSender(tenant)
+		c.logSender(tenant)
 	}
 	return f, ok
 }
 
-// inject does what the fault says, up to the writing of the answer.
-func (x *exchange) inject(f Fault) answer {
+// inject does what the fault says, and returns the answer to send.
+func (c *call) inject(f Fault) answer {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
-		if !x.waitFor(timer.C) {
+		if !c.waitFor(timer.C) {
 			return answer{broken: connReset}
 		}
-		x.now = x.s.Now()
+		c.now = c.s.Now()
 	}
 	var ans answer
 	switch {
@@ -237,27 +237,26 @@ func (x *exchange) inject(f Fault) answer {
 	case f.Connection == connGarble:
 		return answer{status: http.StatusOK, body: rawBody{jsonType, "<html>\x00 this is not JSON"}}
 	case f.Code != 0:
-		ans = x.refused(injectedRefusal(f.Code))
+		ans = c.refused(injectedRefusal(f.Code))
 	case f.Status != 0:
 		if f.Status != http.StatusNoContent && f.Status != http.StatusNotModified {
-			// The text alone is what Entra's front answers when it is the one
-			// that says no.
+			// A plain text is how the front end of Entra refuses.
 			ans.body = rawBody{textType, http.StatusText(f.Status)}
 		}
 	default:
-		return breakOff(x.genuine(), f.Connection, x.r.Method)
+		return breakOff(c.respond(), f.Connection, c.r.Method)
 	}
 	if f.Status != 0 {
 		ans.status = f.Status
 	}
 	if f.RetryAfter != "" {
-		ans.header = map[string]string{"Retry-After": f.RetryAfter}
+		ans = ans.with("Retry-After", f.RetryAfter)
 	}
 	return ans
 }
 
-// breakOff makes an answer break in the middle of its body. Where it has none,
-// it gets one; the answer to HEAD cannot, so none comes at all.
+// breakOff makes an answer break off in the middle of its body. An answer without
+// one gets one; to HEAD, which cannot have one, there is no answer at all.
 func breakOff(ans answer, connection, method string) answer {
 	switch {
 	case connection == "":
@@ -273,7 +272,7 @@ func breakOff(ans answer, connection, method string) answer {
 	return ans
 }
 
-// injectedRefusal is a refusal for no reason in the request.
+// injectedRefusal is a refusal that nothing in the request is the reason for.
 func injectedRefusal(code int) *refusal {
 	row, _ := rowOf(code)
 	args := make([]any, strings.Count(row.text, "%s"))
@@ -285,12 +284,56 @@ func injectedRefusal(code int) *refusal {
 
 // waitFor waits for a channel. It returns false if the client left or the
 // emulator was closed before that.
-func (x *exchange) waitFor(c <-chan time.Time) bool {
+func (c *call) waitFor(ready <-chan time.Time) bool {
 	select {
-	case <-c:
+	case <-ready:
 		return true
-	case <-x.r.Context().Done():
-	case <-x.s.closing:
+	case <-c.r.Context().Done():
+	case <-c.s.closing:
 	}
 	return false
+}
+
+// deliver sends an answer, or what is left of it if the connection is to fail.
+func (c *call) deliver(w http.ResponseWriter, ans answer) {
+	switch ans.broken {
+	case "":
+		c.write(w, ans)
+	case connTruncate:
+		// net/http sees that less was sent than announced, and ends the connection,
+		// or the stream, in good order, as a proxy that gives up does.
+		c.write(w, ans)
+	case connHang:
+		c.readAll()
+		c.write(w, ans)
+		_ = http.NewResponseController(w).Flush() // without Flush nothing is sent yet, which hangs as well
+		c.waitFor(nil)
+		panic(http.ErrAbortHandler)
+	case connBlackHole:
+		c.readAll()
+		c.waitFor(nil)
+		panic(http.ErrAbortHandler)
+	case connReset:
+		reset(w)
+	}
+}
+
+// readAll reads what peekSender has left of a very long body. As long as there is
+// something left, net/http does not notice that the client leaves.
+func (c *call) readAll() { _, _ = io.Copy(io.Discard, c.r.Body) }
+
+// reset ends the connection with a RST. A stream of HTTP/2 is reset by the abort.
+func reset(w http.ResponseWriter) {
+	memhttp.Reset(w)
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		// A TLS connection would be closed with an alert first.
+		if secure, ok := conn.(*tls.Conn); ok {
+			conn = secure.NetConn()
+		}
+		if socket, ok := conn.(*net.TCPConn); ok {
+			_ = socket.SetLinger(0) // RST in place of FIN
+		}
+		_ = conn.Close()
+	}
+	panic(http.ErrAbortHandler)
 }

@@ -7,21 +7,24 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
-// exchange is one request on its way through the emulator.
-type exchange struct {
+// call is one request while the emulator works on it.
+type call struct {
 	s           *Server
 	r           *http.Request
 	now         time.Time
 	base        string // scheme and host as the client spelled them
 	route       route  // the zero one if nothing is served there
 	tenant      string // what the path has in a tenant's place
-	sent        sentBy // who asks, as far as faults and throttling have looked
+	sender      sender // empty until faults or throttling have looked
 	trace       string
 	correlation string
 	log         Request // filled in as things become known
@@ -34,10 +37,18 @@ type exchange struct {
 // answer is what a request gets. Handlers return it instead of writing it, so
 // that the record is complete before the client sees anything.
 type answer struct {
-	status int // 0: none, the connection is all there is to see
+	status int // 0: none, the connection fails before that
 	header map[string]string
 	body   any    // marshalled to JSON, unless it is a rawBody; nil for none
 	broken string // how the connection fails while it is sent: a Fault.Connection
+}
+
+func (a answer) with(header, value string) answer {
+	if a.header == nil {
+		a.header = make(map[string]string)
+	}
+	a.header[header] = value
+	return a
 }
 
 const (
@@ -48,9 +59,9 @@ const (
 // rawBody is a body that is sent as it is.
 type rawBody struct{ contentType, text string }
 
-// ServeHTTP answers one request to the token service. It is for those who bring
-// their own listener; it must be reached over https, because every URL it hands
-// out says so. What real machines serve over plain http is not here but at
+// ServeHTTP answers one request to the token service, for programs that have a
+// listener of their own. It must be reached over https, because every URL it
+// hands out says so. What real machines serve over plain http is not here but at
 // [Server.StartHTTP].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.isAdmin(r.URL.Path) {
@@ -64,94 +75,94 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) servePlain(w http.ResponseWriter, r *http.Request) { s.serve(w, r, true) }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, plain bool) {
-	x := s.receive(r, plain)
+	c := s.receive(r, plain)
 	var ans answer
-	if f, ok := x.findFault(); ok {
-		x.log.Fault = f.summary()
-		ans = x.inject(f)
+	if f, ok := c.findFault(); ok {
+		c.log.Fault = f.summary()
+		ans = c.inject(f)
 	} else {
-		ans = x.genuine()
+		ans = c.respond()
 	}
-	x.log.Status = ans.status
-	s.requests.add(x.log, x.route.name, x.tenant)
-	x.deliver(w, ans)
+	c.log.Status = ans.status
+	s.requests.add(c.log, c.route.name, c.tenant)
+	c.deliver(w, ans)
 }
 
-func (s *Server) receive(r *http.Request, plain bool) *exchange {
+func (s *Server) receive(r *http.Request, plain bool) *call {
 	now := s.Now()
-	x := &exchange{
+	c := &call{
 		s:           s,
 		r:           r,
 		now:         now,
 		base:        "https://" + canonicalHost(r.Host),
-		trace:       newGUID(),
+		trace:       ident.NewGUID(),
 		correlation: r.Header.Get("client-request-id"),
 		log:         Request{Time: now, Method: r.Method, Host: r.Host, Path: r.URL.Path},
 	}
-	x.body = sync.OnceValues(func() ([]byte, error) { return io.ReadAll(io.LimitReader(r.Body, maxBody+1)) })
+	c.body = sync.OnceValues(func() ([]byte, error) { return io.ReadAll(io.LimitReader(r.Body, maxBody+1)) })
 	if plain {
-		x.base = "http://" + r.Host
+		c.base = "http://" + r.Host
 	}
-	if !isGUID(x.correlation) {
-		x.correlation = newGUID()
+	if !ident.IsGUID(c.correlation) {
+		c.correlation = ident.NewGUID()
 	}
-	x.route, x.tenant = findRoute(r.URL.Path, plain)
-	x.log.Tenant = x.tenant
-	return x
+	c.route, c.tenant = findRoute(r.URL.Path, plain)
+	c.log.Tenant = c.tenant
+	return c
 }
 
-// genuine gives the right answer.
-func (x *exchange) genuine() answer {
-	if x.route.handle == nil {
+// respond returns the right answer, as if there were no faults.
+func (c *call) respond() answer {
+	if c.route.handle == nil {
 		return answer{status: http.StatusNotFound}
 	}
-	if m := x.r.Method; x.route.read && m != http.MethodGet && m != http.MethodHead {
+	if m := c.r.Method; c.route.read && m != http.MethodGet && m != http.MethodHead {
 		return methodNotAllowed("GET, HEAD", nil)
 	}
-	if ans, over := x.throttled(); over {
+	if ans, over := c.throttled(); over {
 		return ans
 	}
-	return x.route.handle(x, x.tenant)
+	return c.route.handle(c, c.tenant)
 }
 
 func methodNotAllowed(allow string, body any) answer {
-	return answer{status: http.StatusMethodNotAllowed, header: map[string]string{"Allow": allow}, body: body}
+	return answer{status: http.StatusMethodNotAllowed, body: body}.with("Allow", allow)
 }
 
-// canonicalHost makes "HOST:443" and "host" the same, because they are the
-// same origin to whoever compares issuers and audiences.
+// canonicalHost makes "HOST:443" and "host" the same, because clients that compare
+// issuers and audiences take them for the same origin.
 func canonicalHost(host string) string {
 	return strings.TrimSuffix(strings.ToLower(host), ":443")
 }
 
 // refused turns a refusal into the answer Entra would give.
-func (x *exchange) refused(f *refusal) answer {
-	x.log.Code = f.code
-	stamp := x.now.UTC().Format("2006-01-02 15:04:05Z")
+func (c *call) refused(f *refusal) answer {
+	c.log.Code = f.code
+	stamp := c.now.UTC().Format("2006-01-02 15:04:05Z")
 	body := map[string]any{
 		"error": f.oauth,
-		"error_description": f.description() + " Trace ID: " + x.trace +
-			" Correlation ID: " + x.correlation + " Timestamp: " + stamp,
+		"error_description": f.description() + " Trace ID: " + c.trace +
+			" Correlation ID: " + c.correlation + " Timestamp: " + stamp,
 		"error_codes":    []int{f.code},
 		"timestamp":      stamp,
-		"trace_id":       x.trace,
-		"correlation_id": x.correlation,
-		"error_uri":      x.base + "/error?code=" + strconv.Itoa(f.code),
+		"trace_id":       c.trace,
+		"correlation_id": c.correlation,
+		"error_uri":      c.base + "/error?code=" + strconv.Itoa(f.code),
 	}
 	maps.Copy(body, f.members())
 	return answer{status: f.status, body: body}
 }
 
 // write sends an answer; of the body of a broken one only the first half.
-func (x *exchange) write(w http.ResponseWriter, ans answer) {
+func (c *call) write(w http.ResponseWriter, ans answer) {
 	h := w.Header()
 	// net/http would add the date, an in-memory recorder does not; clients
 	// measure the skew of their clock by it.
-	h.Set("Date", x.now.UTC().Format(http.TimeFormat))
+	h.Set("Date", c.now.UTC().Format(http.TimeFormat))
 	h.Set("Cache-Control", "no-store")
-	h.Set("x-ms-request-id", x.trace)
-	if strings.EqualFold(x.r.Header.Get("Return-Client-Request-Id"), "true") {
-		h.Set("client-request-id", x.correlation)
+	h.Set("x-ms-request-id", c.trace)
+	if strings.EqualFold(c.r.Header.Get("Return-Client-Request-Id"), "true") {
+		h.Set("client-request-id", c.correlation)
 	}
 	for k, v := range ans.header {
 		h.Set(k, v)
@@ -166,21 +177,99 @@ func (x *exchange) write(w http.ResponseWriter, ans answer) {
 	if ans.broken != "" {
 		body = body[:len(body)/2]
 	}
-	if x.r.Method != http.MethodHead {
-		w.Write(body) // the client being gone is its own affair
+	if c.r.Method != http.MethodHead {
+		w.Write(body) // an error is that the client has left
 	}
 }
 
-// encode returns the bytes of the body, and says in h what they are.
-func (a *answer) encode(h http.Header) []byte {
+// encode returns the bytes of the body, and sets their Content-Type.
+func (a answer) encode(h http.Header) []byte {
 	if raw, ok := a.body.(rawBody); ok {
 		h.Set("Content-Type", raw.contentType)
 		return []byte(raw.text)
 	}
 	body, err := json.Marshal(a.body)
-	if err != nil { // only maps, strings and numbers are ever in it
+	if err != nil { // whatever the emulator answers can be marshalled
 		panic(err)
 	}
 	h.Set("Content-Type", jsonType)
 	return body
+}
+
+// The endpoints, by what follows the tenant in the path.
+const (
+	tokenPath     = "oauth2/v2.0/token"
+	configPathV1  = ".well-known/openid-configuration"
+	configPathV2  = "v2.0/.well-known/openid-configuration"
+	keysPathV1    = "discovery/keys"
+	keysPathV2    = "discovery/v2.0/keys"
+	discoveryPath = "discovery/instance"
+)
+
+// route is an endpoint.
+type route struct {
+	// name is what Fault.Endpoint and Counters call it. Several routes may
+	// share one.
+	name string
+	// path is what follows the tenant, compared without letter case as Entra
+	// does. One that begins with a slash is the whole path, without a tenant, and
+	// is compared as it is; if it also ends in a slash, it is everything below.
+	path string
+	// read endpoints answer GET and HEAD only. The handlers of the others look at
+	// the method themselves.
+	read bool
+	// plain endpoints are what real machines serve over plain http; they are
+	// served there and nowhere else.
+	plain  bool
+	handle func(c *call, tenant string) answer
+}
+
+const endpointToken = "token"
+
+// routes is everything that is served. The first that fits a path answers.
+var routes = []route{
+	{name: endpointToken, path: tokenPath, handle: (*call).token},
+	{name: "configuration", path: configPathV1, read: true, handle: func(c *call, t string) answer { return c.configuration(t, 1) }},
+	{name: "configuration", path: configPathV2, read: true, handle: func(c *call, t string) answer { return c.configuration(t, 2) }},
+	{name: "keys", path: keysPathV1, read: true, handle: func(c *call, t string) answer { return c.keys(t, 1) }},
+	{name: "keys", path: keysPathV2, read: true, handle: func(c *call, t string) answer { return c.keys(t, 2) }},
+	{name: "discovery", path: discoveryPath, read: true, handle: (*call).instanceDiscovery},
+	{name: "imds", path: imdsPath, plain: true, handle: (*call).imds},
+	{name: "imds", path: appServicePath, plain: true, handle: (*call).appService},
+	{name: "google", path: googlePath, plain: true, handle: (*call).google},
+	{name: "github", path: githubPath, handle: (*call).github},
+	{name: "pipelines", path: pipelinesPath, handle: (*call).pipelines},
+}
+
+// findRoute returns the route for a path, and what stands in it for the tenant.
+func findRoute(path string, plain bool) (found route, tenant string) {
+	tenant, endpoint := splitPath(path)
+	for _, rt := range routes {
+		switch whole := strings.HasPrefix(rt.path, "/"); {
+		case rt.plain != plain:
+		case !whole && rt.path == endpoint:
+			return rt, tenant
+		case whole && (rt.path == path || strings.HasSuffix(rt.path, "/") && strings.HasPrefix(path, rt.path)):
+			return rt, ""
+		}
+	}
+	if plain {
+		tenant = "" // over plain http no path has one
+	}
+	return route{}, tenant
+}
+
+// splitPath cuts "/tenant/endpoint" and makes the endpoint lower case.
+func splitPath(path string) (tenant, endpoint string) {
+	tenant, endpoint, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return tenant, strings.ToLower(endpoint)
+}
+
+// endpointNames lists the names of the routes, each once.
+func endpointNames() []string {
+	var names []string
+	for _, rt := range routes {
+		names = append(names, rt.name)
+	}
+	return slices.Compact(names)
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // Issuer is an OIDC issuer outside Entra: a Kubernetes cluster, a CI system.
@@ -35,15 +37,20 @@ type Claims struct {
 	NotBefore, ExpiresAt time.Time
 }
 
-// NewIssuer makes an issuer with a key of its own. One with the URL of an
-// earlier issuer takes its place, and the assertions of the earlier one are
-// refused from then on. It panics if issuer is not an https URL.
+// NewIssuer makes an issuer with a key of its own. It replaces an earlier issuer
+// with the same URL, whose assertions are refused from then on. It panics if
+// issuer is not an https URL.
 func (s *Server) NewIssuer(issuer string) *Issuer {
-	if err := checkIssuer(issuer); err != nil {
-		panic(err.Error())
-	}
+	panicIf(checkIssuer(issuer))
+	s.keyMu.Lock()
+	defer s.keyMu.Unlock()
+	return s.newIssuer(issuer)
+}
+
+// newIssuer is called with keyMu held.
+func (s *Server) newIssuer(issuer string) *Issuer {
 	i := &Issuer{s: s, url: issuer}
-	i.Rollover()
+	i.newKey()
 	s.update(func() { s.issuers[issuer] = i })
 	return i
 }
@@ -51,7 +58,7 @@ func (s *Server) NewIssuer(issuer string) *Issuer {
 // checkIssuer demands a URL that keys could be fetched from, as Entra does.
 func checkIssuer(issuer string) error {
 	if u, err := url.Parse(issuer); err != nil || u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("entratest: issuer %q is not an https URL", issuer)
+		return fmt.Errorf("issuer %q is not an https URL", issuer)
 	}
 	return nil
 }
@@ -62,11 +69,11 @@ func checkIssuer(issuer string) error {
 // among the first 100 of the set. Call it again when the keys change.
 func (s *Server) AddIssuer(issuer string, jwks []byte) (*Issuer, error) {
 	if err := checkIssuer(issuer); err != nil {
-		return nil, err
+		return nil, prefixed(err)
 	}
 	keys, err := parseJWKS(jwks)
 	if err != nil {
-		return nil, fmt.Errorf("entratest: keys of issuer %q: %w", issuer, err)
+		return nil, prefixed(fmt.Errorf("keys of issuer %q: %w", issuer, err))
 	}
 	i := &Issuer{s: s, url: issuer, keys: keys, document: bytes.Clone(jwks)}
 	s.update(func() { s.issuers[issuer] = i })
@@ -80,27 +87,29 @@ func (i *Issuer) URL() string { return i.url }
 // until the next Rollover, so that assertions on their way are still accepted.
 // It panics for an issuer of [Server.AddIssuer], whose keys are elsewhere.
 func (i *Issuer) Rollover() {
-	i.mustSign()
-	for done := false; !done; {
-		var n int
-		i.s.update(func() {
-			n = i.s.issuerKeys
-			i.s.issuerKeys++
-		})
-		key := issuerPool.get(n)
-		i.s.update(func() {
-			if done = key != i.key; done { // not what other issuers left over
-				i.keys = slices.Concat([]verificationKey{{newOpaque(16), &key.PublicKey}}, i.keys[:min(len(i.keys), 1)])
-				i.key = key
-			}
-		})
+	panicIf(i.canSign())
+	i.s.keyMu.Lock()
+	defer i.s.keyMu.Unlock()
+	i.newKey()
+}
+
+// newKey is called with keyMu held.
+func (i *Issuer) newKey() {
+	key := i.key
+	for key == i.key { // the pool's turn is that of all issuers
+		key = issuerPool.get(i.s.issuerKeys)
+		i.s.issuerKeys++
 	}
+	i.s.update(func() {
+		i.keys = slices.Concat([]verificationKey{{newOpaque(16), &key.PublicKey}}, i.keys[:min(len(i.keys), 1)])
+		i.key = key
+	})
 }
 
 // Remove makes the emulator forget the issuer: its metadata cannot be fetched
-// any more, and its assertions are refused (AADSTS90061). If another issuer has
-// taken its place, that one stays. What it signs goes on to be a token, and a
-// source of assertions whose issuer was removed gets a new one when it is used.
+// any more, and its assertions are refused (AADSTS90061). An issuer that has
+// replaced it stays. [Issuer.Token] goes on to sign, and a source of assertions
+// whose issuer was removed gets a new one when it is used.
 func (i *Issuer) Remove() {
 	i.s.update(func() {
 		if i.s.issuers[i.url] == i {
@@ -109,14 +118,12 @@ func (i *Issuer) Remove() {
 	})
 }
 
-func (i *Issuer) mustSign() {
+// canSign returns an error for an issuer of [Server.AddIssuer].
+func (i *Issuer) canSign() error {
 	if i.document != nil {
-		panic("entratest: " + i.keyElsewhere())
+		return fmt.Errorf("the key of issuer %q is not here, it was made by AddIssuer", i.url)
 	}
-}
-
-func (i *Issuer) keyElsewhere() string {
-	return fmt.Sprintf("the key of issuer %q is not here, it was made by AddIssuer", i.url)
+	return nil
 }
 
 // JWKS returns the JSON Web Key Set that the issuer publishes.
@@ -152,7 +159,7 @@ func (i *Issuer) Token(c Claims) string {
 	if c.ExpiresAt.IsZero() {
 		c.ExpiresAt = now.Add(time.Hour)
 	}
-	i.mustSign()
+	panicIf(i.canSign())
 	key, kid := i.signing()
 	return signJWT(key, map[string]any{"kid": kid}, jwt.MapClaims{
 		"iss": i.url,
@@ -161,7 +168,7 @@ func (i *Issuer) Token(c Claims) string {
 		"iat": now.Unix(),
 		"nbf": c.NotBefore.Unix(),
 		"exp": c.ExpiresAt.Unix(),
-		"jti": newGUID(),
+		"jti": ident.NewGUID(),
 	})
 }
 
@@ -184,4 +191,45 @@ func (s *Server) fetchIssuerKeys(issuer string) ([]verificationKey, *refusal) {
 	default:
 		return i.keys, nil
 	}
+}
+
+// sources are what hands assertions to programs outside Entra: the metadata
+// service of a machine, the token service of a pipeline. Guarded by the
+// server's mu.
+type sources struct {
+	identities    []*ManagedIdentity
+	jobs          map[string]*GitHubJob   // by the ID in their URL
+	pipelines     map[string]*PipelineJob // by the ID in their URI
+	organizations map[string]string       // of Azure DevOps: ID by name
+	vm            *GoogleVM
+}
+
+// issuerAt returns the issuer with a URL, and makes it if there is none.
+func (s *Server) issuerAt(url string) *Issuer {
+	s.keyMu.Lock()
+	defer s.keyMu.Unlock()
+	s.mu.RLock()
+	i := s.issuers[url]
+	s.mu.RUnlock()
+	if i == nil {
+		i = s.newIssuer(url)
+	}
+	return i
+}
+
+// outsideToken signs an assertion of an outside issuer by the emulator's clock,
+// valid from back ago and for lifetime from now. The issuer is looked up every
+// time, because a test may have replaced it; one of AddIssuer cannot sign, which
+// is the error.
+func (c *call) outsideToken(issuer string, lifetime, back time.Duration, claims jwt.MapClaims) (string, error) {
+	i := c.s.issuerAt(issuer)
+	if err := i.canSign(); err != nil {
+		return "", err
+	}
+	key, kid := i.signing()
+	claims["iss"] = issuer
+	claims["iat"] = c.now.Unix()
+	claims["nbf"] = c.now.Add(-back).Unix()
+	claims["exp"] = c.now.Add(lifetime).Unix()
+	return signJWT(key, map[string]any{"kid": kid}, claims), nil
 }

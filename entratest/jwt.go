@@ -3,9 +3,12 @@
 package entratest
 
 import (
+	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"strconv"
@@ -27,6 +30,13 @@ func signJWT(key *rsa.PrivateKey, header map[string]any, claims jwt.MapClaims) s
 	return signed
 }
 
+// newOpaque returns n random bytes as unpadded base64url.
+func newOpaque(n int) string {
+	b := make([]byte, n)
+	rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
 // decodePart returns nil if a part is not a JSON object.
 func decodePart(part string) jsonObject {
 	data, err := decodeBase64URL(part)
@@ -37,9 +47,9 @@ func decodePart(part string) jsonObject {
 	return object
 }
 
-// decodeBase64URL reads the one form that RFC 7515, section 2, knows: no
-// padding, no line breaks, which Go skips, and nothing in the bits that are left
-// over at the end. Otherwise a signature could be spelled in several ways.
+// decodeBase64URL reads the one form that RFC 7515, section 2, allows: no padding,
+// no line breaks, which Go would skip, and no bits set that are left over at the
+// end. Otherwise a signature could be written in several ways.
 func decodeBase64URL(text string) ([]byte, error) {
 	if i := strings.IndexAny(text, "\r\n"); i >= 0 {
 		return nil, base64.CorruptInputError(i)
@@ -61,7 +71,7 @@ func (d *date) UnmarshalJSON(data []byte) error {
 			return err
 		}
 		if strings.Trim(text, "0123456789") != "" {
-			return strconv.ErrSyntax // ParseFloat knows more: "0x1p35", "NaN"
+			return strconv.ErrSyntax // ParseFloat would take "0x1p35" and "NaN"
 		}
 	}
 	seconds, err := strconv.ParseFloat(text, 64)
@@ -77,3 +87,31 @@ func (d *date) UnmarshalJSON(data []byte) error {
 
 // lastSecond is the end of the year 9999, the last that RFC 3339 can write.
 const lastSecond = 253402300799
+
+// jsonObject is a JSON object whose members are read by their exact names. The tags
+// of encoding/json would take "EXP" for "exp", while names in JOSE are
+// case-sensitive (RFC 7515, section 4; RFC 7519, section 4).
+type jsonObject map[string]json.RawMessage
+
+func parseObject(data []byte) (jsonObject, error) {
+	var o jsonObject
+	if err := json.Unmarshal(data, &o); err != nil {
+		return nil, err
+	}
+	if o == nil {
+		return nil, errors.New("null is not an object")
+	}
+	return o, nil
+}
+
+// read decodes a member. v stays as it is if there is no such member, or it is null.
+func (o jsonObject) read(name string, v any) error {
+	raw, ok := o[name]
+	if !ok {
+		return nil
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}

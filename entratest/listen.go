@@ -11,6 +11,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,9 +72,7 @@ func (s *Server) listenTLS(addr string) error {
 	s.secure = newListener("https://"+host, s)
 	s.secure.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	s.secure.run(func(server *http.Server) error { return server.ServeTLS(ln, "", "") })
-	s.mu.Lock()
-	s.cloud = cloud.Custom(s.secure.base)
-	s.mu.Unlock()
+	s.update(func() { s.cloud = cloud.Custom(s.secure.base) })
 	return nil
 }
 
@@ -96,15 +95,16 @@ func (s *Server) StartHTTP() (base string) {
 		}
 		s.plain = newListener("http://"+host, http.HandlerFunc(s.servePlain))
 		s.plain.run(func(server *http.Server) error { return server.Serve(ln) })
-		s.mu.Lock()
-		s.plainBase = s.plain.base
-		s.mu.Unlock()
+		s.update(func() { s.plainBase = s.plain.base })
 	}
 	return s.plain.base
 }
 
-// stopListening implements Close.
-func (s *Server) stopListening() {
+// Close stops what [Server.StartTLS] and its siblings started, cuts off what
+// faults hold, and returns when its connections are gone; a handler may run on
+// for a moment. It may be called more than once; [Server.HTTPClient] goes on
+// answering.
+func (s *Server) Close() {
 	s.listenMu.Lock()
 	defer s.listenMu.Unlock()
 	if s.closed {
@@ -119,7 +119,7 @@ func (s *Server) stopListening() {
 	}
 }
 
-// listen opens a socket, and says by which host and port to reach it.
+// listen opens a socket, and returns the host and port to reach it by.
 func listen(addr string) (net.Listener, string, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -141,6 +141,34 @@ func hostname(hostport string) string {
 	return strings.Trim(hostport, "[]")
 }
 
+// plainHosts are answered from memory over plain http: the metadata services of
+// cloud machines.
+var plainHosts = []string{"169.254.169.254", "metadata.google.internal"}
+
+// reach returns what answers a request of [Server.HTTPClient]. It fails as a network
+// would if that is nothing.
+func (s *Server) reach(req *http.Request) (http.Handler, error) {
+	secure, plain := s.bases()
+	switch base := req.URL.Scheme + "://" + canonicalHost(req.URL.Host); {
+	case base == secure, s.regionOf(base) != "":
+		return s, nil
+	case base == plain, req.URL.Scheme == "http" && slices.Contains(plainHosts, strings.TrimSuffix(strings.ToLower(req.URL.Host), ":80")):
+		return http.HandlerFunc(s.servePlain), nil
+	}
+	cause := error(&net.DNSError{Err: "no such host", Name: req.URL.Hostname(), IsNotFound: true})
+	if canonicalHost(req.URL.Host) == canonicalHost(secure[len("https://"):]) {
+		cause = errors.New("connection refused: the emulator is reached over https")
+	}
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: cause}
+}
+
+// bases returns where the emulator is, over https and over plain http.
+func (s *Server) bases() (secure, plain string) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.cloud.Authority(), s.plainBase
+}
+
 // listener is a running server.
 type listener struct {
 	base   string // scheme, host and port
@@ -154,7 +182,7 @@ func newListener(base string, h http.Handler) *listener {
 	l.server = &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
-		// A client that does not trust the CA is a test, not an event.
+		// It would be told of every client that does not trust the CA.
 		ErrorLog: log.New(io.Discard, "", 0),
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {
@@ -175,9 +203,9 @@ func (l *listener) run(serve func(*http.Server) error) {
 	}()
 }
 
-// close returns when all connections are gone. A connection that was accepted
-// while the server closed is known to it only once Serve has returned, so it is
-// closed twice.
+// close returns when all connections are gone. It closes the server twice, because
+// the server knows of a connection that was accepted meanwhile only once Serve has
+// returned.
 func (l *listener) close() {
 	_ = l.server.Close()
 	<-l.done

@@ -3,9 +3,14 @@
 package entratest
 
 import (
+	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // ManagedIdentity is a user-assigned managed identity. The emulator is one
@@ -20,27 +25,24 @@ import (
 // See https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
 // and https://learn.microsoft.com/azure/app-service/overview-managed-identity.
 type ManagedIdentity struct {
-	t                    *Tenant
-	app                  *App
-	objectID, resourceID string
-	header               string // what a program on the site proves itself with
+	t          *Tenant
+	app        *App
+	resourceID string
+	header     string // the secret of programs on the site
 }
 
 // NewManagedIdentity makes a user-assigned managed identity in t and assigns it
 // to the emulator's machine.
 func (t *Tenant) NewManagedIdentity() *ManagedIdentity {
-	m := &ManagedIdentity{t: t, header: newOpaque(24), app: t.newApp(newGUID(), true)}
-	m.resourceID = "/subscriptions/" + newGUID() + "/resourceGroups/entratest" +
+	m := &ManagedIdentity{t: t, header: newOpaque(24), app: must(t.newApp(ident.NewGUID(), ident.NewGUID()))}
+	m.resourceID = "/subscriptions/" + ident.NewGUID() + "/resourceGroups/entratest" +
 		"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + m.app.appID
-	t.s.update(func() {
-		m.objectID = t.principals.find(m.app.appID).objectID.String()
-		t.s.sources.identities = append(t.s.sources.identities, m)
-	})
+	t.s.update(func() { t.s.sources.identities = append(t.s.sources.identities, m) })
 	return m
 }
 
-// App returns the app that the identity is to Entra: what takes roles
-// ([Resource.Grant]) and federated credentials, and what can be disabled
+// App returns the app that the identity is to Entra. It takes roles
+// ([Resource.Grant]) and federated credentials, and can be disabled
 // ([Tenant.SetAppDisabled]), blocked ([Tenant.Block]) and removed. It has neither
 // secrets nor certificates, and methods that add some panic. Once it is removed
 // the machine and the site no longer have the identity.
@@ -51,7 +53,7 @@ func (m *ManagedIdentity) ClientID() string { return m.app.appID }
 
 // ObjectID returns the object ID (principal ID) of its service principal, a
 // GUID: the subject of its tokens.
-func (m *ManagedIdentity) ObjectID() string { return m.objectID }
+func (m *ManagedIdentity) ObjectID() string { return m.app.homeObjectID }
 
 // ResourceID returns its Azure resource ID.
 func (m *ManagedIdentity) ResourceID() string { return m.resourceID }
@@ -75,17 +77,23 @@ func (m *ManagedIdentity) FederatedCredential() FederatedCredential {
 	c := m.t.s.Cloud()
 	return FederatedCredential{
 		Issuer:   issuerOf(c.Authority(), m.t.id, 2),
-		Subject:  m.objectID,
+		Subject:  m.app.homeObjectID,
 		Audience: c.ExchangeAudience(),
 	}
 }
 
-// matches says whether m is what the selectors of a query name, and whether
-// there are any. The two services spell the resource ID differently.
+func (s *Server) managedIdentities() []*ManagedIdentity {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Clone(s.sources.identities)
+}
+
+// matches reports whether m is what the selectors of a query name, and whether
+// there are any selectors. The two services spell the resource ID differently.
 func (m *ManagedIdentity) matches(q url.Values, resourceIDParam string) (match, selected bool) {
 	match = true
 	for name, id := range map[string]string{
-		"client_id": m.app.appID, "object_id": m.objectID, resourceIDParam: m.resourceID,
+		"client_id": m.app.appID, "object_id": m.app.homeObjectID, resourceIDParam: m.resourceID,
 	} {
 		if asked := q.Get(name); asked != "" {
 			selected = true
@@ -95,51 +103,169 @@ func (m *ManagedIdentity) matches(q url.Values, resourceIDParam string) (match, 
 	return match, selected
 }
 
-// identityToken issues a token to a managed identity, for the API that resource
-// names, or to be used as a federated assertion if resource is an exchange
-// audience. The issuer is Entra, not the machine that was asked.
-func (x *exchange) identityToken(t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, f *refusal) {
-	x.log.ClientID, x.log.Tenant = clientID, t.id
-	reg, tgt, f := x.identityTarget(t, clientID, resource)
+// identityToken issues a token to a managed identity: for the API that resource
+// names, or, if that is an exchange audience, for use as a federated assertion.
+// Its issuer is Entra, not the machine that was asked.
+func (c *call) identityToken(t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, f *refusal) {
+	c.log.ClientID, c.log.Tenant = clientID, t.id
+	client, tgt, f := c.identityTarget(t, clientID, resource)
 	if f != nil {
-		x.log.Code = f.code
+		c.log.Code = f.code
 		return "", 0, f
 	}
-	lifetime, _ = x.s.lifetimes(true, false)
-	return x.s.sign(accessToken{
-		base:     x.s.Cloud().Authority(),
+	lifetime, _ = c.s.lifetimes(true, false)
+	return c.s.sign(accessToken{
+		base:     c.s.Cloud().Authority(),
 		tenant:   t.id,
-		clientID: reg.clientID,
-		objectID: reg.objectID,
+		clientID: client.app.appID,
+		objectID: client.objectID,
 		method:   authCertificate,
 		target:   tgt,
-		issued:   x.now.Unix(),
-		expires:  x.now.Add(lifetime).Unix(),
+		issued:   c.now.Unix(),
+		expires:  c.now.Add(lifetime).Unix(),
 	}), lifetime, nil
 }
 
 // identityTarget finds the identity and what its token is for, as the token
 // endpoint does for an app.
-func (x *exchange) identityTarget(t *Tenant, clientID, resource string) (registration, target, *refusal) {
-	switch named, f := x.s.findTokenTenant(t.id); {
+func (c *call) identityTarget(t *Tenant, clientID, resource string) (clientView, target, *refusal) {
+	switch named, f := c.s.findTokenTenant(t.id); {
 	case f != nil:
-		return registration{}, target{}, f
-	case named != t: // which was removed, and its ID is another's now
-		return registration{}, target{}, refuse(90002, t.id)
+		return clientView{}, target{}, f
+	case named != t: // t was removed, and another tenant has its ID now
+		return clientView{}, target{}, refuse(90002, t.id)
 	}
-	reg, f := x.s.findApp(t, clientID, x.now)
+	client, f := c.s.findApp(t, clientID, c.now)
 	if f != nil {
-		return reg, target{}, f
+		return client, target{}, f
 	}
 	switch {
-	case reg.blocked != 0:
-		return reg, target{}, refuse(reg.blocked)
-	case resource == x.s.Cloud().ExchangeAudience():
-		return reg, target{requested: resource, appID: exchangeApp, version: 2}, nil
+	case client.blocked != 0:
+		return client, target{}, refuse(client.blocked)
+	case resource == c.s.Cloud().ExchangeAudience():
+		return client, target{requested: resource, appID: exchangeApp, version: 2}, nil
 	case isExchangeAudience(resource):
-		// Handed out without a word; the exchange fails later.
-		return reg, target{requested: resource, appID: resource, version: 2}, nil
+		// Of another cloud: the token is handed out, and fails where it is used.
+		return client, target{requested: resource, appID: resource, version: 2}, nil
 	}
-	tgt, f := x.s.findResource(t, reg, resource, x.now)
-	return reg, tgt, f
+	tgt, f := c.s.findResource(t, client, resource, c.now)
+	return client, tgt, f
+}
+
+const (
+	imdsPath    = "/metadata/identity/oauth2/token"
+	imdsVersion = "2018-02-01"
+)
+
+// imds answers as the Instance Metadata Service does.
+func (c *call) imds(string) answer {
+	q := c.r.URL.Query()
+	switch {
+	case c.r.Method != http.MethodGet:
+		return methodNotAllowed("GET", map[string]string{"error": "method not allowed"})
+	case !strings.EqualFold(c.r.Header.Get("Metadata"), "true"):
+		return imdsRefusal("invalid_request", "the header Metadata: true is missing")
+	case len(c.r.Header.Values("X-Forwarded-For")) > 0:
+		// A proxy that can be made to ask for somebody else must not get the token.
+		return imdsRefusal("invalid_request", "a forwarded request is not answered")
+	case q.Get("api-version") != imdsVersion:
+		return answer{status: badRequest, body: map[string]any{
+			"error":           "api-version is invalid or missing",
+			"newest-versions": []string{imdsVersion},
+		}}
+	case q.Get("resource") == "":
+		return imdsRefusal("invalid_request", "the parameter resource is missing")
+	}
+
+	found := slices.DeleteFunc(c.s.managedIdentities(), func(m *ManagedIdentity) bool {
+		match, _ := m.matches(q, "msi_res_id")
+		return !match
+	})
+	switch len(found) {
+	case 0:
+		return imdsRefusal("invalid_request", "Identity not found")
+	case 1:
+	default:
+		return imdsRefusal("invalid_request", "several user-assigned identities: name one by client_id, object_id or msi_res_id")
+	}
+
+	m := found[0]
+	token, lifetime, f := c.identityToken(m.t, m.app.appID, q.Get("resource"))
+	if f != nil {
+		return imdsRefusal(f.oauth, f.description())
+	}
+	// Numbers are strings here, unlike at the token endpoint.
+	seconds := strconv.FormatInt(int64(lifetime/time.Second), 10)
+	return answer{status: http.StatusOK, body: map[string]string{
+		"access_token":   token,
+		"client_id":      m.app.appID,
+		"expires_in":     seconds,
+		"expires_on":     strconv.FormatInt(c.now.Add(lifetime).Unix(), 10),
+		"ext_expires_in": seconds,
+		"not_before":     strconv.FormatInt(c.now.Unix(), 10),
+		"refresh_token":  "",
+		"resource":       q.Get("resource"),
+		"token_type":     "Bearer",
+	}}
+}
+
+func imdsRefusal(oauth, description string) answer {
+	return answer{status: badRequest, body: map[string]string{"error": oauth, "error_description": description}}
+}
+
+const (
+	appServicePath    = "/msi/token"
+	appServiceVersion = "2019-08-01"
+)
+
+// appService answers as the token service beside an App Service site does.
+func (c *call) appService(string) answer {
+	q := c.r.URL.Query()
+	m := c.s.findSite(c.r.Header.Get("X-IDENTITY-HEADER"))
+	switch {
+	case c.r.Method != http.MethodGet:
+		return methodNotAllowed("GET", nil)
+	case m == nil:
+		return c.siteRefusal(unauthorized, "the header X-IDENTITY-HEADER is not the site's IDENTITY_HEADER")
+	case q.Get("api-version") != appServiceVersion:
+		return c.siteRefusal(badRequest, "api-version is invalid or missing, want "+appServiceVersion)
+	case q.Get("resource") == "":
+		return c.siteRefusal(badRequest, "the parameter resource is missing")
+	}
+	if q.Get("object_id") == "" && q.Get("principal_id") != "" {
+		q.Set("object_id", q.Get("principal_id"))
+	}
+	match, selected := m.matches(q, "mi_res_id")
+	if !selected {
+		return c.siteRefusal(badRequest, "the site has no system-assigned identity: name one by client_id, object_id or mi_res_id")
+	}
+	if !match {
+		return c.siteRefusal(badRequest, "the site has no such identity")
+	}
+	token, lifetime, f := c.identityToken(m.t, m.app.appID, q.Get("resource"))
+	if f != nil {
+		return c.siteRefusal(badRequest, f.description())
+	}
+	return answer{status: http.StatusOK, body: map[string]string{
+		"access_token": token,
+		"client_id":    m.app.appID,
+		"expires_on":   strconv.FormatInt(c.now.Add(lifetime).Unix(), 10),
+		"resource":     q.Get("resource"),
+		"token_type":   "Bearer",
+	}}
+}
+
+func (c *call) siteRefusal(status int, message string) answer {
+	return answer{status: status, body: map[string]any{
+		"statusCode": status, "message": message, "correlationId": c.correlation,
+	}}.with("X-CORRELATION-ID", c.correlation)
+}
+
+func (s *Server) findSite(header string) *ManagedIdentity {
+	for _, m := range s.managedIdentities() {
+		if sameSecret(m.header, header) {
+			return m
+		}
+	}
+	return nil
 }

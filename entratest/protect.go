@@ -4,6 +4,8 @@ package entratest
 
 import (
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -14,16 +16,16 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// apiLeeway is how far a protected API's clock may be off from Entra's. It is
-// less than the five minutes of Microsoft's libraries, so that a program which
-// goes on sending a token that has ended is found out.
+// apiLeeway is how far a protected API's clock may be off from Entra's. It is less
+// than the five minutes of Microsoft's libraries, so that tests notice a program
+// which goes on sending a token that has expired.
 const apiLeeway = 30 * time.Second
 
-// Protect returns the API that r stands for: next behind the checks that an API
-// has to make of an app-only token. Requests need a bearer token that this
-// emulator signed, for r, in its time, of a tenant that exists and can use r
-// ([Tenant.Provide], [Resource.SetMultiTenant]), with the app role. An empty role
-// asks for none. Protect panics if r does not define the role.
+// Protect returns the API that r stands for: next, behind the checks that an API
+// has to make of an app-only token. Requests need a bearer token with the app role
+// that this emulator has signed for r, that has not expired, and whose tenant exists
+// and can use r ([Tenant.Provide], [Resource.SetMultiTenant]). An empty role demands
+// none. Protect panics if r does not define the role.
 //
 // What is wrong with the token is answered with 401 and error="invalid_token",
 // a good one without the role with 403. A token that was revoked
@@ -36,8 +38,8 @@ const apiLeeway = 30 * time.Second
 // The keys are read from memory: nothing is fetched. The handler is safe for
 // concurrent use if next is.
 func (r *Resource) Protect(next http.Handler, role string) http.Handler {
-	if role != "" && !r.defines(role) {
-		panic(fmt.Sprintf("entratest: %s defines no role %q", r.uri, role))
+	if role != "" && !slices.Contains(r.Roles(), role) {
+		panicIf(fmt.Errorf("%s defines no role %q", r.uri, role))
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if d := r.check(bearerToken(req), role); d != nil {
@@ -48,7 +50,7 @@ func (r *Resource) Protect(next http.Handler, role string) http.Handler {
 	})
 }
 
-// denial is what a protected API answers instead of what was asked for.
+// denial is how a protected API refuses a request.
 type denial struct {
 	status      int
 	oauth       string // error of the challenge; empty if no token was sent (RFC 6750, section 3.1)
@@ -75,7 +77,7 @@ func invalidToken(description string) *denial {
 	return &denial{status: unauthorized, oauth: "invalid_token", description: description}
 }
 
-// accessClaims is what an API looks at.
+// accessClaims are the claims that an API looks at.
 type accessClaims struct {
 	jwt.RegisteredClaims
 	Tenant       string   `json:"tid"`
@@ -123,8 +125,8 @@ func (r *Resource) check(token, role string) *denial {
 	return nil
 }
 
-// issuedBy does not look at the host of a version 2 issuer: the emulator is
-// called by several names, and the signature says that it was the emulator.
+// issuedBy does not look at the host of a version 2 issuer: the emulator has several
+// names, and the signature has shown that it was the emulator.
 func (c *accessClaims) issuedBy(t *Tenant) bool {
 	switch c.Version {
 	case "1.0":
@@ -135,8 +137,8 @@ func (c *accessClaims) issuedBy(t *Tenant) bool {
 	return false
 }
 
-// isAudience says whether aud means r. Version 2 tokens carry its app ID,
-// version 1 tokens whatever of its names it was asked for by.
+// isAudience reports whether aud means r. Version 2 tokens carry its app ID,
+// version 1 tokens the name by which the scope called it.
 func (r *Resource) isAudience(aud, version string) bool {
 	if version == "1.0" {
 		r.s.mu.RLock()
@@ -146,7 +148,7 @@ func (r *Resource) isAudience(aud, version string) bool {
 	return aud == r.appID
 }
 
-// isAppOnly goes by idtyp if r asks for it, and otherwise by the rule that the
+// isAppOnly goes by idtyp, if r asks for it, and otherwise by the rule that the
 // subject of a user's token is not the user's object ID.
 func (r *Resource) isAppOnly(c *accessClaims) bool {
 	r.s.mu.RLock()
@@ -157,13 +159,13 @@ func (r *Resource) isAppOnly(c *accessClaims) bool {
 	return c.Type == "app"
 }
 
-// isUsableIn tells whether a tenant has tokens for r at all. Version 1 tokens
-// carry a URI, which may be that of another API in another tenant.
+// isUsableIn reports whether there can be tokens for r in a tenant. The URI in a
+// version 1 token may be that of another API in that tenant.
 func (r *Resource) isUsableIn(t *Tenant) bool {
 	r.s.mu.RLock()
 	defer r.s.mu.RUnlock()
 	usable, _ := t.usable(r)
-	return usable != nil && !r.removed
+	return usable != nil
 }
 
 // challengeRevoked asks for a token that was issued after the revocation.
@@ -176,7 +178,7 @@ func (r *Resource) challengeRevoked(c *accessClaims) *denial {
 		app = c.AppV1
 	}
 	var issued time.Time
-	if c.IssuedAt != nil { // or nobody knows when
+	if c.IssuedAt != nil { // without iat a token is as old as can be
 		issued = c.IssuedAt.Time
 	}
 	since, revoked := r.s.revoked(c.Tenant, app, c.ObjectID, issued)
@@ -199,4 +201,25 @@ func (s *Server) tokenKey(kid string) *rsa.PublicKey {
 		}
 	}
 	return nil
+}
+
+// hasBearer reports whether the request is authorized with this token (RFC 6750,
+// section 2.1).
+func (c *call) hasBearer(token string) bool {
+	return sameSecret(bearerToken(c.r), token)
+}
+
+// bearerToken returns the token of the Authorization header, "" if there is none.
+func bearerToken(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// sameSecret compares in constant time, whatever the lengths.
+func sameSecret(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }

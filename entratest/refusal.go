@@ -5,10 +5,12 @@ package entratest
 import (
 	"fmt"
 	"net/http"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
-// refusal is a reason not to give a token: a row of the table below and what
-// its text says about this request.
+// refusal is a reason not to issue a token: a row of the table below, and what its
+// text says about this request.
 type refusal struct {
 	refusalRow
 	code int
@@ -34,16 +36,16 @@ func (f *refusal) description() string {
 	return fmt.Sprintf("AADSTS%d: ", f.code) + fmt.Sprintf(f.text, f.args...)
 }
 
-// members are what the answer holds besides that of every refusal.
+// members returns what the answer holds besides the members of every refusal.
 func (f *refusal) members() map[string]any {
 	if f.code != 53003 {
 		return nil
 	}
-	// Entra names the policies that blocked. They read like a claims challenge,
-	// and are none that an app without a user could meet.
+	// Entra names the policies that blocked. This looks like a claims challenge, but
+	// an app without a user cannot meet it.
 	return map[string]any{
 		"suberror": "message_only",
-		"claims":   `{"access_token":{"capolids":{"essential":true,"values":["` + newGUID() + `"]}}}`,
+		"claims":   `{"access_token":{"capolids":{"essential":true,"values":["` + ident.NewGUID() + `"]}}}`,
 	}
 }
 
@@ -59,10 +61,9 @@ const (
 	unavailable  = http.StatusServiceUnavailable
 )
 
-// refusals says what Entra answers with: number, status and error are its own,
-// as observed or documented; where only the number and its meaning are known,
-// status and error are those of its nearest kin. The texts are ours and only
-// for human eyes.
+// refusals are the answers of Entra. Number, status and error are its own, as
+// observed or documented; where only the number and its meaning are known, status
+// and error are those of similar numbers. The texts are ours and for people only.
 var refusals = map[int]refusalRow{
 	// The request.
 	900144:  {badRequest, "invalid_request", "The form body lacks the parameter '%s'."},
@@ -138,7 +139,7 @@ var refusals = map[int]refusalRow{
 	50001:   {badRequest, "invalid_resource", "The resource '%s' is disabled."},
 	500014:  {badRequest, "invalid_resource", "The service principal of the resource '%s' is disabled in the tenant."},
 
-	// Who may have a token, of those who proved who they are.
+	// The client has proved who it is, but does not get a token.
 	501051:  {badRequest, "invalid_grant", "Application '%s' has no role on '%s', which requires one."},
 	53003:   {badRequest, "invalid_grant", "Conditional Access does not allow the token."},
 	530032:  {badRequest, "invalid_grant", "A security policy of the tenant does not allow the token."},
@@ -146,8 +147,8 @@ var refusals = map[int]refusalRow{
 	1000031: {badRequest, "unauthorized_client", "The application cannot be used at this time."},
 }
 
-// outages are the refusals that nothing in a request brings about: Entra itself
-// is in trouble, or has had enough. They are there for faults.
+// outages are the refusals that do not follow from the request: Entra itself is in
+// trouble, or the client asks too often. They are there for faults.
 var outages = map[int]refusalRow{
 	50033: {unavailable, "temporarily_unavailable", "A transient error has occurred. Try again."},
 	90006: {unavailable, "temporarily_unavailable", "A service behind this one could not be reached. Try again."},

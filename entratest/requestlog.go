@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // maxRequests bounds the record: an emulator that runs for days beside a
@@ -19,30 +21,29 @@ const maxRequests = 10_000
 // maxRecorded bounds each text of a request that is kept.
 const maxRecorded = 256
 
-// hidden stands in a path for what is not in the form of a tenant's name.
+// hidden replaces in a path what cannot be a tenant's name.
 const hidden = "(hidden)"
 
 // Request is one request that the emulator answered. It holds no secret,
-// assertion or token: what the query, the headers and the body held otherwise
-// is not kept, and neither is what stands in a wrong place, such as a secret that
-// was sent as the scope.
+// assertion or token: nothing else of the query, the headers and the body is kept,
+// nor anything in a wrong place, such as a secret that was sent as the scope.
 type Request struct {
 	Time       time.Time `json:"time"`
 	Method     string    `json:"method"`
 	Host       string    `json:"host"`
-	Path       string    `json:"path"`                 // with "(hidden)" where a tenant's name has to be and is none
+	Path       string    `json:"path"`                 // with "(hidden)" in place of what cannot be a tenant's name
 	Tenant     string    `json:"tenant,omitzero"`      // ID of the tenant; if there is none, what the path had in its place, if it is a tenant's name
 	ClientID   string    `json:"client_id,omitzero"`   // as sent, if it is a GUID
 	Scope      string    `json:"scope,omitzero"`       // as sent, if everything in it begins with a URL, a host or a GUID, or is a scope of OpenID Connect
 	AuthMethod string    `json:"auth_method,omitzero"` // "secret", "secret_basic", "certificate", "federated", or "" if it did not come to that
-	Status     int       `json:"status"`               // HTTP status of the answer, 0 if a fault let none out
+	Status     int       `json:"status"`               // HTTP status of the answer, 0 if a fault suppressed it
 	Code       int       `json:"code,omitzero"`        // AADSTS number of the answer, 0 if it was no refusal
-	Fault      string    `json:"fault,omitzero"`       // what a [Fault] did to it: "delay 2s, status 503", "hang"; "" if the answer is a genuine one
+	Fault      string    `json:"fault,omitzero"`       // what a [Fault] did to it: "delay 2s, status 503", "hang"; "" if there was none
 }
 
-// Requests returns what was asked so far, oldest first; of a long run the last
-// 10,000 requests. A request is in it before its answer is out, one that a
-// fault delays when its delay is over. What the admin path was asked is not.
+// Requests returns the last 10,000 requests, oldest first. A request is recorded
+// before its answer is sent, and after the delay of a fault. Those to the admin
+// path are not recorded.
 func (s *Server) Requests() []Request { return s.requests.list() }
 
 // TokenRequests returns how many POST requests to token endpoints there were so
@@ -58,16 +59,15 @@ func (s *Server) TokenRequests() int {
 // underscores.
 type Counters struct {
 	Requests     int            `json:"requests"`
-	Endpoints    map[string]int `json:"endpoints"`     // by endpoint, named as for [Fault]; "" counts paths where nothing is
-	Statuses     map[int]int    `json:"statuses"`      // by HTTP status; 0 counts what a fault left without one
+	Endpoints    map[string]int `json:"endpoints"`     // by endpoint, named as for [Fault]; "" counts paths where nothing is served
+	Statuses     map[int]int    `json:"statuses"`      // by HTTP status; 0 counts those that a fault suppressed
 	Codes        map[int]int    `json:"codes"`         // by AADSTS number
 	Faults       int            `json:"faults"`        // requests that met a fault
 	Throttled    int            `json:"throttled"`     // requests that [Server.SetThrottle] refused
-	EarlyReturns int            `json:"early_returns"` // those of them whose client had been told to stay away longer, see [Throttle]
+	EarlyReturns int            `json:"early_returns"` // those of them that came before their Retry-After had ended, see [Throttle]
 }
 
-// Counters returns the sums so far, as a copy. It is cheap: nothing is counted
-// only when it is called.
+// Counters returns a copy of the sums so far.
 func (s *Server) Counters() Counters {
 	c := s.requests.sums()
 	c.Throttled, c.EarlyReturns = s.throttle.counts()
@@ -83,8 +83,8 @@ type requestLog struct {
 	counters Counters // without those of the throttler
 }
 
-// add records a request to an endpoint. In its path inTenant is in the place of a
-// tenant, "" if there is no such place.
+// add records a request to an endpoint. inTenant is what its path has in the place
+// of a tenant.
 func (l *requestLog) add(r Request, endpoint, inTenant string) {
 	if inTenant != "" && !isTenantName(inTenant) && !strings.EqualFold(inTenant, "consumers") {
 		r.Path = strings.Replace(r.Path, inTenant, hidden, 1)
@@ -95,12 +95,12 @@ func (l *requestLog) add(r Request, endpoint, inTenant string) {
 	if !looksLikeScope(r.Scope) {
 		r.Scope = ""
 	}
-	if !isGUID(r.ClientID) {
+	if !ident.IsGUID(r.ClientID) {
 		r.ClientID = ""
 	}
 	for _, p := range []*string{&r.Method, &r.Host, &r.Path, &r.Tenant, &r.ClientID, &r.Scope} {
-		// A clone: these are slices of the body and of the request line, which
-		// would be kept whole, with the secrets in them.
+		// A clone, because these are slices of the body and of the request line, and
+		// would keep them alive with the secrets in them.
 		*p = strings.Clone(shorten(*p, maxRecorded))
 	}
 	l.mu.Lock()
@@ -120,9 +120,6 @@ func (l *requestLog) add(r Request, endpoint, inTenant string) {
 // add counts a request. The maps stay small: endpoints, statuses and codes are
 // ours, not the client's.
 func (c *Counters) add(r *Request, endpoint string) {
-	if c.Endpoints == nil {
-		c.Endpoints, c.Statuses, c.Codes = make(map[string]int), make(map[int]int), make(map[int]int)
-	}
 	c.Requests++
 	c.Endpoints[endpoint]++
 	c.Statuses[r.Status]++
@@ -138,26 +135,17 @@ func (l *requestLog) sums() Counters {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.counters
-	c.Endpoints, c.Statuses, c.Codes = copied(c.Endpoints), copied(c.Statuses), copied(c.Codes)
+	c.Endpoints, c.Statuses, c.Codes = maps.Clone(c.Endpoints), maps.Clone(c.Statuses), maps.Clone(c.Codes)
 	return c
-}
-
-// copied is never nil: in JSON nothing is {} and not null.
-func copied[K comparable](m map[K]int) map[K]int {
-	out := make(map[K]int, len(m))
-	maps.Copy(out, m)
-	return out
 }
 
 func (l *requestLog) list() []Request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := make([]Request, 0, len(l.ring))
-	out = append(out, l.ring[l.next:]...)
-	return append(out, l.ring[:l.next]...)
+	return append(append([]Request{}, l.ring[l.next:]...), l.ring[:l.next]...) // never nil: it is [] in JSON
 }
 
-// looksLikeScope tells whether a scope can be kept: a secret that was sent in its
+// looksLikeScope reports whether a scope can be kept. A secret that was sent in its
 // place does not look like one.
 func looksLikeScope(scope string) bool {
 	for s := range strings.FieldsSeq(scope) {
@@ -172,13 +160,13 @@ func looksLikeResource(name string) bool {
 	if u, err := url.Parse(name); err == nil && u.Scheme != "" && u.Host != "" && u.User == nil && u.RawQuery == "" {
 		return true
 	}
-	return isGUID(name) || tenantName.MatchString(strings.ToLower(name))
+	return ident.IsGUID(name) || ident.IsDomain(name)
 }
 
 func shorten(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	// A clone: a slice would keep the whole text alive.
+	// A copy, because a slice would keep the whole text alive.
 	return string([]byte(s[:n])) + "…"
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// MarshalJSON writes f as a script has it; what is zero is left out.
+// MarshalJSON writes f as it is in a script, without what is zero.
 func (f Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Endpoint    string   `json:"endpoint,omitzero"`
@@ -31,10 +31,12 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// UnmarshalJSON reads f from a script. A key it does not know and a value of
-// another type are errors that name the key; keys are compared with their
-// letter case. Whether the values fit together is for [Server.AddFault] to say.
-func (f *Fault) UnmarshalJSON(data []byte) error {
+// UnmarshalJSON reads f from a script. An unknown key and a value of another type
+// are errors that name the key; letter case matters in keys. Whether the values fit
+// together is for [Server.AddFault] to say.
+func (f *Fault) UnmarshalJSON(data []byte) error { return prefixed(f.read(data)) }
+
+func (f *Fault) read(data []byte) error {
 	var read Fault
 	err := readScript("fault", data, map[string]any{
 		"endpoint":    &read.Endpoint,
@@ -54,7 +56,7 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// MarshalJSON writes t as a script has it.
+// MarshalJSON writes t as it is in a script.
 func (t Throttle) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Requests   int      `json:"requests"`
@@ -64,7 +66,9 @@ func (t Throttle) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads t from a script, the way [Fault.UnmarshalJSON] does.
-func (t *Throttle) UnmarshalJSON(data []byte) error {
+func (t *Throttle) UnmarshalJSON(data []byte) error { return prefixed(t.read(data)) }
+
+func (t *Throttle) read(data []byte) error {
 	var read Throttle
 	err := readScript("throttle", data, map[string]any{
 		"requests":    &read.Requests,
@@ -83,22 +87,22 @@ func (t *Throttle) UnmarshalJSON(data []byte) error {
 func readScript(what string, data []byte, fields map[string]any) error {
 	values, err := parseObject(data)
 	if err != nil {
-		return fmt.Errorf("entratest: %s: want a JSON object", what)
+		return fmt.Errorf("%s: want a JSON object", what)
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		field, ok := fields[key]
 		if !ok {
 			known := strings.Join(slices.Sorted(maps.Keys(fields)), ", ")
-			return fmt.Errorf("entratest: %s: key %q is unknown, want one of %s", what, shorten(key, 40), known)
+			return fmt.Errorf("%s: key %q is unknown, want one of %s", what, shorten(key, 40), known)
 		}
 		if string(values[key]) == "null" || json.Unmarshal(values[key], field) != nil {
-			return fmt.Errorf("entratest: %s: the value of %q is not %s", what, key, holds(field))
+			return fmt.Errorf("%s: the value of %q is not %s", what, key, holds(field))
 		}
 	}
 	return nil
 }
 
-// holds says what a field holds.
+// holds says what a field holds, for an error.
 func holds(field any) string {
 	switch field.(type) {
 	case *string:
@@ -115,8 +119,8 @@ func holds(field any) string {
 	return `a duration such as "1m30s"`
 }
 
-// chance is a probability that somebody has written down: 0 would be one that
-// never hits, and the Fault's zero value is one that always does.
+// chance is a probability in a script, where 0 would mean never; the zero value of
+// a Fault means always.
 type chance float64
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -143,7 +147,7 @@ func (h *header) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*string)(h))
 }
 
-// duration is a time.Duration that is written as people write it.
+// duration is a time.Duration that is written as "1m30s".
 type duration time.Duration
 
 // MarshalJSON implements json.Marshaler.

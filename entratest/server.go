@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/apponly/apponly/cloud"
+	"github.com/apponly/apponly/internal/ident"
+	"github.com/apponly/apponly/internal/memhttp"
 )
 
 // memoryHost is what the emulator is called until it listens somewhere. The
-// top-level domain is reserved for tests (RFC 6761), so that a client which
-// bypasses [Server.HTTPClient] reaches nobody.
+// top-level domain is reserved for tests (RFC 6761): a client that bypasses
+// [Server.HTTPClient] reaches no real host.
 const memoryHost = "login.entra.test"
 
 // The demo objects that [NewServer] makes.
@@ -43,33 +45,36 @@ type Server struct {
 	secret   string
 	cert     *Certificate
 	requests requestLog
-	sources  sources
 	faults   faultList
 	throttle throttler
 	ca       func() *certAuthority
-	closing  chan struct{} // closed by Close: lets go of what faults hold
+	closing  chan struct{} // closed by Close, to release the requests that faults hold
 
-	// mu guards the directory: everything below, and the mutable fields of
-	// every Tenant, App, Resource and Issuer of this server. Nothing is signed,
-	// read or written while it is held.
+	// mu guards the directory: everything below up to plainBase, and the mutable
+	// fields of every Tenant, App, Resource and Issuer of this server. Nothing is
+	// signed, and there is no I/O, while it is held.
 	mu            sync.RWMutex
 	cloud         cloud.Cloud
 	signers       signers
 	tenants       map[string]*Tenant   // by lower-case ID and domain
 	apps          map[string]*App      // by client ID
 	resources     map[string]*Resource // by app ID
-	uris          map[string]*holders  // of resources, without a slash at their end
-	identities    map[string]*App      // managed ones, by the object ID of their service principal
-	issuers       map[string]*Issuer   // by URL
-	appKeys       int                  // how many app keys were handed out
-	issuerKeys    int
+	uris          map[resourceURI]*Resource
+	issuers       map[string]*Issuer // by URL
+	appKeys       int                // how many keys of the pool were handed out to apps
 	tokenLifetime time.Duration
 	refreshIn     time.Duration
 	propagation   time.Duration
 	adminOff      bool
+	sources       sources
 	plainBase     string // "http://host:port", once StartHTTP has been called
 
 	clockOffset atomic.Int64 // a time.Duration
+
+	// keyMu orders whatever makes keys: new issuers and rollovers. It is held
+	// while an RSA key is generated, which is why it is not mu.
+	keyMu      sync.Mutex
+	issuerKeys int // how many keys of the pool were handed out to issuers
 
 	// listenMu orders StartTLS, its siblings and Close. It is held while a
 	// socket is opened, which is why it is not mu.
@@ -86,8 +91,8 @@ type Server struct {
 // it has not. All IDs are random, so that tests which share a token cache do
 // not see each other's tokens.
 //
-// What cannot go on ends the test by tb.Fatalf: a [Server.StartTLS] that finds no
-// port, for example. Misuse, such as a role that no API defines, panics.
+// What the emulator cannot do ends the test by tb.Fatalf: a [Server.StartTLS] that
+// finds no port, for example. Misuse, such as a role that no API defines, panics.
 func New(tb TB) *Server {
 	tb.Helper()
 	s := NewServer()
@@ -96,31 +101,36 @@ func New(tb TB) *Server {
 	return s
 }
 
-// NewServer is [New] without a test: what would end one panics. Call
+// NewServer is [New] without a test: it panics where that ends the test. Call
 // [Server.Close] when done with it.
 func NewServer() *Server {
 	s := &Server{
-		fail:       func(format string, args ...any) { panic(fmt.Sprintf("entratest: "+format, args...)) },
-		cloud:      cloud.Custom("https://" + memoryHost),
-		tenants:    make(map[string]*Tenant),
-		apps:       make(map[string]*App),
-		resources:  make(map[string]*Resource),
-		uris:       make(map[string]*holders),
-		identities: make(map[string]*App),
-		issuers:    make(map[string]*Issuer),
-		ca:         sync.OnceValue(newCertAuthority),
-		signers:    signers{newSigner(0)},
-		closing:    make(chan struct{}),
+		fail:      func(format string, args ...any) { panic(fmt.Sprintf("entratest: "+format, args...)) },
+		cloud:     cloud.Custom("https://" + memoryHost),
+		tenants:   make(map[string]*Tenant),
+		apps:      make(map[string]*App),
+		resources: make(map[string]*Resource),
+		uris:      make(map[resourceURI]*Resource),
+		issuers:   make(map[string]*Issuer),
+		sources: sources{
+			jobs:          make(map[string]*GitHubJob),
+			pipelines:     make(map[string]*PipelineJob),
+			organizations: make(map[string]string),
+		},
+		ca:       sync.OnceValue(newCertAuthority),
+		signers:  signers{newSigner(0)},
+		requests: requestLog{counters: Counters{Endpoints: make(map[string]int), Statuses: make(map[int]int), Codes: make(map[int]int)}},
+		closing:  make(chan struct{}),
 	}
 	s.tenant = s.AddTenant()
 	s.app = s.tenant.NewApp()
 	s.api = s.tenant.NewResource("", demoRole, spareRole)
 	s.api.Grant(s.tenant, s.app, demoRole)
-	s.issuer = s.NewIssuer("https://oidc.cluster.test/" + newGUID() + "/")
+	s.issuer = s.NewIssuer("https://oidc.cluster.test/" + ident.NewGUID() + "/")
 
 	now := time.Now()
 	s.secret = s.app.NewSecret(now.AddDate(1, 0, 0))
-	s.cert = s.app.NewCertificate(now.AddDate(0, 0, -1), now.AddDate(1, 0, 0)) // good with a clock that is behind
+	s.cert = s.app.NewCertificate(now.AddDate(0, 0, -1), now.AddDate(1, 0, 0)) // also good by a clock that is behind
 	s.app.AddFederatedCredential(FederatedCredential{
 		Issuer:   s.issuer.URL(),
 		Subject:  demoSubject,
@@ -128,12 +138,6 @@ func NewServer() *Server {
 	})
 	return s
 }
-
-// Close stops what [Server.StartTLS] and its siblings started, cuts off what
-// faults hold, and returns when its connections are gone; a handler may run on
-// for a moment. It may be called more than once; [Server.HTTPClient] goes on
-// answering.
-func (s *Server) Close() { s.stopListening() }
 
 // Cloud returns the cloud that this emulator is: an in-memory host under .test
 // at first, the TLS authority once [Server.StartTLS] has been called.
@@ -149,7 +153,7 @@ func (s *Server) Cloud() cloud.Cloud {
 // [Server.StartHTTP]. Any other host fails like a name that does not resolve.
 // It leaves no goroutine behind and works in a testing/synctest bubble.
 func (s *Server) HTTPClient() *http.Client {
-	return &http.Client{Transport: &memoryTransport{s: s}}
+	return &http.Client{Transport: &memhttp.Transport{Reach: s.reach}}
 }
 
 // Tenant returns the demo tenant.
@@ -161,8 +165,8 @@ func (s *Server) App() *App { return s.app }
 // API returns the demo API, on which [Server.App] has the role "Data.Read.All".
 func (s *Server) API() *Resource { return s.api }
 
-// Issuer returns the outside OIDC issuer that [Server.App] trusts, think of a
-// Kubernetes cluster. Nobody serves its URL: the emulator knows its keys.
+// Issuer returns the outside OIDC issuer that [Server.App] trusts, such as a
+// Kubernetes cluster. Nothing is served at its URL: the emulator knows its keys.
 func (s *Server) Issuer() *Issuer { return s.issuer }
 
 // Secret returns the client secret of [Server.App].
@@ -192,24 +196,51 @@ func (s *Server) SetRefreshIn(d time.Duration) {
 	s.update(func() { s.refreshIn = wholeSeconds(d) })
 }
 
-// wholeSeconds rounds up, so that a short time does not turn into none, and who
-// waits as long as he was told is not early.
+// wholeSeconds rounds up, so that a short time does not become none, and a client
+// that waits for as long as it was told is not early.
 func wholeSeconds(d time.Duration) time.Duration {
 	return (max(d, 0) + time.Second - 1).Truncate(time.Second)
 }
 
-// SetClockOffset sets the emulator's clock apart from the local one, which all
-// its checks, what it signs and its Date header then follow: a client whose host
-// has the wrong time. What happened by the clock as it was stays at that time;
-// see [Tenant.RevokeTokens].
+// SetClockOffset sets the emulator's clock apart from the local one: that is how
+// a host with the wrong time sees it. All checks, tokens and Date headers follow
+// it. What happened before stays at its time; see [Tenant.RevokeTokens].
 func (s *Server) SetClockOffset(d time.Duration) { s.clockOffset.Store(int64(d)) }
 
 // Now returns the time by the emulator's clock: [time.Now] and the offset.
 func (s *Server) Now() time.Time { return time.Now().Add(time.Duration(s.clockOffset.Load())) }
+
+// try changes the directory, or returns why that cannot be.
+func (s *Server) try(change func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return change()
+}
 
 // update changes the directory.
 func (s *Server) update(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change()
+}
+
+// prefixed names the package in an error that leaves it.
+func prefixed(err error) error {
+	if err != nil {
+		err = fmt.Errorf("entratest: %w", err)
+	}
+	return err
+}
+
+// panicIf panics with the misuse that err is, if there is one.
+func panicIf(err error) {
+	if err != nil {
+		panic("entratest: " + err.Error())
+	}
+}
+
+// must returns v, and panics if there is an error.
+func must[T any](v T, err error) T {
+	panicIf(err)
+	return v
 }

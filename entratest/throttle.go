@@ -5,33 +5,36 @@ package entratest
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
-// maxPenalty is how long the penalty of a client can become by doubling. It is
-// what clients of Microsoft take a Retry-After to be at most.
+// maxPenalty is how long the penalty of a client can become by doubling.
+// Microsoft's clients take no Retry-After for longer than that.
 const maxPenalty = time.Hour
 
-// maxWindows bounds what is remembered of clients. Windows that are over are
-// forgotten first; if that is not enough, some clients get a fresh start.
+// maxWindows bounds how many clients are remembered. Windows that are over are
+// forgotten first; if that is not enough, some clients start afresh.
 const maxWindows = 100_000
 
-// Throttle lets every client make so many token requests in a time, counted per
-// tenant and client ID. One more is answered 429 with a Retry-After and, as by
-// Entra, a plain text. A client that comes back before its Retry-After has
-// ended makes it start over, doubled each time up to an hour. Requests within 100
-// milliseconds of the refusal were under way by then: they are told what is left
-// of it, and are no early returns. A client that stays away as it was told starts
-// afresh.
+// Throttle limits the token requests of every client, counted by tenant and
+// client ID. One more is answered 429 with a Retry-After and, as by Entra, a plain
+// text. A client that comes back before its Retry-After has ended makes it start
+// over, doubled each time up to an hour. Requests within 100 milliseconds of the
+// refusal were sent before the client could know: their Retry-After is what is
+// left, and they are no early returns. A client that stays away for as long as it
+// was told starts afresh.
 //
-// In JSON the keys are requests, per and retry_after, durations are written
+// In JSON the keys are requests, per and retry_after, and durations are written
 // "1m".
 type Throttle struct {
-	Requests   int           // how many are let through, 1 or more
-	Per        time.Duration // in which time, from the first one on
+	Requests   int           // how many are let through in the time Per, 1 or more
+	Per        time.Duration // from the first one on
 	RetryAfter time.Duration // up to an hour, rounded up to seconds; 0 means one minute, as at Entra
 }
 
@@ -39,11 +42,14 @@ type Throttle struct {
 // Throttle, which is the default. Earlier requests are forgotten. Time goes by
 // the local clock, whatever [Server.SetClockOffset] says. It panics if
 // Requests or Per is missing, or RetryAfter is out of its range.
-func (s *Server) SetThrottle(t Throttle) {
-	if err := t.check(); err != nil {
-		panic(err.Error())
+func (s *Server) SetThrottle(t Throttle) { panicIf(s.setThrottle(t)) }
+
+func (s *Server) setThrottle(t Throttle) error {
+	err := t.check()
+	if err == nil {
+		s.throttle.set(t)
 	}
-	s.throttle.set(t)
+	return err
 }
 
 func (t *Throttle) check() error {
@@ -51,16 +57,16 @@ func (t *Throttle) check() error {
 	case *t == Throttle{}:
 		return nil
 	case t.Requests < 1:
-		return fmt.Errorf("entratest: throttle: requests is %d, want 1 or more", t.Requests)
+		return fmt.Errorf("throttle: requests is %d, want 1 or more", t.Requests)
 	case t.Per <= 0:
-		return fmt.Errorf("entratest: throttle: per is %v, want more than 0", t.Per)
+		return fmt.Errorf("throttle: per is %v, want more than 0", t.Per)
 	case t.RetryAfter < 0 || t.RetryAfter > maxPenalty:
-		return fmt.Errorf("entratest: throttle: retry_after is %v, want 0 to %v", t.RetryAfter, maxPenalty)
+		return fmt.Errorf("throttle: retry_after is %v, want 0 to %v", t.RetryAfter, maxPenalty)
 	}
 	return nil
 }
 
-// penalty is what a client that was good so far has to wait.
+// penalty is how long a client has to wait that had no penalty so far.
 func (t *Throttle) penalty() time.Duration {
 	if t.RetryAfter == 0 {
 		return time.Minute
@@ -68,13 +74,12 @@ func (t *Throttle) penalty() time.Duration {
 	return wholeSeconds(t.RetryAfter)
 }
 
-// throttler watches the rate. Its lock is held for a look only, but for the
-// sweep once in a while.
+// throttler applies a Throttle.
 type throttler struct {
 	mu       sync.Mutex
 	rule     Throttle
 	windows  map[windowKey]*window
-	sweepAt  int // how many windows make a sweep worth it
+	sweepAt  int // at how many windows those that are over are forgotten
 	refused  int
 	tooEarly int
 }
@@ -89,8 +94,8 @@ type window struct {
 	told    time.Time     // when the penalty began
 }
 
-// underWay is how long after a penalty began requests come in that were sent
-// before the client could know.
+// underWay is how long after the start of a penalty there are requests that the
+// client sent before it could know.
 const underWay = 100 * time.Millisecond
 
 func (w *window) punish(penalty time.Duration, now time.Time) {
@@ -146,9 +151,8 @@ func (t *throttler) admit(key windowKey, now time.Time) (wait time.Duration, ok 
 	return wholeSeconds(w.end.Sub(now)), false
 }
 
-// makeRoom forgets the windows that are over, but looks for them only once
-// their number has doubled since the last time: a million tenants that each
-// come once cost a constant time each.
+// makeRoom forgets the windows that are over. It looks for them only once their
+// number has doubled, so that a request costs a constant time on average.
 func (t *throttler) makeRoom(now time.Time) {
 	if len(t.windows) < t.sweepAt {
 		return
@@ -168,24 +172,52 @@ func (t *throttler) makeRoom(now time.Time) {
 }
 
 // throttled refuses a token request that is one too many.
-func (x *exchange) throttled() (ans answer, over bool) {
-	if x.route.name != endpointToken || x.r.Method != http.MethodPost || x.s.throttle.get() == (Throttle{}) {
+func (c *call) throttled() (ans answer, over bool) {
+	if c.route.name != endpointToken || c.r.Method != http.MethodPost || c.s.throttle.get() == (Throttle{}) {
 		return answer{}, false
 	}
-	x.lookAhead()
-	if x.sent.clientID == "" {
+	c.peekSender()
+	if c.sender.clientID == "" {
 		return answer{}, false // it is refused for that
 	}
-	tenant := x.s.canonicalTenant(x.tenant)
-	key := windowKey{shorten(tenant, maxRecorded), shorten(strings.ToLower(x.sent.clientID), maxRecorded)}
-	wait, ok := x.s.throttle.admit(key, time.Now())
+	tenant := c.s.canonicalTenant(c.tenant)
+	key := windowKey{shorten(tenant, maxRecorded), shorten(strings.ToLower(c.sender.clientID), maxRecorded)}
+	wait, ok := c.s.throttle.admit(key, time.Now())
 	if ok {
 		return answer{}, false
 	}
-	x.logSender(tenant)
+	c.logSender(tenant)
 	return answer{
 		status: http.StatusTooManyRequests,
-		header: map[string]string{"Retry-After": strconv.Itoa(int(wait / time.Second))},
 		body:   rawBody{textType, "Too Many Requests"},
-	}, true
+	}.with("Retry-After", strconv.Itoa(int(wait/time.Second))), true
+}
+
+// sender is who a request says it is from, before anything is checked.
+type sender struct {
+	clientID, scope string
+}
+
+// peekSender finds out who a request is from, for faults and throttling by client.
+// It reads the body at all endpoints: as long as there is something left of it,
+// net/http does not notice that the client leaves.
+func (c *call) peekSender() {
+	body, _ := c.body()
+	if c.route.name != endpointToken {
+		c.sender.clientID = c.r.URL.Query().Get("client_id")
+		return
+	}
+	form, _ := url.ParseQuery(string(body)) // one with a mistake may say it all the same
+	c.sender.clientID, c.sender.scope = form.Get("client_id"), form.Get("scope")
+	if id, _, ok := parseBasic(c.r.Header.Get("Authorization")); ok {
+		c.sender.clientID = id
+	}
+}
+
+// logSender fills in the record of a request that no handler looks into.
+func (c *call) logSender(tenant string) {
+	c.log.ClientID, c.log.Scope = c.sender.clientID, c.sender.scope
+	if ident.IsGUID(tenant) {
+		c.log.Tenant = tenant
+	}
 }

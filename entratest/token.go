@@ -15,40 +15,40 @@ import (
 // a few kilobytes.
 const maxBody = 1 << 20
 
-// token answers the token endpoint: from the outside in, the form of the
+// token answers the token endpoint. It checks from the outside in: the form of the
 // request, the tenant, the client, its proof, and only then what it wants.
-func (x *exchange) token(tenantName string) answer {
-	ans, f := x.issue(tenantName)
+func (c *call) token(tenantName string) answer {
+	ans, f := c.issue(tenantName)
 	if f != nil {
-		return x.refused(f)
+		return c.refused(f)
 	}
 	return ans
 }
 
-func (x *exchange) issue(tenantName string) (answer, *refusal) {
-	if x.r.Method != http.MethodPost {
-		return answer{}, refuse(900561, x.r.Method)
+func (c *call) issue(tenantName string) (answer, *refusal) {
+	if c.r.Method != http.MethodPost {
+		return answer{}, refuse(900561, c.r.Method)
 	}
-	if region := x.s.regionOf(x.base); region != "" {
+	if region := c.s.regionOf(c.base); region != "" {
 		return answer{}, refuse(100007, region)
 	}
-	form, f := x.readForm()
+	form, f := c.readForm()
 	if f != nil {
 		return answer{}, f
 	}
-	proof, f := x.readProof(form)
-	x.log.ClientID = proof.clientID
-	x.log.AuthMethod = string(proof.method)
-	x.log.Scope = form.Get("scope")
+	proof, f := c.readProof(form)
+	c.log.ClientID = proof.clientID
+	c.log.AuthMethod = string(proof.method)
+	c.log.Scope = form.Get("scope")
 	if f != nil {
 		return answer{}, f
 	}
 
-	tenant, f := x.s.findTokenTenant(tenantName)
+	tenant, f := c.s.findTokenTenant(tenantName)
 	if f != nil {
 		return answer{}, f
 	}
-	x.log.Tenant = tenant.id
+	c.log.Tenant = tenant.id
 	if f := checkGrant(form, proof); f != nil {
 		return answer{}, f
 	}
@@ -61,26 +61,26 @@ func (x *exchange) issue(tenantName string) (answer, *refusal) {
 		return answer{}, f
 	}
 
-	reg, f := x.s.findApp(tenant, proof.clientID, x.now)
+	client, f := c.s.findApp(tenant, proof.clientID, c.now)
 	if f != nil {
 		return answer{}, f
 	}
-	if f := x.authenticate(tenant, tenantName, reg, proof); f != nil {
+	if f := c.authenticate(tenant, tenantName, client, proof); f != nil {
 		return answer{}, f
 	}
-	if reg.blocked != 0 {
-		return answer{}, refuse(reg.blocked)
+	if client.blocked != 0 {
+		return answer{}, refuse(client.blocked)
 	}
-	tgt, f := x.s.findResource(tenant, reg, resource, x.now)
+	tgt, f := c.s.findResource(tenant, client, resource, c.now)
 	if f != nil {
 		return answer{}, f
 	}
-	return x.grant(tenant, reg, proof.method, tgt, wanted), nil
+	return c.grant(tenant, client, proof.method, tgt, wanted), nil
 }
 
-// regionOf returns the first label of a host that is one of the regional ones
-// in front of this authority, such as "westeurope.login…". MSAL goes there if a
-// region is set, in the code or in the environment.
+// regionOf returns the region of a regional host of this authority, such as
+// "westeurope.login…", and "" for other hosts. MSAL goes there if a region is set,
+// in the code or in the environment.
 func (s *Server) regionOf(base string) string {
 	own := strings.TrimPrefix(s.Cloud().Authority(), "https://")
 	host, secure := strings.CutPrefix(base, "https://")
@@ -93,13 +93,13 @@ func (s *Server) regionOf(base string) string {
 
 // readForm reads the parameters of the body. Those of the query do not count:
 // a secret there would be in every log on the way (RFC 6749, section 2.3.1).
-func (x *exchange) readForm() (url.Values, *refusal) {
-	kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+func (c *call) readForm() (url.Values, *refusal) {
+	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
-		// Entra does not see a parameter in a body of another type.
+		// In a body of another type Entra sees no parameters.
 		return nil, refuse(900144, "grant_type")
 	}
-	body, err := x.body()
+	body, err := c.body()
 	if err != nil {
 		return nil, refuse(9002313, "the body cannot be read")
 	}
@@ -125,10 +125,70 @@ func checkGrant(form url.Values, p proof) *refusal {
 		return refuse(70003, grant)
 	case p.clientID == "":
 		return refuse(900144, "client_id")
-	case form.Has("resource"): // as at the endpoint of version 1
+	case form.Has("resource"): // from the endpoint of version 1
 		return refuse(901002)
 	case form.Get("scope") == "":
 		return refuse(900144, "scope")
 	}
 	return nil
+}
+
+// oidcScopes are what MSAL adds to every request. They mean nothing without a user,
+// and Entra ignores them.
+var oidcScopes = []string{"openid", "offline_access", "profile", "email"}
+
+// parseScope returns the resource that a scope names. App-only requests name one,
+// and get all roles granted on it.
+func parseScope(scope string) (resource string, f *refusal) {
+	asked := slices.DeleteFunc(strings.Fields(scope), func(s string) bool { return slices.Contains(oidcScopes, s) })
+	var all bool
+	for i, s := range asked {
+		// The resource is everything before the last slash: a URI that ends in a
+		// slash is followed by another one.
+		slash := max(strings.LastIndex(s, "/"), 0)
+		if i > 0 && s[:slash] != resource {
+			return "", refuse(700022, scope)
+		}
+		resource = s[:slash]
+		all = all || s[slash:] == "/.default"
+	}
+	switch {
+	case !all || resource == "":
+		return "", refuse(1002012, scope)
+	case len(asked) > 1:
+		return "", refuse(70011, scope)
+	}
+	return resource, nil
+}
+
+// wantedClaims is what this emulator heeds of a claims parameter.
+type wantedClaims struct {
+	cp1       bool  // the client can answer claims challenges
+	notBefore int64 // what an API that revokes tokens asks for, Unix seconds; 0 if nothing
+}
+
+// parseClaims reads the claims parameter (OpenID Connect Core, section 5.5).
+func parseClaims(text string) (wantedClaims, *refusal) {
+	var wanted wantedClaims
+	if text == "" {
+		return wanted, nil
+	}
+	sections, err := parseObject([]byte(text))
+	if err != nil {
+		return wanted, refuse(9002313, "the claims parameter is not a JSON object")
+	}
+	// A claim may be null: wanted, and no more said about it.
+	var token, capabilities, notBefore jsonObject
+	var values []string
+	var nbf date
+	if sections.read("access_token", &token) != nil ||
+		token.read("xms_cc", &capabilities) != nil || capabilities.read("values", &values) != nil ||
+		token.read("nbf", &notBefore) != nil || notBefore.read("value", &nbf) != nil {
+		return wanted, refuse(9002313, "access_token in the claims parameter cannot be read")
+	}
+	if !nbf.IsZero() {
+		wanted.notBefore = nbf.Unix()
+	}
+	wanted.cp1 = slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(v, "cp1") })
+	return wanted, nil
 }

@@ -26,11 +26,11 @@ type GoogleVM struct {
 	s         *Server
 	accountID string
 	email     string
-	instance  map[string]any // what the token says of the instance in full format
+	instance  map[string]any // what tokens in the full format say about it
 }
 
-// NewGoogleVM starts an instance. The emulator is one machine: another instance
-// takes the place of the one before.
+// NewGoogleVM starts an instance. The emulator is one machine: a new instance
+// replaces the one before.
 func (s *Server) NewGoogleVM() *GoogleVM {
 	project := fmt.Sprintf("%012d", rand.N(int64(1e12)))
 	vm := &GoogleVM{
@@ -46,9 +46,7 @@ func (s *Server) NewGoogleVM() *GoogleVM {
 			"zone":                        "europe-west1-b",
 		},
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sources.vm = vm
+	s.update(func() { s.sources.vm = vm })
 	return vm
 }
 
@@ -77,28 +75,23 @@ func (vm *GoogleVM) FederatedCredential() FederatedCredential {
 }
 
 // google answers as the metadata server does.
-func (x *exchange) google(string) answer {
-	ans := x.googleToken()
-	if ans.header == nil {
-		ans.header = make(map[string]string, 1)
-	}
-	ans.header["Metadata-Flavor"] = "Google"
-	return ans
+func (c *call) google(string) answer {
+	return c.googleToken().with("Metadata-Flavor", "Google")
 }
 
-func (x *exchange) googleToken() answer {
-	account, endpoint, _ := strings.Cut(strings.TrimPrefix(x.r.URL.Path, googlePath), "/")
-	x.s.mu.RLock()
-	vm := x.s.sources.vm
-	x.s.mu.RUnlock()
-	q := x.r.URL.Query()
+func (c *call) googleToken() answer {
+	account, endpoint, _ := strings.Cut(strings.TrimPrefix(c.r.URL.Path, googlePath), "/")
+	c.s.mu.RLock()
+	vm := c.s.sources.vm
+	c.s.mu.RUnlock()
+	q := c.r.URL.Query()
 	format := q.Get("format")
 	switch {
-	case x.r.Method != http.MethodGet:
+	case c.r.Method != http.MethodGet:
 		return methodNotAllowed("GET", googleText("only GET is served here"))
-	case x.r.Header.Get("Metadata-Flavor") != "Google":
+	case c.r.Header.Get("Metadata-Flavor") != "Google":
 		return googleRefusal(http.StatusForbidden, "the header Metadata-Flavor: Google is missing")
-	case len(x.r.Header.Values("X-Forwarded-For")) > 0:
+	case len(c.r.Header.Values("X-Forwarded-For")) > 0:
 		return googleRefusal(http.StatusForbidden, "a forwarded request is not answered")
 	case vm == nil || endpoint != "identity" || account != "default" && account != vm.email:
 		return googleRefusal(http.StatusNotFound, "there is no such service account")
@@ -112,7 +105,7 @@ func (x *exchange) googleToken() answer {
 		claims["email"], claims["email_verified"] = vm.email, true
 		claims["google"] = map[string]any{"compute_engine": vm.instance}
 	}
-	token, err := x.outsideToken(googleIssuer, googleTokenLife, 0, claims)
+	token, err := c.outsideToken(googleIssuer, googleTokenLife, 0, claims)
 	if err != nil {
 		return googleRefusal(http.StatusInternalServerError, err.Error())
 	}

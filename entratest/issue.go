@@ -9,8 +9,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// v1Issuer and the tenant make the issuer of version 1 tokens. It is not the
-// host that was asked: it is this one in the whole public cloud.
+// v1Issuer and the tenant make the issuer of version 1 tokens. In the whole public
+// cloud it has this host, whichever was asked.
 const v1Issuer = "https://sts.windows.net/"
 
 // issuerOf is the issuer of the tokens of a version, 1 or 2, in a tenant; that
@@ -22,29 +22,29 @@ func issuerOf(authority, tenant string, version int) string {
 	return authority + "/" + tenant + "/v2.0"
 }
 
-// grant issues the token and says so.
-func (x *exchange) grant(t *Tenant, reg registration, method clientAuth, tgt target, wanted wantedClaims) answer {
-	lifetime, refreshIn := x.s.lifetimes(reg.identity, wanted.cp1 && tgt.continuous)
-	issued := x.now.Unix()
-	if wanted.notBefore >= reg.revokedBefore {
-		// The answer to a claims challenge: it has to be later than the
+// grant returns the answer with a new token.
+func (c *call) grant(t *Tenant, client clientView, method clientAuth, tgt target, wanted wantedClaims) answer {
+	lifetime, refreshIn := c.s.lifetimes(client.app.homeObjectID != "", wanted.cp1 && tgt.continuous)
+	issued := c.now.Unix()
+	if wanted.notBefore >= client.revokedBefore {
+		// This answers a claims challenge, so it has to be later than the
 		// revocation, which may be in the same second.
-		issued = max(issued, reg.revokedBefore)
+		issued = max(issued, client.revokedBefore)
 	}
 	body := map[string]any{
 		"token_type":     "Bearer",
 		"expires_in":     int(lifetime / time.Second),
 		"ext_expires_in": int(lifetime / time.Second),
-		"access_token": x.s.sign(accessToken{
-			base:     x.base,
+		"access_token": c.s.sign(accessToken{
+			base:     c.base,
 			tenant:   t.id,
-			clientID: reg.clientID,
-			objectID: reg.objectID,
+			clientID: client.app.appID,
+			objectID: client.objectID,
 			method:   method,
 			target:   tgt,
 			cp1:      wanted.cp1,
 			issued:   issued,
-			expires:  x.now.Add(lifetime).Unix(),
+			expires:  c.now.Add(lifetime).Unix(),
 		}),
 	}
 	if refreshIn > 0 {
@@ -53,12 +53,9 @@ func (x *exchange) grant(t *Tenant, reg registration, method clientAuth, tgt tar
 	return answer{status: 200, header: map[string]string{"Pragma": "no-cache"}, body: body}
 }
 
-// identityLifetime is how long the tokens of a managed identity live.
-const identityLifetime = 24 * time.Hour
-
-// lifetimes returns how long a token issued now lives and when it should be
-// renewed, zero for not said. Those of managed identities live longer, and so do
-// tokens that an API can revoke.
+// lifetimes returns how long a token issued now lives, and after what time it should
+// be renewed, 0 if the answer does not say. Tokens of managed identities live
+// longer, and so do tokens that an API can revoke.
 func (s *Server) lifetimes(identity, revocable bool) (lifetime, refreshIn time.Duration) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -66,7 +63,7 @@ func (s *Server) lifetimes(identity, revocable bool) (lifetime, refreshIn time.D
 	switch {
 	case lifetime > 0:
 	case identity:
-		lifetime = identityLifetime
+		lifetime = 24 * time.Hour
 	case revocable:
 		lifetime = 20*time.Hour + rand.N(8*time.Hour)
 		if refreshIn == 0 {
@@ -78,7 +75,7 @@ func (s *Server) lifetimes(identity, revocable bool) (lifetime, refreshIn time.D
 	return lifetime.Truncate(time.Second), refreshIn
 }
 
-// accessToken is what makes one token differ from another.
+// accessToken is in what tokens differ.
 type accessToken struct {
 	base, tenant       string
 	clientID, objectID string
@@ -88,9 +85,9 @@ type accessToken struct {
 	issued, expires    int64 // Unix seconds
 }
 
-// sign makes a token in the shape its resource asked for. There is no role in
-// it that was not granted, but there always is a token: Entra leaves it to the
-// API to turn away who has no role.
+// sign makes a token in the shape that its resource asks for. Without any role
+// granted there is a token, too: Entra leaves it to the API to refuse apps that have
+// no role.
 func (s *Server) sign(at accessToken) string {
 	key := s.published()[0]
 	claims := jwt.MapClaims{
@@ -113,8 +110,7 @@ func (s *Server) sign(at accessToken) string {
 	if at.cp1 && !at.target.noXMSCC {
 		claims[claimCapabilities] = []string{"cp1"}
 	}
-	// How the client proved itself; an assertion counts as a certificate,
-	// whoever signed it.
+	// How the client proved itself: every assertion counts as a certificate.
 	strength := "2"
 	if at.method == authSecret || at.method == authSecretBasic {
 		strength = "1"

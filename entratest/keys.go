@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+
+package entratest
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1" // #nosec -- x5t is defined by it
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math/big"
+	"sync"
+	"time"
+)
+
+// maxIssuerKeys is how many keys of an outside issuer Entra looks at; it ignores
+// those that come later in the document
+// (https://learn.microsoft.com/entra/workload-id/workload-identity-federation).
+const maxIssuerKeys = 100
+
+// verificationKey is a public key with the kid that assertions name it by.
+type verificationKey struct {
+	kid string
+	key *rsa.PublicKey
+}
+
+// publicJWK is a key as it is published (RFC 7517).
+func publicJWK(kid string, key *rsa.PublicKey) map[string]any {
+	return map[string]any{
+		"kty": "RSA",
+		"use": "sig",
+		"kid": kid,
+		"n":   base64.RawURLEncoding.EncodeToString(key.N.Bytes()),
+		"e":   base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes()),
+	}
+}
+
+// parseJWKS returns the keys of a document that can sign assertions: RSA keys
+// that are not meant for something else.
+func parseJWKS(data []byte) ([]verificationKey, error) {
+	set, err := parseObject(data)
+	if err != nil {
+		return nil, fmt.Errorf("not a JSON Web Key Set: %w", err)
+	}
+	var list []jsonObject
+	if err := set.read("keys", &list); err != nil {
+		return nil, fmt.Errorf("not a JSON Web Key Set: %w", err)
+	}
+	var keys []verificationKey
+	for i, k := range list[:min(len(list), maxIssuerKeys)] {
+		var kty, use, kid, textN, textE string
+		if err := errors.Join(k.read("kty", &kty), k.read("use", &use), k.read("kid", &kid), k.read("n", &textN), k.read("e", &textE)); err != nil {
+			return nil, fmt.Errorf("key %d: %w", i, err)
+		}
+		if kty != "RSA" || use != "" && use != "sig" {
+			continue
+		}
+		n, errN := decodeBase64URL(textN)
+		e, errE := decodeBase64URL(textE)
+		if errN != nil || errE != nil || len(n) == 0 || len(e) == 0 || len(e) > 4 {
+			return nil, fmt.Errorf("key %d: n and e are not those of an RSA key", i)
+		}
+		keys = append(keys, verificationKey{kid, &rsa.PublicKey{
+			N: new(big.Int).SetBytes(n),
+			E: int(new(big.Int).SetBytes(e).Int64()),
+		}})
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("there is no RSA key for signatures in it")
+	}
+	return keys, nil
+}
+
+// checkSignature finds the key by its kid and verifies with it. It returns what
+// is wrong, "" for nothing.
+func checkSignature(a *assertion, keys []verificationKey) (wrong string) {
+	wrong = "there is none with this identifier"
+	for _, k := range keys {
+		if k.kid == a.kid {
+			if a.verify(k.key) {
+				return ""
+			}
+			wrong = "the signature does not verify"
+		}
+	}
+	return wrong
+}
+
+// Generating an RSA key takes longer than everything else a test does, so the
+// whole process shares a few, made when first needed. Purposes do not share a
+// key: an assertion of an app must never verify as one of an issuer.
+var (
+	// Three, because two are published: after two rollovers the emulator does
+	// not sign with the key that the second one has retired.
+	signingKeys = newKeyPool(3)
+	issuerPool  = newKeyPool(2)
+	appPool     = newKeyPool(3)
+)
+
+// keyPool hands out keys in turn: two handed out in a row always differ, which
+// is what a test of a rotation needs.
+type keyPool []func() *rsa.PrivateKey
+
+func newKeyPool(n int) keyPool {
+	pool := make(keyPool, n)
+	for i := range pool {
+		pool[i] = sync.OnceValue(func() *rsa.PrivateKey {
+			key, err := rsa.GenerateKey(rand.Reader, 2048)
+			if err != nil { // crypto/rand does not fail
+				panic(err)
+			}
+			return key
+		})
+	}
+	return pool
+}
+
+func (p keyPool) get(i int) *rsa.PrivateKey { return p[i%len(p)]() }
+
+// signer is a key that access tokens are signed with.
+type signer struct {
+	number int // of its key in the pool
+	key    *rsa.PrivateKey
+	cert   *x509.Certificate
+	kid    string // the thumbprint of cert: Entra's kid and x5t are the same
+}
+
+// signers are the published keys; the first one signs. The slice is replaced,
+// never changed.
+type signers []*signer
+
+func newSigner(number int) *signer {
+	key := signingKeys.get(number)
+	now := time.Now()
+	cert := makeCertificate("entratest signing", x509.Certificate{
+		NotBefore: now.Add(-time.Hour),
+		NotAfter:  now.AddDate(5, 0, 0),
+		KeyUsage:  x509.KeyUsageDigitalSignature,
+	}, &key.PublicKey, nil, key)
+	sum := sha1.Sum(cert.Raw)
+	return &signer{number: number, key: key, cert: cert, kid: base64.RawURLEncoding.EncodeToString(sum[:])}
+}
+
+// Rollover makes the emulator sign tokens with a new key, under a new kid. The
+// old one stays published until the next Rollover, so that the tokens it signed
+// still verify. An API that keeps the keys it once fetched fails from then on;
+// Entra expects it to look again when it meets a kid it does not know.
+func (s *Server) Rollover() {
+	s.keyMu.Lock()
+	defer s.keyMu.Unlock()
+	last := s.published()[0]
+	next := newSigner(last.number + 1)
+	s.update(func() { s.signers = signers{next, last} })
+}
+
+func (s *Server) published() signers {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.signers
+}
+
+// publishedKeys returns the keys that verify what Entra itself has signed.
+func (s *Server) publishedKeys() []verificationKey {
+	var keys []verificationKey
+	for _, k := range s.published() {
+		keys = append(keys, verificationKey{k.kid, &k.key.PublicKey})
+	}
+	return keys
+}
