@@ -23,6 +23,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/internal/memhttp"
 )
 
 const someClaims = `{"access_token":{"nbf":{"essential":true,"value":"1768000000"},"x":"??>>~~"}}`
@@ -55,25 +56,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "refused")
 }
 
-// memory is a base that runs a handler in memory, fit for a bubble.
-func memory(h http.Handler) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		in := r.Clone(r.Context())
-		if in.Body == nil {
-			in.Body = http.NoBody
-		}
-		rec := httptest.NewRecorder()
-		h.ServeHTTP(rec, in)
-		in.Body.Close()
-		resp := rec.Result()
-		resp.Request = r
-		return resp, nil
-	})
-}
-
 func (s *sts) apiClient(t *testing.T, c *apponly.Client, h http.Handler) *http.Client {
 	t.Helper()
-	rt, err := apponly.NewTransport(c, s.API().Scope(), &apponly.TransportOptions{Base: memory(h), Hosts: []string{"api.test"}})
+	rt, err := apponly.NewTransport(c, s.API().Scope(), &apponly.TransportOptions{Base: memhttp.New(h), Hosts: []string{"api.test"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/apponly/apponly/entratest"
 	"github.com/apponly/apponly/examples/internal/kit"
+	"github.com/apponly/apponly/internal/memhttp"
 )
 
 // A scenario says when what happens, counted from the start.
@@ -144,9 +144,9 @@ func newWorld(ctx context.Context, stdout io.Writer, entra *entratest.Server) (*
 	}
 	return &world{
 		entra: entra,
-		api: inMemory{api.Protect("Data.Read.All", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		api: memhttp.New(api.Protect("Data.Read.All", func(w http.ResponseWriter, _ *http.Request, _ string) {
 			fmt.Fprint(w, "no orders")
-		})},
+		})),
 		log: &timeline{stdout: stdout, start: time.Now()},
 	}, nil
 }
@@ -158,15 +158,6 @@ func replace(path, content string) error {
 		return err
 	}
 	return os.Rename(next, path)
-}
-
-// inMemory is the way to an API that has no socket.
-type inMemory struct{ api http.Handler }
-
-func (m inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	m.api.ServeHTTP(w, req)
-	return w.Result(), nil
 }
 
 // A timeline prints lines with the time since the start. It is safe for
