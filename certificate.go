@@ -19,6 +19,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/apponly/apponly/internal/keyfile"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -161,12 +162,12 @@ func (c *certificateFile) load() (*pair, error) {
 		if err != nil {
 			return nil, err
 		}
-		certs, k, err := parseKeyFile(b, password)
+		certs, k, err := keyfile.Parse(b, password)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		if k != nil && key != nil {
-			return nil, fmt.Errorf("%s: %w", path, errSecondKey)
+			return nil, fmt.Errorf("%s: %w", path, keyfile.ErrSecondKey)
 		}
 		chain = append(chain, certs...)
 		if k != nil {
@@ -181,10 +182,6 @@ func (c *certificateFile) load() (*pair, error) {
 		return nil, fmt.Errorf("%s: %w", c.path, err)
 	}
 	return p, nil
-}
-
-func errNotRSA(kind string) error {
-	return fmt.Errorf("the private key is %s key: entra takes certificates with RSA keys", kind)
 }
 
 // A pair is a certificate with its key, and the chain above it.
@@ -218,11 +215,11 @@ func newPair(chain []*x509.Certificate, key crypto.Signer) (*pair, error) {
 			return nil, errors.New("the RSA key is shorter than 2048 bits")
 		}
 	case *ecdsa.PublicKey:
-		return nil, errNotRSA("an elliptic curve")
+		return nil, keyfile.NotRSA("an elliptic curve")
 	case ed25519.PublicKey:
-		return nil, errNotRSA("an Ed25519")
+		return nil, keyfile.NotRSA("an Ed25519")
 	default:
-		return nil, errNotRSA(fmt.Sprintf("a %T", pub))
+		return nil, keyfile.NotRSA(fmt.Sprintf("a %T", pub))
 	}
 	pub := public.(*rsa.PublicKey)
 	var leaf *x509.Certificate
