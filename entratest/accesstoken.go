@@ -23,28 +23,28 @@ func issuerOf(authority, tenant string, version int) string {
 }
 
 // grant issues the token and says so.
-func (x *exchange) grant(t *Tenant, reg registration, method clientAuth, tgt target, wanted wantedClaims) answer {
-	lifetime, refreshIn := x.s.lifetimes(reg.identity, wanted.cp1 && tgt.continuous)
-	issued := x.now.Unix()
-	if wanted.notBefore >= reg.revokedBefore {
+func (c *call) grant(t *Tenant, client clientView, method clientAuth, tgt target, wanted wantedClaims) answer {
+	lifetime, refreshIn := c.s.lifetimes(client.app.homeObjectID != "", wanted.cp1 && tgt.continuous)
+	issued := c.now.Unix()
+	if wanted.notBefore >= client.revokedBefore {
 		// The answer to a claims challenge: it has to be later than the
 		// revocation, which may be in the same second.
-		issued = max(issued, reg.revokedBefore)
+		issued = max(issued, client.revokedBefore)
 	}
 	body := map[string]any{
 		"token_type":     "Bearer",
 		"expires_in":     int(lifetime / time.Second),
 		"ext_expires_in": int(lifetime / time.Second),
-		"access_token": x.s.sign(accessToken{
-			base:     x.base,
+		"access_token": c.s.sign(accessToken{
+			base:     c.base,
 			tenant:   t.id,
-			clientID: reg.clientID,
-			objectID: reg.objectID,
+			clientID: client.app.appID,
+			objectID: client.objectID,
 			method:   method,
 			target:   tgt,
 			cp1:      wanted.cp1,
 			issued:   issued,
-			expires:  x.now.Add(lifetime).Unix(),
+			expires:  c.now.Add(lifetime).Unix(),
 		}),
 	}
 	if refreshIn > 0 {

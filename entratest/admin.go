@@ -86,7 +86,7 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 		if e, ok := errors.AsType[*adminError](err); ok {
 			status = e.status
 		}
-		body = map[string]string{"error": strings.TrimPrefix(err.Error(), "entratest: ")}
+		body = map[string]string{"error": err.Error()}
 	}
 	if body == nil {
 		h.Del("Content-Type")
@@ -156,7 +156,7 @@ func adminFaults(s *Server, _ *http.Request, _ []byte) (any, error) { return s.f
 
 func adminAddFault(s *Server, _ *http.Request, body []byte) (any, error) {
 	var f Fault
-	if err := f.UnmarshalJSON(body); err != nil {
+	if err := f.read(body); err != nil {
 		return nil, err
 	}
 	if err := f.check(); err != nil {
@@ -182,13 +182,12 @@ func adminThrottle(s *Server, _ *http.Request, _ []byte) (any, error) { return s
 
 func adminSetThrottle(s *Server, _ *http.Request, body []byte) (any, error) {
 	var t Throttle
-	if err := t.UnmarshalJSON(body); err != nil {
+	if err := t.read(body); err != nil {
 		return nil, err
 	}
-	if err := t.check(); err != nil {
+	if err := s.setThrottle(t); err != nil {
 		return nil, err
 	}
-	s.throttle.set(t)
 	return t, nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 const (
@@ -43,9 +45,9 @@ func (s *Server) NewPipelineJob(subject string) *PipelineJob {
 	organization, _, _ := strings.Cut(path, "/")
 	project := path[:max(strings.LastIndex(path, "/"), 0)]
 	j := &PipelineJob{
-		s: s, id: newGUID(), subject: subject,
+		s: s, id: ident.NewGUID(), subject: subject,
 		accessToken:     newOpaque(48),
-		connectionID:    newGUID(),
+		connectionID:    ident.NewGUID(),
 		pipelineSubject: "p://" + project + "/pipeline",
 	}
 	s.mu.Lock()
@@ -55,7 +57,7 @@ func (s *Server) NewPipelineJob(subject string) *PipelineJob {
 		src.pipelines, src.organizations = make(map[string]*PipelineJob), make(map[string]string)
 	}
 	if src.organizations[organization] == "" {
-		src.organizations[organization] = newGUID()
+		src.organizations[organization] = ident.NewGUID()
 	}
 	j.issuer = pipelinesIssuer + src.organizations[organization]
 	src.pipelines[j.id] = j
@@ -85,39 +87,39 @@ func (j *PipelineJob) FederatedCredential() FederatedCredential {
 }
 
 // pipelines answers as Azure DevOps does.
-func (x *exchange) pipelines(string) answer {
-	if x.r.URL.Path == pipelinesSignIn {
+func (c *call) pipelines(string) answer {
+	if c.r.URL.Path == pipelinesSignIn {
 		// Where a client arrives that follows the redirect below: a success
 		// that holds no token.
 		return answer{status: http.StatusNonAuthoritativeInfo, body: rawBody{"text/html; charset=utf-8", "<html><title>Sign in</title></html>"}}
 	}
-	ans := x.pipelineToken()
+	ans := c.pipelineToken()
 	if ans.header == nil {
 		ans.header = make(map[string]string)
 	}
-	ans.header["X-VSS-E2EID"] = x.trace
+	ans.header["X-VSS-E2EID"] = c.trace
 	return ans
 }
 
-func (x *exchange) pipelineToken() answer {
-	id, endpoint, _ := strings.Cut(strings.TrimPrefix(x.r.URL.Path, pipelinesPath), "/")
-	x.s.mu.RLock()
-	j := x.s.sources.pipelines[id]
-	x.s.mu.RUnlock()
-	q := x.r.URL.Query()
+func (c *call) pipelineToken() answer {
+	id, endpoint, _ := strings.Cut(strings.TrimPrefix(c.r.URL.Path, pipelinesPath), "/")
+	c.s.mu.RLock()
+	j := c.s.sources.pipelines[id]
+	c.s.mu.RUnlock()
+	q := c.r.URL.Query()
 	switch {
 	case j == nil || endpoint != "oidctoken":
 		return pipelinesRefusal(http.StatusNotFound, "there is no such job")
-	case !x.hasBearer(j.accessToken):
-		if strings.EqualFold(x.r.Header.Get("X-TFS-FedAuthRedirect"), "Suppress") {
+	case !c.hasBearer(j.accessToken):
+		if strings.EqualFold(c.r.Header.Get("X-TFS-FedAuthRedirect"), "Suppress") {
 			return answer{status: unauthorized, header: map[string]string{"WWW-Authenticate": "Bearer"}}
 		}
-		return answer{status: http.StatusFound, header: map[string]string{"Location": x.base + pipelinesSignIn}}
-	case x.r.Method != http.MethodPost:
+		return answer{status: http.StatusFound, header: map[string]string{"Location": c.base + pipelinesSignIn}}
+	case c.r.Method != http.MethodPost:
 		// The shape and the text that a client for GitHub Actions is known to
 		// stumble over: "value" is there, and is no token.
 		return methodNotAllowed("POST", map[string]any{"count": 1, "value": map[string]string{
-			"Message": "The requested resource does not support http method '" + shorten(x.r.Method, 20) + "'.",
+			"Message": "The requested resource does not support http method '" + shorten(c.r.Method, 20) + "'.",
 		}})
 	case !pipelinesVersion.MatchString(q.Get("api-version")):
 		return pipelinesRefusal(badRequest, "api-version is invalid or missing, want 7.1")
@@ -129,9 +131,9 @@ func (x *exchange) pipelineToken() answer {
 	case !strings.EqualFold(connection, j.connectionID):
 		return pipelinesRefusal(http.StatusNotFound, "the job references no such service connection")
 	}
-	token, err := x.outsideToken(j.issuer, pipelinesTokenLife, 0, jwt.MapClaims{
+	token, err := c.outsideToken(j.issuer, pipelinesTokenLife, 0, jwt.MapClaims{
 		// The audience is not the caller's to choose.
-		"sub": subject, "aud": x.s.Cloud().ExchangeAudience(), "jti": newGUID(),
+		"sub": subject, "aud": c.s.Cloud().ExchangeAudience(), "jti": ident.NewGUID(),
 	})
 	if err != nil {
 		return pipelinesRefusal(http.StatusInternalServerError, err.Error())

@@ -11,8 +11,8 @@ import (
 
 // hasBearer says whether the request is authorized with this token (RFC 6750,
 // section 2.1).
-func (x *exchange) hasBearer(token string) bool {
-	return sameSecret(bearerToken(x.r), token)
+func (c *call) hasBearer(token string) bool {
+	return sameSecret(bearerToken(c.r), token)
 }
 
 // bearerToken returns the token of the Authorization header, "" if there is none.

@@ -13,6 +13,8 @@ import (
 	"math/big"
 	"net"
 	"time"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // Certificate is a self-signed certificate of an app, with its key. The key is
@@ -69,7 +71,7 @@ func makeCertificate(spec certSpec, public crypto.PublicKey, parent *x509.Certif
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial.Add(serial, big.NewInt(1)),
-		Subject:               pkix.Name{CommonName: spec.name + " " + newGUID()},
+		Subject:               pkix.Name{CommonName: spec.name + " " + ident.NewGUID()},
 		NotBefore:             spec.notBefore,
 		NotAfter:              spec.notAfter,
 		KeyUsage:              spec.usage,

@@ -35,12 +35,12 @@ type proof struct {
 
 // readProof collects the credential of a request. More than one is a malformed
 // request, whatever they are worth (RFC 6749, section 2.3).
-func (x *exchange) readProof(form url.Values) (proof, *refusal) {
+func (c *call) readProof(form url.Values) (proof, *refusal) {
 	p := proof{clientID: form.Get("client_id"), secret: form.Get("client_secret")}
 	if p.secret != "" {
 		p.method = authSecret
 	}
-	if header := x.r.Header.Get("Authorization"); header != "" {
+	if header := c.r.Header.Get("Authorization"); header != "" {
 		id, secret, ok := parseBasic(header)
 		switch {
 		case !ok:
@@ -98,28 +98,28 @@ func parseBasic(header string) (id, secret string, ok bool) {
 }
 
 // authenticate decides whether the proof is that of the client.
-func (x *exchange) authenticate(t *Tenant, tenantName string, reg registration, p proof) *refusal {
+func (c *call) authenticate(t *Tenant, tenantName string, client clientView, p proof) *refusal {
 	switch {
-	case reg.public && (p.method != "" || p.malformed != nil):
-		return refuse(700025, reg.clientID)
+	case client.public && (p.method != "" || p.malformed != nil):
+		return refuse(700025, client.app.appID)
 	case p.malformed != nil:
 		return p.malformed
 	case p.method == authSecret || p.method == authSecretBasic:
-		return checkSecret(reg, p.secret, x.now)
+		return checkSecret(client, p.secret, c.now)
 	case p.method == authCertificate:
-		return x.checkSelfSigned(t, tenantName, reg, p.assertion)
+		return c.checkSelfSigned(t, tenantName, client, p.assertion)
 	case p.method == authFederated:
-		return x.checkFederated(reg, p.assertion)
+		return c.checkFederated(client, p.assertion)
 	}
 	return refuse(7000216)
 }
 
 // checkSecret compares with every secret, and says "expired" only to who knows
 // one.
-func checkSecret(reg registration, secret string, now time.Time) *refusal {
+func checkSecret(client clientView, secret string, now time.Time) *refusal {
 	hash := sha256.Sum256([]byte(secret))
 	var valid, expired bool
-	for _, c := range reg.secrets {
+	for _, c := range client.secrets {
 		if subtle.ConstantTimeCompare(hash[:], c.hash[:]) == 1 {
 			switch {
 			case now.Before(c.notBefore):
@@ -134,7 +134,7 @@ func checkSecret(reg registration, secret string, now time.Time) *refusal {
 	case valid:
 		return nil
 	case expired:
-		return refuse(7000222, reg.clientID)
+		return refuse(7000222, client.app.appID)
 	}
-	return refuse(7000215, reg.clientID)
+	return refuse(7000215, client.app.appID)
 }

@@ -43,27 +43,27 @@ func (s *Server) entraIssuer(base, iss string) (tenant string, version int) {
 // checkIdentity judges an assertion that Entra issued itself. It has to be the
 // token of a managed identity in the tenant that the app is registered in
 // (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity).
-func (x *exchange) checkIdentity(reg registration, trusted []federatedCredential, a *assertion, tenant string, version int) *refusal {
+func (c *call) checkIdentity(client clientView, trusted []federatedCredential, a *assertion, tenant string, version int) *refusal {
 	switch {
 	case len(trusted) == 0:
 		return refuse(700222, a.iss)
 	case version == 1:
 		return refuse(700227, string(a.aud))
-	case tenant != reg.home:
+	case tenant != client.app.home.id:
 		return refuse(700236, a.iss)
 	case a.alg != "RS256":
 		return refuse(5002738, a.alg, "RS256")
 	}
-	if wrong := checkSignature(a, x.s.publishedKeys()); wrong != "" {
+	if wrong := checkSignature(a, c.s.publishedKeys()); wrong != "" {
 		return refuse(7000272, wrong, a.kid)
 	}
-	if f := a.checkTimes(x.now); f != nil {
+	if f := a.checkTimes(c.now); f != nil {
 		return f
 	}
-	if !x.s.isIdentity(tenant, a.sub) {
+	if !c.s.isIdentity(tenant, a.sub) {
 		return refuse(700226)
 	}
-	trusted = x.forAudience(trusted, a)
+	trusted = c.forAudience(trusted, a)
 	switch {
 	case len(trusted) > 0:
 		return checkSubject(trusted, a.sub)
@@ -76,21 +76,23 @@ func (x *exchange) checkIdentity(reg registration, trusted []federatedCredential
 // forAudience returns the credentials that have the assertion's audience. Entra,
 // and nobody else, writes the app behind the exchange audience in its place; its
 // real clouds do, too, for Azure Pipelines.
-func (x *exchange) forAudience(trusted []federatedCredential, a *assertion) []federatedCredential {
+func (c *call) forAudience(trusted []federatedCredential, a *assertion) []federatedCredential {
 	aud := string(a.aud)
 	if aud == exchangeApp {
-		_, version := x.s.entraIssuer(x.base, a.iss)
+		_, version := c.s.entraIssuer(c.base, a.iss)
 		if version > 0 || ofRealCloud(a.iss) {
-			aud = x.s.Cloud().ExchangeAudience()
+			aud = c.s.Cloud().ExchangeAudience()
 		}
 	}
 	return slices.DeleteFunc(trusted, func(fc federatedCredential) bool { return fc.Audience != aud })
 }
 
-// isIdentity tells whether an object of a tenant that exists is a managed identity.
+// isIdentity reports whether an object of a tenant that exists is a managed
+// identity.
 func (s *Server) isIdentity(tenant, objectID string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	app := s.identities[objectID]
-	return app != nil && app.home == s.tenants[tenant]
+	return slices.ContainsFunc(s.sources.identities, func(m *ManagedIdentity) bool {
+		return m.app.homeObjectID == objectID && m.t == s.tenants[tenant] && m.t.principals[&m.app.registration] != nil
+	})
 }

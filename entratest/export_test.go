@@ -34,8 +34,8 @@ func RefusalCodes() []int { return slices.Sorted(maps.Keys(refusals)) }
 
 // IdentityToken returns the AADSTS number of a refusal as code.
 func (s *Server) IdentityToken(t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, code int) {
-	x := &exchange{s: s, now: s.Now()}
-	signed, lifetime, f := x.identityToken(t, clientID, resource)
+	c := &call{s: s, now: s.Now()}
+	signed, lifetime, f := c.identityToken(t, clientID, resource)
 	if f != nil {
 		return "", 0, f.code
 	}
@@ -46,9 +46,9 @@ func (s *Server) IdentityToken(t *Tenant, clientID, resource string) (signed str
 func (s *Server) Revoked(tid, appID string, issuedAt time.Time) (since time.Time, revoked bool) {
 	var objectID string
 	s.mu.RLock()
-	if t := s.tenants[tid]; t != nil {
-		if p := t.principals.find(appID); p != nil {
-			objectID = p.objectID.String()
+	if t, app := s.tenants[tid], s.apps[appID]; t != nil && app != nil {
+		if p := t.principals[&app.registration]; p != nil {
+			objectID = p.objectID
 		}
 	}
 	s.mu.RUnlock()
@@ -59,10 +59,10 @@ func (s *Server) Revoked(tid, appID string, issuedAt time.Time) (since time.Time
 // directory changes. It returns the AADSTS number of the refusal, 0 for a token.
 func (s *Server) Overtaken(t *Tenant, clientID, resource string, change func()) (code int) {
 	now := s.Now()
-	reg, f := s.findApp(t, clientID, now)
+	client, f := s.findApp(t, clientID, now)
 	if f == nil {
 		change()
-		_, f = s.findResource(t, reg, resource, now)
+		_, f = s.findResource(t, client, resource, now)
 	}
 	if f != nil {
 		return f.code

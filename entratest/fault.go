@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // The ways a connection can fail, for [Fault].
@@ -67,7 +69,7 @@ type Fault struct {
 // caught stay caught. err says what does not fit together in f.
 func (s *Server) AddFault(f Fault) (remove func(), err error) {
 	if err := f.check(); err != nil {
-		return nil, err
+		return nil, prefixed(err)
 	}
 	id := s.faults.add(f)
 	return func() { s.faults.remove(id) }, nil
@@ -85,7 +87,7 @@ func (f *Fault) check() error {
 		return faultError("endpoint %q is unknown, want one of %s", f.Endpoint, strings.Join(endpointNames(), ", "))
 	case f.Tenant != "" && !isTenantName(f.Tenant):
 		return faultError("tenant %q is neither a GUID nor a domain name", f.Tenant)
-	case f.ClientID != "" && !isGUID(f.ClientID):
+	case f.ClientID != "" && !ident.IsGUID(f.ClientID):
 		return faultError("client_id %q is not a GUID", f.ClientID)
 	case f.Times < 0:
 		return faultError("times is %d, want 0 or more", f.Times)
@@ -114,7 +116,7 @@ func (f *Fault) check() error {
 }
 
 func faultError(format string, args ...any) error {
-	return fmt.Errorf("entratest: fault: "+format, args...)
+	return fmt.Errorf("fault: "+format, args...)
 }
 
 // summary is what the record says about f.
@@ -203,32 +205,32 @@ func (l *faultList) take(matches func(*Fault) bool) (Fault, bool) {
 }
 
 // findFault returns the fault that this request meets.
-func (x *exchange) findFault() (Fault, bool) {
-	if x.s.faults.empty() {
+func (c *call) findFault() (Fault, bool) {
+	if c.s.faults.empty() {
 		return Fault{}, false // the usual case, in which nobody looks ahead
 	}
-	x.lookAhead()
-	tenant := x.s.canonicalTenant(x.tenant)
-	f, ok := x.s.faults.take(func(f *Fault) bool {
-		return (f.Endpoint == "" || f.Endpoint == x.route.name) &&
-			(f.Tenant == "" || x.s.canonicalTenant(f.Tenant) == tenant) &&
-			(f.ClientID == "" || strings.EqualFold(f.ClientID, x.sent.clientID))
+	c.peekSender()
+	tenant := c.s.canonicalTenant(c.tenant)
+	f, ok := c.s.faults.take(func(f *Fault) bool {
+		return (f.Endpoint == "" || f.Endpoint == c.route.name) &&
+			(f.Tenant == "" || c.s.canonicalTenant(f.Tenant) == tenant) &&
+			(f.ClientID == "" || strings.EqualFold(f.ClientID, c.sender.clientID))
 	})
 	if ok {
-		x.logSender(tenant)
+		c.logSender(tenant)
 	}
 	return f, ok
 }
 
 // inject does what the fault says, up to the writing of the answer.
-func (x *exchange) inject(f Fault) answer {
+func (c *call) inject(f Fault) answer {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
-		if !x.waitFor(timer.C) {
+		if !c.waitFor(timer.C) {
 			return answer{broken: connReset}
 		}
-		x.now = x.s.Now()
+		c.now = c.s.Now()
 	}
 	var ans answer
 	switch {
@@ -237,7 +239,7 @@ func (x *exchange) inject(f Fault) answer {
 	case f.Connection == connGarble:
 		return answer{status: http.StatusOK, body: rawBody{jsonType, "<html>\x00 this is not JSON"}}
 	case f.Code != 0:
-		ans = x.refused(injectedRefusal(f.Code))
+		ans = c.refused(injectedRefusal(f.Code))
 	case f.Status != 0:
 		if f.Status != http.StatusNoContent && f.Status != http.StatusNotModified {
 			// The text alone is what Entra's front answers when it is the one
@@ -245,7 +247,7 @@ func (x *exchange) inject(f Fault) answer {
 			ans.body = rawBody{textType, http.StatusText(f.Status)}
 		}
 	default:
-		return breakOff(x.genuine(), f.Connection, x.r.Method)
+		return breakOff(c.respond(), f.Connection, c.r.Method)
 	}
 	if f.Status != 0 {
 		ans.status = f.Status
@@ -285,12 +287,12 @@ func injectedRefusal(code int) *refusal {
 
 // waitFor waits for a channel. It returns false if the client left or the
 // emulator was closed before that.
-func (x *exchange) waitFor(c <-chan time.Time) bool {
+func (c *call) waitFor(ready <-chan time.Time) bool {
 	select {
-	case <-c:
+	case <-ready:
 		return true
-	case <-x.r.Context().Done():
-	case <-x.s.closing:
+	case <-c.r.Context().Done():
+	case <-c.s.closing:
 	}
 	return false
 }

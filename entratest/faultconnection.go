@@ -7,42 +7,45 @@ import (
 	"io"
 	"net"
 	"net/http"
+
+	"github.com/apponly/apponly/internal/memhttp"
 )
 
 // deliver sends an answer, or what is left of it if the connection is to fail.
-func (x *exchange) deliver(w http.ResponseWriter, ans answer) {
+func (c *call) deliver(w http.ResponseWriter, ans answer) {
 	switch ans.broken {
 	case "":
-		x.write(w, ans)
+		c.write(w, ans)
 	case connTruncate:
 		// net/http sees that less was sent than announced, and ends the
 		// connection, or the stream, in good order: a lazy proxy, not an abort.
-		x.write(w, ans)
+		c.write(w, ans)
 	case connHang:
-		x.readAll()
-		x.write(w, ans)
+		c.readAll()
+		c.write(w, ans)
 		_ = http.NewResponseController(w).Flush() // where that cannot be, nothing is out yet, which hangs as well
-		x.waitFor(nil)
+		c.waitFor(nil)
 		panic(http.ErrAbortHandler)
 	case connBlackHole:
-		x.readAll()
-		x.waitFor(nil)
+		c.readAll()
+		c.waitFor(nil)
 		panic(http.ErrAbortHandler)
 	case connReset:
 		reset(w)
 	}
 }
 
-// readAll reads what lookAhead has left of a very long body, for the same
+// readAll reads what peekSender has left of a very long body, for the same
 // reason.
-func (x *exchange) readAll() { _, _ = io.Copy(io.Discard, x.r.Body) }
+func (c *call) readAll() { _, _ = io.Copy(io.Discard, c.r.Body) }
 
 // reset ends the connection with a RST, where there is one. A stream of HTTP/2
 // is reset by the abort.
 func reset(w http.ResponseWriter) {
-	if rec, ok := w.(*recorder); ok {
-		rec.reset()
-	} else if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+	if memhttp.Reset(w) {
+		panic(http.ErrAbortHandler)
+	}
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
 		// TLS would say goodbye first.
 		if secure, ok := conn.(*tls.Conn); ok {
 			conn = secure.NetConn()

@@ -225,7 +225,7 @@ func TestWhoLeavesIsNoticed(t *testing.T) {
 
 // waiting counts the goroutines that a fault makes wait.
 func waiting() int {
-	return strings.Count(stacks(), "entratest.(*exchange).waitFor(")
+	return strings.Count(stacks(), "entratest.(*call).waitFor(")
 }
 
 func stacks() string {

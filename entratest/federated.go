@@ -7,61 +7,46 @@ import (
 	"strings"
 )
 
-// SetFederationAllowed says whether the apps registered in t may prove
-// themselves with federated credentials at all, which they may by default. If
-// not they are refused with AADSTS700223.
-func (t *Tenant) SetFederationAllowed(allowed bool) {
-	t.setPolicy(func(p *tenantPolicy) { p.noFederation = !allowed })
-}
-
-// AllowIssuers makes urls the only outside issuers that the apps registered in
-// t may federate with; assertions of others are refused with AADSTS700238. No
-// urls at all lift the policy, which is the default.
-func (t *Tenant) AllowIssuers(urls ...string) {
-	allowed := slices.Clone(urls)
-	t.setPolicy(func(p *tenantPolicy) { p.issuers = allowed })
-}
-
 // eid1 begins the subjects that Microsoft's own services give.
 const eid1 = "/eid1/"
 
 // checkFederated judges an assertion that the app did not sign itself. The
 // issuer comes first: the keys of one that no credential trusts are nobody's
 // business.
-func (x *exchange) checkFederated(reg registration, a *assertion) *refusal {
-	if reg.noFederation {
-		return refuse(700223, reg.clientID)
+func (c *call) checkFederated(client clientView, a *assertion) *refusal {
+	if client.noFederation {
+		return refuse(700223, client.app.appID)
 	}
-	trusted := slices.DeleteFunc(slices.Clone(reg.federated), func(fc federatedCredential) bool { return fc.Issuer != a.iss })
-	if tenant, version := x.s.entraIssuer(x.base, a.iss); version > 0 {
-		return x.checkIdentity(reg, trusted, a, tenant, version)
+	trusted := slices.DeleteFunc(slices.Clone(client.federated), func(fc federatedCredential) bool { return fc.Issuer != a.iss })
+	if tenant, version := c.s.entraIssuer(c.base, a.iss); version > 0 {
+		return c.checkIdentity(client, trusted, a, tenant, version)
 	}
 	switch {
 	case ofRealCloud(a.iss) && !strings.HasPrefix(a.sub, eid1):
 		// Of the tokens of a real cloud Entra takes those that one of its
 		// services issues for others, such as Azure DevOps.
 		return refuse(700222, a.iss)
-	case len(reg.federated) == 0:
-		return refuse(70025, reg.clientID)
+	case len(client.federated) == 0:
+		return refuse(70025, client.app.appID)
 	case len(trusted) == 0:
 		return refuse(700211, a.iss)
-	case len(reg.issuers) > 0 && !slices.Contains(reg.issuers, a.iss):
+	case len(client.issuers) > 0 && !slices.Contains(client.issuers, a.iss):
 		return refuse(700238, a.iss)
 	case a.alg != "RS256":
 		return refuse(5002738, a.alg, "RS256")
 	}
-	keys, f := x.s.fetchIssuerKeys(a.iss)
+	keys, f := c.s.fetchIssuerKeys(a.iss)
 	if f != nil {
 		return f
 	}
 	if wrong := checkSignature(a, keys); wrong != "" {
 		return refuse(7000272, wrong, a.kid)
 	}
-	if f := a.checkTimes(x.now); f != nil {
+	if f := a.checkTimes(c.now); f != nil {
 		return f
 	}
 
-	if trusted = x.forAudience(trusted, a); len(trusted) == 0 {
+	if trusted = c.forAudience(trusted, a); len(trusted) == 0 {
 		return refuse(700212, string(a.aud))
 	}
 	return checkSubject(trusted, a.sub)

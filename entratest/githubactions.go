@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 const (
@@ -44,7 +46,7 @@ type GitHubJob struct {
 // in the tokens if they follow from it.
 func (s *Server) NewGitHubJob(subject string) *GitHubJob {
 	j := &GitHubJob{
-		s: s, id: newGUID(), subject: subject,
+		s: s, id: ident.NewGUID(), subject: subject,
 		claims:       githubClaims(subject),
 		requestToken: newOpaque(48),
 		began:        s.Now(),
@@ -121,20 +123,20 @@ func githubClaims(subject string) jwt.MapClaims {
 }
 
 // github answers as the token service of a job does.
-func (x *exchange) github(string) answer {
-	id, endpoint, _ := strings.Cut(strings.TrimPrefix(x.r.URL.Path, githubPath), "/")
-	x.s.mu.RLock()
-	j := x.s.sources.jobs[id]
-	x.s.mu.RUnlock()
-	q := x.r.URL.Query()
+func (c *call) github(string) answer {
+	id, endpoint, _ := strings.Cut(strings.TrimPrefix(c.r.URL.Path, githubPath), "/")
+	c.s.mu.RLock()
+	j := c.s.sources.jobs[id]
+	c.s.mu.RUnlock()
+	q := c.r.URL.Query()
 	switch {
 	case j == nil || endpoint != "idtoken":
 		return githubRefusal(http.StatusNotFound, "there is no such job")
-	case x.r.Method != http.MethodGet:
+	case c.r.Method != http.MethodGet:
 		return methodNotAllowed("GET", map[string]string{"message": "only GET is served here"})
-	case !x.hasBearer(j.requestToken):
+	case !c.hasBearer(j.requestToken):
 		return githubRefusal(unauthorized, "the bearer token is not the job's request token")
-	case !x.now.Before(j.began.Add(githubJobLife)):
+	case !c.now.Before(j.began.Add(githubJobLife)):
 		return githubRefusal(unauthorized, "the job's request token has expired")
 	case q.Get("api-version") != githubVersion:
 		// Who appends "?audience=" to a URL that has a query already, gets here.
@@ -144,9 +146,9 @@ func (x *exchange) github(string) answer {
 	if audience == "" {
 		audience = "https://github.com/" + j.owner
 	}
-	claims := jwt.MapClaims{"sub": j.subject, "aud": audience, "jti": newGUID()}
+	claims := jwt.MapClaims{"sub": j.subject, "aud": audience, "jti": ident.NewGUID()}
 	maps.Copy(claims, j.claims)
-	token, err := x.outsideToken(githubIssuer, githubTokenLife, githubBack, claims)
+	token, err := c.outsideToken(githubIssuer, githubTokenLife, githubBack, claims)
 	if err != nil {
 		return githubRefusal(http.StatusInternalServerError, err.Error())
 	}

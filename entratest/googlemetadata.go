@@ -77,8 +77,8 @@ func (vm *GoogleVM) FederatedCredential() FederatedCredential {
 }
 
 // google answers as the metadata server does.
-func (x *exchange) google(string) answer {
-	ans := x.googleToken()
+func (c *call) google(string) answer {
+	ans := c.googleToken()
 	if ans.header == nil {
 		ans.header = make(map[string]string, 1)
 	}
@@ -86,19 +86,19 @@ func (x *exchange) google(string) answer {
 	return ans
 }
 
-func (x *exchange) googleToken() answer {
-	account, endpoint, _ := strings.Cut(strings.TrimPrefix(x.r.URL.Path, googlePath), "/")
-	x.s.mu.RLock()
-	vm := x.s.sources.vm
-	x.s.mu.RUnlock()
-	q := x.r.URL.Query()
+func (c *call) googleToken() answer {
+	account, endpoint, _ := strings.Cut(strings.TrimPrefix(c.r.URL.Path, googlePath), "/")
+	c.s.mu.RLock()
+	vm := c.s.sources.vm
+	c.s.mu.RUnlock()
+	q := c.r.URL.Query()
 	format := q.Get("format")
 	switch {
-	case x.r.Method != http.MethodGet:
+	case c.r.Method != http.MethodGet:
 		return methodNotAllowed("GET", googleText("only GET is served here"))
-	case x.r.Header.Get("Metadata-Flavor") != "Google":
+	case c.r.Header.Get("Metadata-Flavor") != "Google":
 		return googleRefusal(http.StatusForbidden, "the header Metadata-Flavor: Google is missing")
-	case len(x.r.Header.Values("X-Forwarded-For")) > 0:
+	case len(c.r.Header.Values("X-Forwarded-For")) > 0:
 		return googleRefusal(http.StatusForbidden, "a forwarded request is not answered")
 	case vm == nil || endpoint != "identity" || account != "default" && account != vm.email:
 		return googleRefusal(http.StatusNotFound, "there is no such service account")
@@ -112,7 +112,7 @@ func (x *exchange) googleToken() answer {
 		claims["email"], claims["email_verified"] = vm.email, true
 		claims["google"] = map[string]any{"compute_engine": vm.instance}
 	}
-	token, err := x.outsideToken(googleIssuer, googleTokenLife, 0, claims)
+	token, err := c.outsideToken(googleIssuer, googleTokenLife, 0, claims)
 	if err != nil {
 		return googleRefusal(http.StatusInternalServerError, err.Error())
 	}

@@ -11,17 +11,19 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
-// exchange is one request on its way through the emulator.
-type exchange struct {
+// call is one request on its way through the emulator.
+type call struct {
 	s           *Server
 	r           *http.Request
 	now         time.Time
 	base        string // scheme and host as the client spelled them
 	route       route  // the zero one if nothing is served there
 	tenant      string // what the path has in a tenant's place
-	sent        sentBy // who asks, as far as faults and throttling have looked
+	sender      sender // who asks, as far as faults and throttling have looked
 	trace       string
 	correlation string
 	log         Request // filled in as things become known
@@ -64,54 +66,54 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) servePlain(w http.ResponseWriter, r *http.Request) { s.serve(w, r, true) }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, plain bool) {
-	x := s.receive(r, plain)
+	c := s.receive(r, plain)
 	var ans answer
-	if f, ok := x.findFault(); ok {
-		x.log.Fault = f.summary()
-		ans = x.inject(f)
+	if f, ok := c.findFault(); ok {
+		c.log.Fault = f.summary()
+		ans = c.inject(f)
 	} else {
-		ans = x.genuine()
+		ans = c.respond()
 	}
-	x.log.Status = ans.status
-	s.requests.add(x.log, x.route.name, x.tenant)
-	x.deliver(w, ans)
+	c.log.Status = ans.status
+	s.requests.add(c.log, c.route.name, c.tenant)
+	c.deliver(w, ans)
 }
 
-func (s *Server) receive(r *http.Request, plain bool) *exchange {
+func (s *Server) receive(r *http.Request, plain bool) *call {
 	now := s.Now()
-	x := &exchange{
+	c := &call{
 		s:           s,
 		r:           r,
 		now:         now,
 		base:        "https://" + canonicalHost(r.Host),
-		trace:       newGUID(),
+		trace:       ident.NewGUID(),
 		correlation: r.Header.Get("client-request-id"),
 		log:         Request{Time: now, Method: r.Method, Host: r.Host, Path: r.URL.Path},
 	}
-	x.body = sync.OnceValues(func() ([]byte, error) { return io.ReadAll(io.LimitReader(r.Body, maxBody+1)) })
+	c.body = sync.OnceValues(func() ([]byte, error) { return io.ReadAll(io.LimitReader(r.Body, maxBody+1)) })
 	if plain {
-		x.base = "http://" + r.Host
+		c.base = "http://" + r.Host
 	}
-	if !isGUID(x.correlation) {
-		x.correlation = newGUID()
+	if !ident.IsGUID(c.correlation) {
+		c.correlation = ident.NewGUID()
 	}
-	x.route, x.tenant = findRoute(r.URL.Path, plain)
-	x.log.Tenant = x.tenant
-	return x
+	c.route, c.tenant = findRoute(r.URL.Path, plain)
+	c.log.Tenant = c.tenant
+	return c
 }
 
-// genuine gives the right answer.
-func (x *exchange) genuine() answer {
-	if x.route.handle == nil {
+// respond gives the right answer.
+func (c *call) respond() answer {
+	if c.route.handle == nil {
 		return answer{status: http.StatusNotFound}
 	}
-	if m := x.r.Method; x.route.read && m != http.MethodGet && m != http.MethodHead {
+	if m := c.r.Method; c.route.read && m != http.MethodGet && m != http.MethodHead {
 		return methodNotAllowed("GET, HEAD", nil)
 	}
-	if ans, over := x.throttled(); over {
+	if ans, over := c.throttled(); over {
 		return ans
 	}
-	return x.route.handle(x, x.tenant)
+	return c.route.handle(c, c.tenant)
 }
 
 func methodNotAllowed(allow string, body any) answer {
@@ -125,33 +127,33 @@ func canonicalHost(host string) string {
 }
 
 // refused turns a refusal into the answer Entra would give.
-func (x *exchange) refused(f *refusal) answer {
-	x.log.Code = f.code
-	stamp := x.now.UTC().Format("2006-01-02 15:04:05Z")
+func (c *call) refused(f *refusal) answer {
+	c.log.Code = f.code
+	stamp := c.now.UTC().Format("2006-01-02 15:04:05Z")
 	body := map[string]any{
 		"error": f.oauth,
-		"error_description": f.description() + " Trace ID: " + x.trace +
-			" Correlation ID: " + x.correlation + " Timestamp: " + stamp,
+		"error_description": f.description() + " Trace ID: " + c.trace +
+			" Correlation ID: " + c.correlation + " Timestamp: " + stamp,
 		"error_codes":    []int{f.code},
 		"timestamp":      stamp,
-		"trace_id":       x.trace,
-		"correlation_id": x.correlation,
-		"error_uri":      x.base + "/error?code=" + strconv.Itoa(f.code),
+		"trace_id":       c.trace,
+		"correlation_id": c.correlation,
+		"error_uri":      c.base + "/error?code=" + strconv.Itoa(f.code),
 	}
 	maps.Copy(body, f.members())
 	return answer{status: f.status, body: body}
 }
 
 // write sends an answer; of the body of a broken one only the first half.
-func (x *exchange) write(w http.ResponseWriter, ans answer) {
+func (c *call) write(w http.ResponseWriter, ans answer) {
 	h := w.Header()
 	// net/http would add the date, an in-memory recorder does not; clients
 	// measure the skew of their clock by it.
-	h.Set("Date", x.now.UTC().Format(http.TimeFormat))
+	h.Set("Date", c.now.UTC().Format(http.TimeFormat))
 	h.Set("Cache-Control", "no-store")
-	h.Set("x-ms-request-id", x.trace)
-	if strings.EqualFold(x.r.Header.Get("Return-Client-Request-Id"), "true") {
-		h.Set("client-request-id", x.correlation)
+	h.Set("x-ms-request-id", c.trace)
+	if strings.EqualFold(c.r.Header.Get("Return-Client-Request-Id"), "true") {
+		h.Set("client-request-id", c.correlation)
 	}
 	for k, v := range ans.header {
 		h.Set(k, v)
@@ -166,7 +168,7 @@ func (x *exchange) write(w http.ResponseWriter, ans answer) {
 	if ans.broken != "" {
 		body = body[:len(body)/2]
 	}
-	if x.r.Method != http.MethodHead {
+	if c.r.Method != http.MethodHead {
 		w.Write(body) // the client being gone is its own affair
 	}
 }

@@ -16,14 +16,14 @@ const (
 )
 
 // imds answers as the Instance Metadata Service does.
-func (x *exchange) imds(string) answer {
-	q := x.r.URL.Query()
+func (c *call) imds(string) answer {
+	q := c.r.URL.Query()
 	switch {
-	case x.r.Method != http.MethodGet:
+	case c.r.Method != http.MethodGet:
 		return methodNotAllowed("GET", map[string]string{"error": "method not allowed"})
-	case !strings.EqualFold(x.r.Header.Get("Metadata"), "true"):
+	case !strings.EqualFold(c.r.Header.Get("Metadata"), "true"):
 		return imdsRefusal("invalid_request", "the header Metadata: true is missing")
-	case len(x.r.Header.Values("X-Forwarded-For")) > 0:
+	case len(c.r.Header.Values("X-Forwarded-For")) > 0:
 		// Whoever forwards a request for somebody else must not get the token.
 		return imdsRefusal("invalid_request", "a forwarded request is not answered")
 	case q.Get("api-version") != imdsVersion:
@@ -35,9 +35,9 @@ func (x *exchange) imds(string) answer {
 		return imdsRefusal("invalid_request", "the parameter resource is missing")
 	}
 
-	x.s.mu.RLock()
-	all := slices.Clone(x.s.sources.identities)
-	x.s.mu.RUnlock()
+	c.s.mu.RLock()
+	all := slices.Clone(c.s.sources.identities)
+	c.s.mu.RUnlock()
 	var found []*ManagedIdentity
 	for _, m := range all {
 		if match, _ := m.matches(q, "msi_res_id"); match {
@@ -53,7 +53,7 @@ func (x *exchange) imds(string) answer {
 	}
 
 	m := found[0]
-	token, lifetime, f := x.identityToken(m.t, m.app.appID, q.Get("resource"))
+	token, lifetime, f := c.identityToken(m.t, m.app.appID, q.Get("resource"))
 	if f != nil {
 		return imdsRefusal(f.oauth, f.description())
 	}
@@ -63,9 +63,9 @@ func (x *exchange) imds(string) answer {
 		"access_token":   token,
 		"client_id":      m.app.appID,
 		"expires_in":     seconds,
-		"expires_on":     strconv.FormatInt(x.now.Add(lifetime).Unix(), 10),
+		"expires_on":     strconv.FormatInt(c.now.Add(lifetime).Unix(), 10),
 		"ext_expires_in": seconds,
-		"not_before":     strconv.FormatInt(x.now.Unix(), 10),
+		"not_before":     strconv.FormatInt(c.now.Unix(), 10),
 		"refresh_token":  "",
 		"resource":       q.Get("resource"),
 		"token_type":     "Bearer",

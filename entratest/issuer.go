@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // Issuer is an OIDC issuer outside Entra: a Kubernetes cluster, a CI system.
@@ -39,9 +41,7 @@ type Claims struct {
 // earlier issuer takes its place, and the assertions of the earlier one are
 // refused from then on. It panics if issuer is not an https URL.
 func (s *Server) NewIssuer(issuer string) *Issuer {
-	if err := checkIssuer(issuer); err != nil {
-		panic(err.Error())
-	}
+	panicIf(checkIssuer(issuer))
 	i := &Issuer{s: s, url: issuer}
 	i.Rollover()
 	s.update(func() { s.issuers[issuer] = i })
@@ -51,7 +51,7 @@ func (s *Server) NewIssuer(issuer string) *Issuer {
 // checkIssuer demands a URL that keys could be fetched from, as Entra does.
 func checkIssuer(issuer string) error {
 	if u, err := url.Parse(issuer); err != nil || u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("entratest: issuer %q is not an https URL", issuer)
+		return fmt.Errorf("issuer %q is not an https URL", issuer)
 	}
 	return nil
 }
@@ -62,11 +62,11 @@ func checkIssuer(issuer string) error {
 // among the first 100 of the set. Call it again when the keys change.
 func (s *Server) AddIssuer(issuer string, jwks []byte) (*Issuer, error) {
 	if err := checkIssuer(issuer); err != nil {
-		return nil, err
+		return nil, prefixed(err)
 	}
 	keys, err := parseJWKS(jwks)
 	if err != nil {
-		return nil, fmt.Errorf("entratest: keys of issuer %q: %w", issuer, err)
+		return nil, prefixed(fmt.Errorf("keys of issuer %q: %w", issuer, err))
 	}
 	i := &Issuer{s: s, url: issuer, keys: keys, document: bytes.Clone(jwks)}
 	s.update(func() { s.issuers[issuer] = i })
@@ -80,7 +80,7 @@ func (i *Issuer) URL() string { return i.url }
 // until the next Rollover, so that assertions on their way are still accepted.
 // It panics for an issuer of [Server.AddIssuer], whose keys are elsewhere.
 func (i *Issuer) Rollover() {
-	i.mustSign()
+	panicIf(i.canSign())
 	for done := false; !done; {
 		var n int
 		i.s.update(func() {
@@ -109,14 +109,12 @@ func (i *Issuer) Remove() {
 	})
 }
 
-func (i *Issuer) mustSign() {
+// canSign returns an error for an issuer of [Server.AddIssuer].
+func (i *Issuer) canSign() error {
 	if i.document != nil {
-		panic("entratest: " + i.keyElsewhere())
+		return fmt.Errorf("the key of issuer %q is not here, it was made by AddIssuer", i.url)
 	}
-}
-
-func (i *Issuer) keyElsewhere() string {
-	return fmt.Sprintf("the key of issuer %q is not here, it was made by AddIssuer", i.url)
+	return nil
 }
 
 // JWKS returns the JSON Web Key Set that the issuer publishes.
@@ -152,7 +150,7 @@ func (i *Issuer) Token(c Claims) string {
 	if c.ExpiresAt.IsZero() {
 		c.ExpiresAt = now.Add(time.Hour)
 	}
-	i.mustSign()
+	panicIf(i.canSign())
 	key, kid := i.signing()
 	return signJWT(key, map[string]any{"kid": kid}, jwt.MapClaims{
 		"iss": i.url,
@@ -161,7 +159,7 @@ func (i *Issuer) Token(c Claims) string {
 		"iat": now.Unix(),
 		"nbf": c.NotBefore.Unix(),
 		"exp": c.ExpiresAt.Unix(),
-		"jti": newGUID(),
+		"jti": ident.NewGUID(),
 	})
 }
 

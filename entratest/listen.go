@@ -11,6 +11,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -139,6 +140,34 @@ func hostname(hostport string) string {
 		return host
 	}
 	return strings.Trim(hostport, "[]")
+}
+
+// plainHosts is who else is played in memory, over plain http: the metadata
+// services of cloud machines.
+var plainHosts = []string{"169.254.169.254", "metadata.google.internal"}
+
+// reach returns what answers a request of [Server.HTTPClient], and fails like a
+// network where nothing does.
+func (s *Server) reach(req *http.Request) (http.Handler, error) {
+	secure, plain := s.bases()
+	switch base := req.URL.Scheme + "://" + canonicalHost(req.URL.Host); {
+	case base == secure, s.regionOf(base) != "":
+		return s, nil
+	case base == plain, req.URL.Scheme == "http" && slices.Contains(plainHosts, strings.TrimSuffix(strings.ToLower(req.URL.Host), ":80")):
+		return http.HandlerFunc(s.servePlain), nil
+	}
+	cause := error(&net.DNSError{Err: "no such host", Name: req.URL.Hostname(), IsNotFound: true})
+	if canonicalHost(req.URL.Host) == canonicalHost(secure[len("https://"):]) {
+		cause = errors.New("connection refused: the emulator is reached over https")
+	}
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: cause}
+}
+
+// bases returns where the emulator is, over https and over plain http.
+func (s *Server) bases() (secure, plain string) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.cloud.Authority(), s.plainBase
 }
 
 // listener is a running server.

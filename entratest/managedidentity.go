@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // ManagedIdentity is a user-assigned managed identity. The emulator is one
@@ -20,22 +22,19 @@ import (
 // See https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
 // and https://learn.microsoft.com/azure/app-service/overview-managed-identity.
 type ManagedIdentity struct {
-	t                    *Tenant
-	app                  *App
-	objectID, resourceID string
-	header               string // what a program on the site proves itself with
+	t          *Tenant
+	app        *App
+	resourceID string
+	header     string // what a program on the site proves itself with
 }
 
 // NewManagedIdentity makes a user-assigned managed identity in t and assigns it
 // to the emulator's machine.
 func (t *Tenant) NewManagedIdentity() *ManagedIdentity {
-	m := &ManagedIdentity{t: t, header: newOpaque(24), app: t.newApp(newGUID(), true)}
-	m.resourceID = "/subscriptions/" + newGUID() + "/resourceGroups/entratest" +
+	m := &ManagedIdentity{t: t, header: newOpaque(24), app: must(t.newApp(ident.NewGUID(), ident.NewGUID()))}
+	m.resourceID = "/subscriptions/" + ident.NewGUID() + "/resourceGroups/entratest" +
 		"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + m.app.appID
-	t.s.update(func() {
-		m.objectID = t.principals.find(m.app.appID).objectID.String()
-		t.s.sources.identities = append(t.s.sources.identities, m)
-	})
+	t.s.update(func() { t.s.sources.identities = append(t.s.sources.identities, m) })
 	return m
 }
 
@@ -51,7 +50,7 @@ func (m *ManagedIdentity) ClientID() string { return m.app.appID }
 
 // ObjectID returns the object ID (principal ID) of its service principal, a
 // GUID: the subject of its tokens.
-func (m *ManagedIdentity) ObjectID() string { return m.objectID }
+func (m *ManagedIdentity) ObjectID() string { return m.app.homeObjectID }
 
 // ResourceID returns its Azure resource ID.
 func (m *ManagedIdentity) ResourceID() string { return m.resourceID }
@@ -75,7 +74,7 @@ func (m *ManagedIdentity) FederatedCredential() FederatedCredential {
 	c := m.t.s.Cloud()
 	return FederatedCredential{
 		Issuer:   issuerOf(c.Authority(), m.t.id, 2),
-		Subject:  m.objectID,
+		Subject:  m.app.homeObjectID,
 		Audience: c.ExchangeAudience(),
 	}
 }
@@ -85,7 +84,7 @@ func (m *ManagedIdentity) FederatedCredential() FederatedCredential {
 func (m *ManagedIdentity) matches(q url.Values, resourceIDParam string) (match, selected bool) {
 	match = true
 	for name, id := range map[string]string{
-		"client_id": m.app.appID, "object_id": m.objectID, resourceIDParam: m.resourceID,
+		"client_id": m.app.appID, "object_id": m.app.homeObjectID, resourceIDParam: m.resourceID,
 	} {
 		if asked := q.Get(name); asked != "" {
 			selected = true
@@ -98,48 +97,48 @@ func (m *ManagedIdentity) matches(q url.Values, resourceIDParam string) (match, 
 // identityToken issues a token to a managed identity, for the API that resource
 // names, or to be used as a federated assertion if resource is an exchange
 // audience. The issuer is Entra, not the machine that was asked.
-func (x *exchange) identityToken(t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, f *refusal) {
-	x.log.ClientID, x.log.Tenant = clientID, t.id
-	reg, tgt, f := x.identityTarget(t, clientID, resource)
+func (c *call) identityToken(t *Tenant, clientID, resource string) (signed string, lifetime time.Duration, f *refusal) {
+	c.log.ClientID, c.log.Tenant = clientID, t.id
+	client, tgt, f := c.identityTarget(t, clientID, resource)
 	if f != nil {
-		x.log.Code = f.code
+		c.log.Code = f.code
 		return "", 0, f
 	}
-	lifetime, _ = x.s.lifetimes(true, false)
-	return x.s.sign(accessToken{
-		base:     x.s.Cloud().Authority(),
+	lifetime, _ = c.s.lifetimes(true, false)
+	return c.s.sign(accessToken{
+		base:     c.s.Cloud().Authority(),
 		tenant:   t.id,
-		clientID: reg.clientID,
-		objectID: reg.objectID,
+		clientID: client.app.appID,
+		objectID: client.objectID,
 		method:   authCertificate,
 		target:   tgt,
-		issued:   x.now.Unix(),
-		expires:  x.now.Add(lifetime).Unix(),
+		issued:   c.now.Unix(),
+		expires:  c.now.Add(lifetime).Unix(),
 	}), lifetime, nil
 }
 
 // identityTarget finds the identity and what its token is for, as the token
 // endpoint does for an app.
-func (x *exchange) identityTarget(t *Tenant, clientID, resource string) (registration, target, *refusal) {
-	switch named, f := x.s.findTokenTenant(t.id); {
+func (c *call) identityTarget(t *Tenant, clientID, resource string) (clientView, target, *refusal) {
+	switch named, f := c.s.findTokenTenant(t.id); {
 	case f != nil:
-		return registration{}, target{}, f
+		return clientView{}, target{}, f
 	case named != t: // which was removed, and its ID is another's now
-		return registration{}, target{}, refuse(90002, t.id)
+		return clientView{}, target{}, refuse(90002, t.id)
 	}
-	reg, f := x.s.findApp(t, clientID, x.now)
+	client, f := c.s.findApp(t, clientID, c.now)
 	if f != nil {
-		return reg, target{}, f
+		return client, target{}, f
 	}
 	switch {
-	case reg.blocked != 0:
-		return reg, target{}, refuse(reg.blocked)
-	case resource == x.s.Cloud().ExchangeAudience():
-		return reg, target{requested: resource, appID: exchangeApp, version: 2}, nil
+	case client.blocked != 0:
+		return client, target{}, refuse(client.blocked)
+	case resource == c.s.Cloud().ExchangeAudience():
+		return client, target{requested: resource, appID: exchangeApp, version: 2}, nil
 	case isExchangeAudience(resource):
 		// Handed out without a word; the exchange fails later.
-		return reg, target{requested: resource, appID: resource, version: 2}, nil
+		return client, target{requested: resource, appID: resource, version: 2}, nil
 	}
-	tgt, f := x.s.findResource(t, reg, resource, x.now)
-	return reg, tgt, f
+	tgt, f := c.s.findResource(t, client, resource, c.now)
+	return client, tgt, f
 }

@@ -9,43 +9,43 @@ import (
 	"strings"
 )
 
-func (x *exchange) tokenEndpoint(tenant string) string {
-	return x.base + "/" + tenant + "/" + tokenPath
+func (c *call) tokenEndpoint(tenant string) string {
+	return c.base + "/" + tenant + "/" + tokenPath
 }
 
 // metadataTenant returns what stands for the tenant in the URLs and in the
 // issuers of a metadata document. The documents of no tenant in particular
 // have a template for the issuer.
-func (x *exchange) metadataTenant(name string) (inURL, inIssuer string, f *refusal) {
+func (c *call) metadataTenant(name string) (inURL, inIssuer string, f *refusal) {
 	switch n := strings.ToLower(name); n {
 	case "common", "organizations":
 		return n, "{tenantid}", nil
 	}
-	t, f := x.s.findTenant(name)
+	t, f := c.s.findTenant(name)
 	if f != nil {
 		f.oauth = "invalid_tenant" // here, unlike at the token endpoint
 		return "", "", f
 	}
-	x.log.Tenant = t.id
+	c.log.Tenant = t.id
 	return t.id, t.id, nil
 }
 
 // configuration answers OpenID Connect discovery. The two documents differ in
 // the tokens they are meant for; both name the token endpoint that is served
 // here, which is that of version 2.
-func (x *exchange) configuration(name string, version int) answer {
-	tenant, inIssuer, f := x.metadataTenant(name)
+func (c *call) configuration(name string, version int) answer {
+	tenant, inIssuer, f := c.metadataTenant(name)
 	if f != nil {
-		return x.refused(f)
+		return c.refused(f)
 	}
 	keys := keysPathV2
 	if version == 1 {
 		keys = keysPathV1
 	}
-	root := x.base + "/" + tenant
+	root := c.base + "/" + tenant
 	return answer{status: http.StatusOK, body: map[string]any{
-		"issuer":         issuerOf(x.base, inIssuer, version),
-		"token_endpoint": x.tokenEndpoint(tenant),
+		"issuer":         issuerOf(c.base, inIssuer, version),
+		"token_endpoint": c.tokenEndpoint(tenant),
 		"jwks_uri":       root + "/" + keys,
 		"token_endpoint_auth_methods_supported": []string{
 			"client_secret_post", "private_key_jwt", "client_secret_basic",
@@ -56,7 +56,7 @@ func (x *exchange) configuration(name string, version int) answer {
 		"authorization_endpoint":                root + "/oauth2/v2.0/authorize",
 		"device_authorization_endpoint":         root + "/oauth2/v2.0/devicecode",
 		"end_session_endpoint":                  root + "/oauth2/v2.0/logout",
-		"userinfo_endpoint":                     x.base + "/oidc/userinfo",
+		"userinfo_endpoint":                     c.base + "/oidc/userinfo",
 		"id_token_signing_alg_values_supported": []string{"RS256"},
 		"response_types_supported":              []string{"code", "id_token", "code id_token", "id_token token"},
 		"response_modes_supported":              []string{"query", "fragment", "form_post"},
@@ -71,18 +71,18 @@ func (x *exchange) configuration(name string, version int) answer {
 
 // keys answers with the JSON Web Key Set. In that of version 2 every key names
 // the issuer whose tokens it is good for.
-func (x *exchange) keys(name string, version int) answer {
-	_, inIssuer, f := x.metadataTenant(name)
+func (c *call) keys(name string, version int) answer {
+	_, inIssuer, f := c.metadataTenant(name)
 	if f != nil {
-		return x.refused(f)
+		return c.refused(f)
 	}
 	var keys []any
-	for _, k := range x.s.published() {
+	for _, k := range c.s.published() {
 		key := publicJWK(k.kid, &k.key.PublicKey)
 		key["x5t"] = k.kid
 		key["x5c"] = []string{base64.StdEncoding.EncodeToString(k.cert.Raw)}
 		if version == 2 {
-			key["issuer"] = issuerOf(x.base, inIssuer, version)
+			key["issuer"] = issuerOf(c.base, inIssuer, version)
 		}
 		keys = append(keys, key)
 	}
@@ -91,22 +91,22 @@ func (x *exchange) keys(name string, version int) answer {
 
 // instanceDiscovery answers the question whether an authority is a genuine one,
 // which MSAL asks unless told not to. It is one, if it is this one.
-func (x *exchange) instanceDiscovery(string) answer {
-	asked, err := url.Parse(x.r.URL.Query().Get("authorization_endpoint"))
-	if err != nil || asked.Scheme != "https" || "https://"+canonicalHost(asked.Host) != x.base {
+func (c *call) instanceDiscovery(string) answer {
+	asked, err := url.Parse(c.r.URL.Query().Get("authorization_endpoint"))
+	if err != nil || asked.Scheme != "https" || "https://"+canonicalHost(asked.Host) != c.base {
 		host := ""
 		if err == nil {
 			host = asked.Host
 		}
-		return x.refused(refuse(50049, host))
+		return c.refused(refuse(50049, host))
 	}
 	tenant, _ := splitPath(asked.Path)
 	if tenant == "" {
 		tenant = "common"
 	}
-	host := strings.TrimPrefix(x.base, "https://")
+	host := strings.TrimPrefix(c.base, "https://")
 	return answer{status: http.StatusOK, body: map[string]any{
-		"tenant_discovery_endpoint": x.base + "/" + tenant + "/" + configPathV2,
+		"tenant_discovery_endpoint": c.base + "/" + tenant + "/" + configPathV2,
 		"api-version":               "1.1",
 		// What MSAL compares the issuer with: this host has no other name.
 		"metadata": []any{map[string]any{

@@ -37,7 +37,7 @@ const apiLeeway = 30 * time.Second
 // concurrent use if next is.
 func (r *Resource) Protect(next http.Handler, role string) http.Handler {
 	if role != "" && !r.defines(role) {
-		panic(fmt.Sprintf("entratest: %s defines no role %q", r.uri, role))
+		panicIf(fmt.Errorf("%s defines no role %q", r.uri, role))
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if d := r.check(bearerToken(req), role); d != nil {
@@ -163,7 +163,7 @@ func (r *Resource) isUsableIn(t *Tenant) bool {
 	r.s.mu.RLock()
 	defer r.s.mu.RUnlock()
 	usable, _ := t.usable(r)
-	return usable != nil && !r.removed
+	return usable != nil
 }
 
 // challengeRevoked asks for a token that was issued after the revocation.

@@ -5,6 +5,8 @@ package entratest
 import (
 	"fmt"
 	"net/http"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // refusal is a reason not to give a token: a row of the table below and what
@@ -43,7 +45,7 @@ func (f *refusal) members() map[string]any {
 	// and are none that an app without a user could meet.
 	return map[string]any{
 		"suberror": "message_only",
-		"claims":   `{"access_token":{"capolids":{"essential":true,"values":["` + newGUID() + `"]}}}`,
+		"claims":   `{"access_token":{"capolids":{"essential":true,"values":["` + ident.NewGUID() + `"]}}}`,
 	}
 }
 

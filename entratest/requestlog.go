@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // maxRequests bounds the record: an emulator that runs for days beside a
@@ -95,7 +97,7 @@ func (l *requestLog) add(r Request, endpoint, inTenant string) {
 	if !looksLikeScope(r.Scope) {
 		r.Scope = ""
 	}
-	if !isGUID(r.ClientID) {
+	if !ident.IsGUID(r.ClientID) {
 		r.ClientID = ""
 	}
 	for _, p := range []*string{&r.Method, &r.Host, &r.Path, &r.Tenant, &r.ClientID, &r.Scope} {
@@ -172,7 +174,7 @@ func looksLikeResource(name string) bool {
 	if u, err := url.Parse(name); err == nil && u.Scheme != "" && u.Host != "" && u.User == nil && u.RawQuery == "" {
 		return true
 	}
-	return isGUID(name) || tenantName.MatchString(strings.ToLower(name))
+	return ident.IsGUID(name) || ident.IsDomain(name)
 }
 
 func shorten(s string, n int) string {

@@ -3,15 +3,19 @@
 package entratest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // Resource is an API that tokens are issued for: its app ID URIs and the app
 // roles it defines.
 type Resource struct {
-	entry
+	registration
 	uri string
 
 	// Guarded by s.mu.
@@ -30,23 +34,34 @@ type Resource struct {
 // suggests, "api://" and its app ID. It panics if another API that is registered
 // in t has the URI.
 func (t *Tenant) NewResource(uri string, roles ...string) *Resource {
-	return t.newResource(newGUID(), uri, roles)
+	return must(t.newResource(ident.NewGUID(), uri, roles))
 }
 
-func (t *Tenant) newResource(appID, uri string, roles []string) *Resource {
-	if uri == "" {
-		uri = "api://" + appID
+// NewResourceID is [Tenant.NewResource] with an app ID of the caller's choice,
+// a GUID but not the empty one, kept in lower case. It also panics if appID is no
+// such GUID, or that of another app or resource.
+func (t *Tenant) NewResourceID(appID, uri string, roles ...string) *Resource {
+	return must(t.newResource(appID, uri, roles))
+}
+
+func (t *Tenant) newResource(appID, uri string, roles []string) (*Resource, error) {
+	appID = strings.ToLower(appID)
+	r := &Resource{
+		registration: registration{s: t.s, home: t, appID: appID},
+		uri:          cmp.Or(uri, "api://"+appID),
+		roles:        slices.Clone(roles),
+		version:      2,
 	}
-	from := t.s.countsFrom()
-	r := &Resource{entry: entry{s: t.s, home: t, appID: appID}, uri: uri, roles: slices.Clone(roles), version: 2}
-	t.s.update(func() {
-		r.claim()
-		t.mustExist()
-		r.addURI(uri) // panics before anything is there
+	return r, t.s.try(func() error {
+		if err := r.claim(); err != nil {
+			return err
+		}
+		if err := r.addURI(r.uri); err != nil {
+			return err
+		}
 		t.s.resources[appID] = r
-		t.addPrincipal(&r.entry, from)
+		return t.addPrincipal(&r.registration)
 	})
-	return r
 }
 
 // Remove deletes the registration, and with it the service principals of r and
@@ -58,14 +73,11 @@ func (r *Resource) Remove() {
 		if r.removed {
 			return
 		}
-		for _, t := range r.tenants() {
-			t.withdraw(r)
-		}
-		for _, key := range slices.Clone(r.keys) {
-			r.removeURI(key)
-		}
+		r.remove()
 		delete(r.s.resources, r.appID)
-		r.removed = true
+		for _, key := range r.keys {
+			delete(r.s.uris, resourceURI{key, r.home})
+		}
 	})
 }
 
@@ -104,9 +116,9 @@ func (r *Resource) AddRoles(roles ...string) {
 func (r *Resource) RemoveRoles(roles ...string) {
 	r.s.update(func() {
 		r.roles = slices.DeleteFunc(r.roles, func(role string) bool { return slices.Contains(roles, role) })
-		for _, t := range r.tenants() {
-			for i := range t.principals.list {
-				t.principals.list[i].revoke(r, roles)
+		for _, t := range r.s.tenants {
+			for _, p := range t.principals {
+				p.revoke(r, roles)
 			}
 		}
 	})
@@ -121,11 +133,14 @@ func (r *Resource) defines(role string) bool {
 // SetTokenVersion chooses the claims of the tokens for r, 1 or 2; 2 is the
 // default. It is the resource that decides this, not the endpoint asked. It
 // panics for another version.
-func (r *Resource) SetTokenVersion(v int) {
+func (r *Resource) SetTokenVersion(v int) { panicIf(r.setTokenVersion(v)) }
+
+func (r *Resource) setTokenVersion(v int) error {
 	if v != 1 && v != 2 {
-		panic(fmt.Sprintf("entratest: token version %d, want 1 or 2", v))
+		return fmt.Errorf("token version %d, want 1 or 2", v)
 	}
 	r.s.update(func() { r.version = v })
+	return nil
 }
 
 // The optional claims that an API may ask for.
@@ -146,7 +161,7 @@ const (
 func (r *Resource) SetOptionalClaims(names ...string) {
 	for _, name := range names {
 		if name != claimIDType && name != claimCapabilities {
-			panic(fmt.Sprintf("entratest: %q is no optional claim that is known here, want %s or %s", name, claimIDType, claimCapabilities))
+			panicIf(fmt.Errorf("%q is no optional claim that is known here, want %s or %s", name, claimIDType, claimCapabilities))
 		}
 	}
 	r.s.update(func() {
@@ -171,41 +186,6 @@ func (r *Resource) SetDisabled(disabled bool) { r.s.update(func() { r.disabled =
 // otherwise.
 func (r *Resource) SetContinuousAccess(on bool) { r.s.update(func() { r.continuous = on }) }
 
-// Grant gives app the roles on r in t. Tokens issued from now on carry them, or
-// from when [Server.SetPropagation] lets them be seen.
-//
-// App and r need a service principal in t ([Tenant.Install], [Tenant.Provide]),
-// and r must define the roles; Grant panics otherwise, as a test that grants
-// nothing by mistake would be hard to read.
-func (r *Resource) Grant(t *Tenant, app *App, roles ...string) {
-	t.s.mustOwn(r.s)
-	from := t.s.countsFrom()
-	t.changePrincipal(&app.entry, func(p *principal) {
-		if r.removed || t.principals.find(r.appID) == nil {
-			panic("entratest: Grant needs the resource to have a service principal in the tenant")
-		}
-		for _, role := range roles {
-			if !slices.Contains(r.roles, role) {
-				panic(fmt.Sprintf("entratest: %s defines no role %q", r.uri, role))
-			}
-		}
-		p.grant(r, roles, from)
-	})
-}
-
-// Revoke takes the roles from app again; those it does not have are ignored.
-// Tokens that were issued stay as they are. It panics if one of the three is of
-// another Server.
-func (r *Resource) Revoke(t *Tenant, app *App, roles ...string) {
-	r.s.mustOwn(t.s)
-	r.s.mustOwn(app.s)
-	r.s.update(func() {
-		if p := t.principals.find(app.appID); p != nil && !app.removed {
-			p.revoke(r, roles)
-		}
-	})
-}
-
 // target is what a token is to be issued for, at one moment.
 type target struct {
 	requested  string // the resource as the scope names it
@@ -218,20 +198,20 @@ type target struct {
 }
 
 // findResource looks up what a scope names, for a client that proved who it is.
-func (s *Server) findResource(t *Tenant, reg registration, name string, now time.Time) (target, *refusal) {
+func (s *Server) findResource(t *Tenant, client clientView, name string, now time.Time) (target, *refusal) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	client := t.principals.find(reg.clientID)
-	if client == nil || client.objectID.String() != reg.objectID {
+	p := t.principals[&client.app.registration]
+	if p == nil || p.objectID != client.objectID {
 		// Taken away while its proof was looked at: what is there now, if
 		// anything, has other roles.
-		if s.apps[reg.clientID] == nil {
-			return target{}, refuse(700016, reg.clientID, t.id)
+		if s.apps[client.app.appID] == nil {
+			return target{}, refuse(700016, client.app.appID, t.id)
 		}
-		return target{}, refuse(7000229, reg.clientID, t.id)
+		return target{}, refuse(7000229, client.app.appID, t.id)
 	}
-	r, p := t.resourceNamed(name)
-	if r == nil || !p.from.reached(now) {
+	r, rp := t.resourceNamed(name)
+	if r == nil || now.Before(rp.effectiveFrom) {
 		return target{}, refuse(500011, name, t.id)
 	}
 	tgt := target{
@@ -239,17 +219,17 @@ func (s *Server) findResource(t *Tenant, reg registration, name string, now time
 		noIDType: r.noIDType, noXMSCC: r.noXMSCC,
 	}
 	for _, role := range r.roles { // in the order of definition
-		if client.hasRole(r, role, now) {
+		if p.hasRole(r, role, now) {
 			tgt.roles = append(tgt.roles, role)
 		}
 	}
 	switch {
 	case r.disabled:
 		return target{}, refuse(50001, name)
-	case p.disabled:
+	case rp.disabled:
 		return target{}, refuse(500014, name)
-	case p.assignmentRequired && len(tgt.roles) == 0:
-		return target{}, refuse(501051, reg.clientID, name)
+	case rp.assignmentRequired && len(tgt.roles) == 0:
+		return target{}, refuse(501051, client.app.appID, name)
 	}
 	return tgt, nil
 }

@@ -8,31 +8,11 @@ import (
 	"strings"
 )
 
-// holders are the resources that have a URI, by the tenant they are registered
-// in. Mostly there is one; but what a template deploys everywhere has the same
-// URI in every tenant.
-type holders struct {
-	one    *Resource
-	byHome map[*Tenant]*Resource // instead of one, if there are more
-}
-
-func (h *holders) in(home *Tenant) *Resource {
-	if h.one != nil && h.one.home == home {
-		return h.one
-	}
-	return h.byHome[home]
-}
-
-func (h *holders) add(r *Resource) {
-	switch {
-	case h.one == nil && h.byHome == nil:
-		h.one = r
-		return
-	case h.byHome == nil:
-		h.byHome = map[*Tenant]*Resource{h.one.home: h.one}
-		h.one = nil
-	}
-	h.byHome[r.home] = r
+// resourceURI is an app ID URI of the resources registered in one tenant. What a
+// template deploys everywhere has the same URI in every tenant.
+type resourceURI struct {
+	key  string
+	home *Tenant
 }
 
 // AddURI gives r another app ID URI that scopes may name it by. Letter case
@@ -40,46 +20,38 @@ func (h *holders) add(r *Resource) {
 // AddURI panics if another API that is registered in the same tenant has the
 // URI: as at Entra a scope could not name it.
 func (r *Resource) AddURI(uri string) {
-	r.s.update(func() {
-		r.mustExist()
-		r.addURI(uri)
-	})
+	panicIf(r.s.try(func() error {
+		if r.removed {
+			return fmt.Errorf("%s has been removed", r.appID)
+		}
+		return r.addURI(uri)
+	}))
+}
+
+func (r *Resource) addURI(uri string) error {
+	key := resourceURI{resourceKey(uri), r.home}
+	switch owner := r.s.uris[key]; owner {
+	case r:
+	case nil:
+		r.s.uris[key] = r
+		r.keys = append(r.keys, key.key)
+	default:
+		return fmt.Errorf("another API of the tenant %s has the URI %q", r.home.id, uri)
+	}
+	return nil
 }
 
 // RemoveURI takes an app ID URI away: scopes with it name nothing
 // (AADSTS500011). One that r does not have is ignored. The app ID, and "api://"
 // and the app ID, go on to name r.
-func (r *Resource) RemoveURI(uri string) { r.s.update(func() { r.removeURI(resourceKey(uri)) }) }
-
-func (r *Resource) addURI(uri string) {
+func (r *Resource) RemoveURI(uri string) {
 	key := resourceKey(uri)
-	h := r.s.uris[key]
-	if h == nil {
-		h = new(holders)
-		r.s.uris[key] = h
-	}
-	switch h.in(r.home) {
-	case r:
-		return
-	case nil:
-	default:
-		panic(fmt.Sprintf("entratest: another API of the tenant %s has the URI %q", r.home.id, uri))
-	}
-	h.add(r)
-	r.keys = append(r.keys, key)
-}
-
-func (r *Resource) removeURI(key string) {
-	i := slices.Index(r.keys, key)
-	if i < 0 {
-		return
-	}
-	r.keys = slices.Delete(r.keys, i, i+1)
-	h := r.s.uris[key]
-	delete(h.byHome, r.home)
-	if h.one == r || h.one == nil && len(h.byHome) == 0 {
-		delete(r.s.uris, key)
-	}
+	r.s.update(func() {
+		if i := slices.Index(r.keys, key); i >= 0 {
+			r.keys = slices.Delete(r.keys, i, i+1)
+			delete(r.s.uris, resourceURI{key, r.home})
+		}
+	})
 }
 
 // resourceKey is what URIs are looked up by. A slash at the end does not select
@@ -92,7 +64,7 @@ func namedAppID(name string) string {
 	return strings.ToLower(strings.TrimPrefix(resourceKey(name), "api://"))
 }
 
-// named tells whether a scope can name r so. The caller holds mu.
+// named reports whether a scope can name r so. The caller holds mu.
 func (r *Resource) named(name string) bool {
 	return namedAppID(name) == r.appID || slices.Contains(r.keys, resourceKey(name))
 }
@@ -103,34 +75,20 @@ func (t *Tenant) resourceNamed(name string) (*Resource, *principal) {
 	if r := t.s.resources[namedAppID(name)]; r != nil {
 		return t.usable(r)
 	}
-	h := t.s.uris[resourceKey(name)]
-	switch {
-	case h == nil:
-		return nil, nil
-	case h.one != nil:
-		return t.usable(h.one)
-	}
-	if r, p := t.usable(h.byHome[t]); r != nil {
+	key := resourceKey(name)
+	if r, p := t.usable(t.s.uris[resourceURI{key, t}]); r != nil {
 		return r, p
 	}
-	// Of those registered elsewhere, one that is provided here: whichever is
-	// shorter is gone through, the tenants that have the URI or what t has. If
-	// there are several, it is always the same.
+	// Of those registered elsewhere, one that is provided here. If there are
+	// several, it is always the same.
 	var found *Resource
-	consider := func(r *Resource) {
-		if r, _ := t.usable(r); r != nil && (found == nil || r.appID < found.appID) {
+	for reg := range t.principals {
+		r := t.s.uris[resourceURI{key, reg.home}]
+		if r == nil || &r.registration != reg || found != nil && found.appID < r.appID {
+			continue
+		}
+		if usable, _ := t.usable(r); usable != nil {
 			found = r
-		}
-	}
-	if len(h.byHome) < len(t.principals.list) {
-		for _, r := range h.byHome {
-			consider(r)
-		}
-	} else {
-		for i := range t.principals.list {
-			if r := t.s.resources[t.principals.list[i].appID]; r != nil && h.byHome[r.home] == r {
-				consider(r)
-			}
 		}
 	}
 	return t.usable(found)
@@ -138,12 +96,8 @@ func (t *Tenant) resourceNamed(name string) (*Resource, *principal) {
 
 // usable returns r with its service principal in t, nil if t cannot use it.
 func (t *Tenant) usable(r *Resource) (*Resource, *principal) {
-	if r == nil || r.singleTenant && r.home != t {
+	if r == nil || r.singleTenant && r.home != t || t.principals[&r.registration] == nil {
 		return nil, nil
 	}
-	p := t.principals.find(r.appID)
-	if p == nil {
-		return nil, nil
-	}
-	return r, p
+	return r, t.principals[&r.registration]
 }

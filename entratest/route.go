@@ -33,24 +33,24 @@ type route struct {
 	// plain endpoints are those that machines have on plain http; they are
 	// served there and nowhere else.
 	plain  bool
-	handle func(x *exchange, tenant string) answer
+	handle func(c *call, tenant string) answer
 }
 
 const endpointToken = "token"
 
 // routes is everything that is served. The first that fits a path answers.
 var routes = []route{
-	{name: endpointToken, path: tokenPath, handle: (*exchange).token},
-	{name: "configuration", path: configPathV1, read: true, handle: func(x *exchange, t string) answer { return x.configuration(t, 1) }},
-	{name: "configuration", path: configPathV2, read: true, handle: func(x *exchange, t string) answer { return x.configuration(t, 2) }},
-	{name: "keys", path: keysPathV1, read: true, handle: func(x *exchange, t string) answer { return x.keys(t, 1) }},
-	{name: "keys", path: keysPathV2, read: true, handle: func(x *exchange, t string) answer { return x.keys(t, 2) }},
-	{name: "discovery", path: discoveryPath, read: true, handle: (*exchange).instanceDiscovery},
-	{name: "imds", path: imdsPath, plain: true, handle: (*exchange).imds},
-	{name: "imds", path: appServicePath, plain: true, handle: (*exchange).appService},
-	{name: "google", path: googlePath, plain: true, handle: (*exchange).google},
-	{name: "github", path: githubPath, handle: (*exchange).github},
-	{name: "pipelines", path: pipelinesPath, handle: (*exchange).pipelines},
+	{name: endpointToken, path: tokenPath, handle: (*call).token},
+	{name: "configuration", path: configPathV1, read: true, handle: func(c *call, t string) answer { return c.configuration(t, 1) }},
+	{name: "configuration", path: configPathV2, read: true, handle: func(c *call, t string) answer { return c.configuration(t, 2) }},
+	{name: "keys", path: keysPathV1, read: true, handle: func(c *call, t string) answer { return c.keys(t, 1) }},
+	{name: "keys", path: keysPathV2, read: true, handle: func(c *call, t string) answer { return c.keys(t, 2) }},
+	{name: "discovery", path: discoveryPath, read: true, handle: (*call).instanceDiscovery},
+	{name: "imds", path: imdsPath, plain: true, handle: (*call).imds},
+	{name: "imds", path: appServicePath, plain: true, handle: (*call).appService},
+	{name: "google", path: googlePath, plain: true, handle: (*call).google},
+	{name: "github", path: githubPath, handle: (*call).github},
+	{name: "pipelines", path: pipelinesPath, handle: (*call).pipelines},
 }
 
 // findRoute returns the route for a path, and what stands in it for the tenant.

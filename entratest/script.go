@@ -34,7 +34,9 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads f from a script. A key it does not know and a value of
 // another type are errors that name the key; keys are compared with their
 // letter case. Whether the values fit together is for [Server.AddFault] to say.
-func (f *Fault) UnmarshalJSON(data []byte) error {
+func (f *Fault) UnmarshalJSON(data []byte) error { return prefixed(f.read(data)) }
+
+func (f *Fault) read(data []byte) error {
 	var read Fault
 	err := readScript("fault", data, map[string]any{
 		"endpoint":    &read.Endpoint,
@@ -64,7 +66,9 @@ func (t Throttle) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads t from a script, the way [Fault.UnmarshalJSON] does.
-func (t *Throttle) UnmarshalJSON(data []byte) error {
+func (t *Throttle) UnmarshalJSON(data []byte) error { return prefixed(t.read(data)) }
+
+func (t *Throttle) read(data []byte) error {
 	var read Throttle
 	err := readScript("throttle", data, map[string]any{
 		"requests":    &read.Requests,
@@ -83,16 +87,16 @@ func (t *Throttle) UnmarshalJSON(data []byte) error {
 func readScript(what string, data []byte, fields map[string]any) error {
 	values, err := parseObject(data)
 	if err != nil {
-		return fmt.Errorf("entratest: %s: want a JSON object", what)
+		return fmt.Errorf("%s: want a JSON object", what)
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		field, ok := fields[key]
 		if !ok {
 			known := strings.Join(slices.Sorted(maps.Keys(fields)), ", ")
-			return fmt.Errorf("entratest: %s: key %q is unknown, want one of %s", what, shorten(key, 40), known)
+			return fmt.Errorf("%s: key %q is unknown, want one of %s", what, shorten(key, 40), known)
 		}
 		if string(values[key]) == "null" || json.Unmarshal(values[key], field) != nil {
-			return fmt.Errorf("entratest: %s: the value of %q is not %s", what, key, holds(field))
+			return fmt.Errorf("%s: the value of %q is not %s", what, key, holds(field))
 		}
 	}
 	return nil

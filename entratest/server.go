@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/apponly/apponly/cloud"
+	"github.com/apponly/apponly/internal/ident"
+	"github.com/apponly/apponly/internal/memhttp"
 )
 
 // memoryHost is what the emulator is called until it listens somewhere. The
@@ -58,10 +60,9 @@ type Server struct {
 	tenants       map[string]*Tenant   // by lower-case ID and domain
 	apps          map[string]*App      // by client ID
 	resources     map[string]*Resource // by app ID
-	uris          map[string]*holders  // of resources, without a slash at their end
-	identities    map[string]*App      // managed ones, by the object ID of their service principal
-	issuers       map[string]*Issuer   // by URL
-	appKeys       int                  // how many app keys were handed out
+	uris          map[resourceURI]*Resource
+	issuers       map[string]*Issuer // by URL
+	appKeys       int                // how many app keys were handed out
 	issuerKeys    int
 	tokenLifetime time.Duration
 	refreshIn     time.Duration
@@ -100,23 +101,22 @@ func New(tb TB) *Server {
 // [Server.Close] when done with it.
 func NewServer() *Server {
 	s := &Server{
-		fail:       func(format string, args ...any) { panic(fmt.Sprintf("entratest: "+format, args...)) },
-		cloud:      cloud.Custom("https://" + memoryHost),
-		tenants:    make(map[string]*Tenant),
-		apps:       make(map[string]*App),
-		resources:  make(map[string]*Resource),
-		uris:       make(map[string]*holders),
-		identities: make(map[string]*App),
-		issuers:    make(map[string]*Issuer),
-		ca:         sync.OnceValue(newCertAuthority),
-		signers:    signers{newSigner(0)},
-		closing:    make(chan struct{}),
+		fail:      func(format string, args ...any) { panic(fmt.Sprintf("entratest: "+format, args...)) },
+		cloud:     cloud.Custom("https://" + memoryHost),
+		tenants:   make(map[string]*Tenant),
+		apps:      make(map[string]*App),
+		resources: make(map[string]*Resource),
+		uris:      make(map[resourceURI]*Resource),
+		issuers:   make(map[string]*Issuer),
+		ca:        sync.OnceValue(newCertAuthority),
+		signers:   signers{newSigner(0)},
+		closing:   make(chan struct{}),
 	}
 	s.tenant = s.AddTenant()
 	s.app = s.tenant.NewApp()
 	s.api = s.tenant.NewResource("", demoRole, spareRole)
 	s.api.Grant(s.tenant, s.app, demoRole)
-	s.issuer = s.NewIssuer("https://oidc.cluster.test/" + newGUID() + "/")
+	s.issuer = s.NewIssuer("https://oidc.cluster.test/" + ident.NewGUID() + "/")
 
 	now := time.Now()
 	s.secret = s.app.NewSecret(now.AddDate(1, 0, 0))
@@ -149,7 +149,7 @@ func (s *Server) Cloud() cloud.Cloud {
 // [Server.StartHTTP]. Any other host fails like a name that does not resolve.
 // It leaves no goroutine behind and works in a testing/synctest bubble.
 func (s *Server) HTTPClient() *http.Client {
-	return &http.Client{Transport: &memoryTransport{s: s}}
+	return &http.Client{Transport: &memhttp.Transport{Reach: s.reach}}
 }
 
 // Tenant returns the demo tenant.
@@ -207,9 +207,37 @@ func (s *Server) SetClockOffset(d time.Duration) { s.clockOffset.Store(int64(d))
 // Now returns the time by the emulator's clock: [time.Now] and the offset.
 func (s *Server) Now() time.Time { return time.Now().Add(time.Duration(s.clockOffset.Load())) }
 
+// try changes the directory, or returns why that cannot be.
+func (s *Server) try(change func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return change()
+}
+
 // update changes the directory.
 func (s *Server) update(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change()
+}
+
+// prefixed names the package in an error that leaves it.
+func prefixed(err error) error {
+	if err != nil {
+		err = fmt.Errorf("entratest: %w", err)
+	}
+	return err
+}
+
+// panicIf ends the test of a caller who made a mistake.
+func panicIf(err error) {
+	if err != nil {
+		panic("entratest: " + err.Error())
+	}
+}
+
+// must is panicIf for what also returns a value.
+func must[T any](v T, err error) T {
+	panicIf(err)
+	return v
 }

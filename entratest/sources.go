@@ -3,7 +3,6 @@
 package entratest
 
 import (
-	"errors"
 	"sync"
 	"time"
 
@@ -42,15 +41,15 @@ func (s *Server) issuerAt(url string) *Issuer {
 // valid since back ago and for lifetime from now. The issuer is looked up every
 // time, because a test may have put another one in its place; if that is one of
 // AddIssuer, there is nothing to sign with, and the error says so.
-func (x *exchange) outsideToken(issuer string, lifetime, back time.Duration, claims jwt.MapClaims) (string, error) {
-	i := x.s.issuerAt(issuer)
-	if i.document != nil {
-		return "", errors.New(i.keyElsewhere())
+func (c *call) outsideToken(issuer string, lifetime, back time.Duration, claims jwt.MapClaims) (string, error) {
+	i := c.s.issuerAt(issuer)
+	if err := i.canSign(); err != nil {
+		return "", err
 	}
 	key, kid := i.signing()
 	claims["iss"] = issuer
-	claims["iat"] = x.now.Unix()
-	claims["nbf"] = x.now.Add(-back).Unix()
-	claims["exp"] = x.now.Add(lifetime).Unix()
+	claims["iat"] = c.now.Unix()
+	claims["nbf"] = c.now.Add(-back).Unix()
+	claims["exp"] = c.now.Add(lifetime).Unix()
 	return signJWT(key, map[string]any{"kid": kid}, claims), nil
 }

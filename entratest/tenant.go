@@ -4,22 +4,11 @@ package entratest
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/apponly/apponly/internal/ident"
 )
-
-// tenantName is what Entra takes for a domain: at least two labels.
-var tenantName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$`)
-
-// isTenantName tells whether a path can name a tenant so.
-func isTenantName(name string) bool {
-	n := strings.ToLower(name)
-	return isGUID(n) || tenantName.MatchString(n) || n == "common" || n == "organizations"
-}
-
-// emptyGUID is what an identifier that was never filled in looks like.
-const emptyGUID = "00000000-0000-0000-0000-000000000000"
 
 // Tenant is a directory: the service principals of apps and resources in it,
 // and the roles granted between them.
@@ -28,39 +17,59 @@ type Tenant struct {
 	id string
 
 	// Guarded by s.mu.
-	domains    []string
-	principals principals
-	policy     *tenantPolicy // nil: nothing out of the ordinary
-}
-
-// tenantPolicy is what few tenants of many have.
-type tenantPolicy struct {
+	domains      []string
+	principals   map[*registration]*principal
 	suspended    bool
 	otherCloud   bool
 	noFederation bool
-	issuers      []string // that may be federated with; nil for any
+	issuers      []string // that may be federated with; empty for any
 }
 
 // AddTenant makes an empty tenant with a random ID. Requests may name it by
 // that ID or by one of domains. It panics if a domain is not one or is taken,
 // and adds nothing then.
-func (s *Server) AddTenant(domains ...string) *Tenant { return s.addTenant(newGUID(), domains) }
+func (s *Server) AddTenant(domains ...string) *Tenant {
+	return must(s.addTenant(ident.NewGUID(), domains))
+}
 
-func (s *Server) addTenant(id string, domains []string) *Tenant {
-	t := &Tenant{s: s, id: id}
-	s.update(func() {
-		if s.tenants[id] != nil {
-			panic(fmt.Sprintf("entratest: tenant ID %q is taken", id))
+// AddTenantID is [Server.AddTenant] with an ID of the caller's choice, a GUID but
+// not the empty one, kept in lower case. It also panics if id is no such GUID, or
+// that of another tenant.
+func (s *Server) AddTenantID(id string, domains ...string) *Tenant {
+	return must(s.addTenant(id, domains))
+}
+
+func (s *Server) addTenant(id string, domains []string) (*Tenant, error) {
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	t := &Tenant{s: s, id: strings.ToLower(id), principals: make(map[*registration]*principal)}
+	return t, s.try(func() error {
+		if s.tenants[t.id] != nil {
+			return fmt.Errorf("tenant ID %q is taken", t.id)
 		}
 		for _, d := range domains {
-			t.checkDomain(strings.ToLower(d))
+			if err := t.checkDomain(d); err != nil {
+				return err
+			}
 		}
-		s.tenants[id] = t
+		s.tenants[t.id] = t
 		for _, d := range domains {
-			t.addDomain(strings.ToLower(d))
+			t.addDomain(d)
 		}
+		return nil
 	})
-	return t
+}
+
+// emptyGUID is what an identifier that was never filled in looks like.
+const emptyGUID = "00000000-0000-0000-0000-000000000000"
+
+// checkID says what is wrong with an ID that somebody has chosen.
+func checkID(id string) error {
+	if !ident.IsGUID(id) || id == emptyGUID {
+		return fmt.Errorf("%q is not a GUID that something can have", id)
+	}
+	return nil
 }
 
 // ID returns the tenant ID, a GUID.
@@ -70,16 +79,20 @@ func (t *Tenant) ID() string { return t.id }
 // ID. It panics if it is not a domain name or belongs to another tenant, and if t
 // was removed.
 func (t *Tenant) AddDomain(domain string) {
-	d := strings.ToLower(domain)
-	t.s.update(func() {
-		t.mustExist()
-		t.checkDomain(d)
-		t.addDomain(d)
-	})
+	panicIf(t.s.try(func() error {
+		if err := t.exists(); err != nil {
+			return err
+		}
+		if err := t.checkDomain(domain); err != nil {
+			return err
+		}
+		t.addDomain(domain)
+		return nil
+	}))
 }
 
 // RemoveDomain takes such a name away: requests that use it are for a tenant
-// that is unknown (AADSTS90002). One that t does not have is ignored.
+// that is unknown (AADSTS90002). A name that t does not have is ignored.
 func (t *Tenant) RemoveDomain(domain string) {
 	d := strings.ToLower(domain)
 	t.s.update(func() {
@@ -90,48 +103,53 @@ func (t *Tenant) RemoveDomain(domain string) {
 	})
 }
 
-func (t *Tenant) checkDomain(d string) {
-	if !tenantName.MatchString(d) {
-		panic(fmt.Sprintf("entratest: %q is not a domain name", d))
+func (t *Tenant) checkDomain(domain string) error {
+	if !ident.IsDomain(domain) {
+		return fmt.Errorf("%q is not a domain name", domain)
 	}
-	if owner := t.s.tenants[d]; owner != nil && owner != t {
-		panic(fmt.Sprintf("entratest: domain %q belongs to another tenant", d))
+	if owner := t.s.tenants[strings.ToLower(domain)]; owner != nil && owner != t {
+		return fmt.Errorf("domain %q belongs to another tenant", domain)
 	}
+	return nil
 }
 
-func (t *Tenant) addDomain(d string) {
-	if t.s.tenants[d] == nil {
+func (t *Tenant) addDomain(domain string) {
+	if d := strings.ToLower(domain); t.s.tenants[d] == nil {
 		t.s.tenants[d] = t
 		t.domains = append(t.domains, d)
 	}
 }
 
-func (t *Tenant) mustExist() {
+// exists returns an error if t has been removed. The caller holds mu.
+func (t *Tenant) exists() error {
 	if t.s.tenants[t.id] != t {
-		panic(fmt.Sprintf("entratest: the tenant %s has been removed", t.id))
+		return fmt.Errorf("the tenant %s has been removed", t.id)
 	}
+	return nil
 }
 
 // SetDisabled suspends the tenant, or ends that: token requests to it are
 // refused with AADSTS5000224.
-func (t *Tenant) SetDisabled(disabled bool) {
-	t.setPolicy(func(p *tenantPolicy) { p.suspended = disabled })
-}
+func (t *Tenant) SetDisabled(disabled bool) { t.s.update(func() { t.suspended = disabled }) }
 
 // SetOtherCloud makes the tenant one of another national cloud, or one of this
 // cloud again. A confidential client cannot cross clouds: token requests to such
 // a tenant are refused with AADSTS900382.
-func (t *Tenant) SetOtherCloud(other bool) {
-	t.setPolicy(func(p *tenantPolicy) { p.otherCloud = other })
+func (t *Tenant) SetOtherCloud(other bool) { t.s.update(func() { t.otherCloud = other }) }
+
+// SetFederationAllowed says whether the apps registered in t may prove
+// themselves with federated credentials at all, which they may by default. If
+// not they are refused with AADSTS700223.
+func (t *Tenant) SetFederationAllowed(allowed bool) {
+	t.s.update(func() { t.noFederation = !allowed })
 }
 
-func (t *Tenant) setPolicy(change func(*tenantPolicy)) {
-	t.s.update(func() {
-		if t.policy == nil {
-			t.policy = new(tenantPolicy)
-		}
-		change(t.policy)
-	})
+// AllowIssuers makes urls the only outside issuers that the apps registered in
+// t may federate with; assertions of others are refused with AADSTS700238.
+// Without urls any issuer is allowed, which is the default.
+func (t *Tenant) AllowIssuers(urls ...string) {
+	allowed := slices.Clone(urls)
+	t.s.update(func() { t.issuers = allowed })
 }
 
 // Remove deletes the tenant: its ID and its domains are unknown from then on.
@@ -139,7 +157,7 @@ func (t *Tenant) setPolicy(change func(*tenantPolicy)) {
 // second Remove does nothing; to add something to a removed tenant panics.
 func (t *Tenant) Remove() {
 	t.s.update(func() {
-		if t.s.tenants[t.id] != t {
+		if t.exists() != nil {
 			return
 		}
 		delete(t.s.tenants, t.id)
@@ -147,23 +165,13 @@ func (t *Tenant) Remove() {
 			delete(t.s.tenants, d)
 		}
 		t.domains = nil
-		for _, p := range t.principals.list { // or what lives on would keep t
-			if app := t.s.apps[p.appID]; app != nil {
-				delete(app.elsewhere, t)
-			}
-			if r := t.s.resources[p.appID]; r != nil {
-				delete(r.elsewhere, t)
-			}
-		}
 	})
 }
 
-// mustOwn panics if an object is of another emulator: its state has another
-// lock, and no real directory knows objects of another cloud.
-func (s *Server) mustOwn(other *Server) {
-	if s != other {
-		panic("entratest: object belongs to another Server")
-	}
+// isTenantName reports whether a path can name a tenant so.
+func isTenantName(name string) bool {
+	return ident.IsGUID(name) || ident.IsDomain(name) ||
+		strings.EqualFold(name, "common") || strings.EqualFold(name, "organizations")
 }
 
 // findTenant returns the tenant that a path names.
@@ -173,7 +181,7 @@ func (s *Server) findTenant(name string) (*Tenant, *refusal) {
 	case n == emptyGUID:
 		return nil, refuse(900021, name)
 	case n == "consumers": // a tenant of its own, which is not here
-	case !isGUID(n) && !tenantName.MatchString(n):
+	case !ident.IsGUID(name) && !ident.IsDomain(name):
 		return nil, refuse(900023, name)
 	}
 	s.mu.RLock()
@@ -184,8 +192,8 @@ func (s *Server) findTenant(name string) (*Tenant, *refusal) {
 	return nil, refuse(90002, name)
 }
 
-// findTokenTenant returns the tenant that a token request names, if tokens are
-// to be had there.
+// findTokenTenant returns the tenant that a token request names, if it issues
+// tokens.
 func (s *Server) findTokenTenant(name string) (*Tenant, *refusal) {
 	switch strings.ToLower(name) {
 	case "common", "organizations":
@@ -200,12 +208,23 @@ func (s *Server) findTokenTenant(name string) (*Tenant, *refusal) {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	switch p := t.policy; {
-	case p == nil:
-	case p.otherCloud:
+	switch {
+	case t.otherCloud:
 		return nil, refuse(900382)
-	case p.suspended:
+	case t.suspended:
 		return nil, refuse(5000224)
 	}
 	return t, nil
+}
+
+// canonicalTenant returns the ID of the tenant that is named, or, if there is
+// none, the name in lower case.
+func (s *Server) canonicalTenant(name string) string {
+	name = strings.ToLower(name)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if t := s.tenants[name]; t != nil {
+		return t.id
+	}
+	return name
 }

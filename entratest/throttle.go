@@ -39,11 +39,14 @@ type Throttle struct {
 // Throttle, which is the default. Earlier requests are forgotten. Time goes by
 // the local clock, whatever [Server.SetClockOffset] says. It panics if
 // Requests or Per is missing, or RetryAfter is out of its range.
-func (s *Server) SetThrottle(t Throttle) {
-	if err := t.check(); err != nil {
-		panic(err.Error())
+func (s *Server) SetThrottle(t Throttle) { panicIf(s.setThrottle(t)) }
+
+func (s *Server) setThrottle(t Throttle) error {
+	err := t.check()
+	if err == nil {
+		s.throttle.set(t)
 	}
-	s.throttle.set(t)
+	return err
 }
 
 func (t *Throttle) check() error {
@@ -51,11 +54,11 @@ func (t *Throttle) check() error {
 	case *t == Throttle{}:
 		return nil
 	case t.Requests < 1:
-		return fmt.Errorf("entratest: throttle: requests is %d, want 1 or more", t.Requests)
+		return fmt.Errorf("throttle: requests is %d, want 1 or more", t.Requests)
 	case t.Per <= 0:
-		return fmt.Errorf("entratest: throttle: per is %v, want more than 0", t.Per)
+		return fmt.Errorf("throttle: per is %v, want more than 0", t.Per)
 	case t.RetryAfter < 0 || t.RetryAfter > maxPenalty:
-		return fmt.Errorf("entratest: throttle: retry_after is %v, want 0 to %v", t.RetryAfter, maxPenalty)
+		return fmt.Errorf("throttle: retry_after is %v, want 0 to %v", t.RetryAfter, maxPenalty)
 	}
 	return nil
 }
@@ -168,21 +171,21 @@ func (t *throttler) makeRoom(now time.Time) {
 }
 
 // throttled refuses a token request that is one too many.
-func (x *exchange) throttled() (ans answer, over bool) {
-	if x.route.name != endpointToken || x.r.Method != http.MethodPost || x.s.throttle.get() == (Throttle{}) {
+func (c *call) throttled() (ans answer, over bool) {
+	if c.route.name != endpointToken || c.r.Method != http.MethodPost || c.s.throttle.get() == (Throttle{}) {
 		return answer{}, false
 	}
-	x.lookAhead()
-	if x.sent.clientID == "" {
+	c.peekSender()
+	if c.sender.clientID == "" {
 		return answer{}, false // it is refused for that
 	}
-	tenant := x.s.canonicalTenant(x.tenant)
-	key := windowKey{shorten(tenant, maxRecorded), shorten(strings.ToLower(x.sent.clientID), maxRecorded)}
-	wait, ok := x.s.throttle.admit(key, time.Now())
+	tenant := c.s.canonicalTenant(c.tenant)
+	key := windowKey{shorten(tenant, maxRecorded), shorten(strings.ToLower(c.sender.clientID), maxRecorded)}
+	wait, ok := c.s.throttle.admit(key, time.Now())
 	if ok {
 		return answer{}, false
 	}
-	x.logSender(tenant)
+	c.logSender(tenant)
 	return answer{
 		status: http.StatusTooManyRequests,
 		header: map[string]string{"Retry-After": strconv.Itoa(int(wait / time.Second))},

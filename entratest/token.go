@@ -17,38 +17,38 @@ const maxBody = 1 << 20
 
 // token answers the token endpoint: from the outside in, the form of the
 // request, the tenant, the client, its proof, and only then what it wants.
-func (x *exchange) token(tenantName string) answer {
-	ans, f := x.issue(tenantName)
+func (c *call) token(tenantName string) answer {
+	ans, f := c.issue(tenantName)
 	if f != nil {
-		return x.refused(f)
+		return c.refused(f)
 	}
 	return ans
 }
 
-func (x *exchange) issue(tenantName string) (answer, *refusal) {
-	if x.r.Method != http.MethodPost {
-		return answer{}, refuse(900561, x.r.Method)
+func (c *call) issue(tenantName string) (answer, *refusal) {
+	if c.r.Method != http.MethodPost {
+		return answer{}, refuse(900561, c.r.Method)
 	}
-	if region := x.s.regionOf(x.base); region != "" {
+	if region := c.s.regionOf(c.base); region != "" {
 		return answer{}, refuse(100007, region)
 	}
-	form, f := x.readForm()
+	form, f := c.readForm()
 	if f != nil {
 		return answer{}, f
 	}
-	proof, f := x.readProof(form)
-	x.log.ClientID = proof.clientID
-	x.log.AuthMethod = string(proof.method)
-	x.log.Scope = form.Get("scope")
+	proof, f := c.readProof(form)
+	c.log.ClientID = proof.clientID
+	c.log.AuthMethod = string(proof.method)
+	c.log.Scope = form.Get("scope")
 	if f != nil {
 		return answer{}, f
 	}
 
-	tenant, f := x.s.findTokenTenant(tenantName)
+	tenant, f := c.s.findTokenTenant(tenantName)
 	if f != nil {
 		return answer{}, f
 	}
-	x.log.Tenant = tenant.id
+	c.log.Tenant = tenant.id
 	if f := checkGrant(form, proof); f != nil {
 		return answer{}, f
 	}
@@ -61,21 +61,21 @@ func (x *exchange) issue(tenantName string) (answer, *refusal) {
 		return answer{}, f
 	}
 
-	reg, f := x.s.findApp(tenant, proof.clientID, x.now)
+	client, f := c.s.findApp(tenant, proof.clientID, c.now)
 	if f != nil {
 		return answer{}, f
 	}
-	if f := x.authenticate(tenant, tenantName, reg, proof); f != nil {
+	if f := c.authenticate(tenant, tenantName, client, proof); f != nil {
 		return answer{}, f
 	}
-	if reg.blocked != 0 {
-		return answer{}, refuse(reg.blocked)
+	if client.blocked != 0 {
+		return answer{}, refuse(client.blocked)
 	}
-	tgt, f := x.s.findResource(tenant, reg, resource, x.now)
+	tgt, f := c.s.findResource(tenant, client, resource, c.now)
 	if f != nil {
 		return answer{}, f
 	}
-	return x.grant(tenant, reg, proof.method, tgt, wanted), nil
+	return c.grant(tenant, client, proof.method, tgt, wanted), nil
 }
 
 // regionOf returns the first label of a host that is one of the regional ones
@@ -93,13 +93,13 @@ func (s *Server) regionOf(base string) string {
 
 // readForm reads the parameters of the body. Those of the query do not count:
 // a secret there would be in every log on the way (RFC 6749, section 2.3.1).
-func (x *exchange) readForm() (url.Values, *refusal) {
-	kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+func (c *call) readForm() (url.Values, *refusal) {
+	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
 		// Entra does not see a parameter in a body of another type.
 		return nil, refuse(900144, "grant_type")
 	}
-	body, err := x.body()
+	body, err := c.body()
 	if err != nil {
 		return nil, refuse(9002313, "the body cannot be read")
 	}

@@ -3,14 +3,10 @@
 package entratest_test
 
 import (
-	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,62 +84,4 @@ func TestOtherHosts(t *testing.T) {
 		t.Errorf("in memory at the TLS authority: %v, %v", resp, err)
 	}
 	c.CloseIdleConnections()
-}
-
-// TestNoMethod has a request that net/http would send as GET.
-func TestNoMethod(t *testing.T) {
-	s := entratest.New(t)
-	u, err := url.Parse(s.Cloud().Authority() + "/common/discovery/keys")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := send(s.HTTPClient(), &http.Request{URL: u}); err != nil || got.status != http.StatusOK {
-		t.Errorf("got %d, %v", got.status, err)
-	}
-	if log := s.Requests(); log[0].Method != http.MethodGet {
-		t.Errorf("recorded as %q", log[0].Method)
-	}
-}
-
-// trackedBody blocks until it is closed, like an upload that never ends.
-type trackedBody struct {
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (b *trackedBody) Read([]byte) (int, error) { <-b.closed; return 0, io.ErrClosedPipe }
-func (b *trackedBody) Close() error             { b.once.Do(func() { close(b.closed) }); return nil }
-
-func TestContextEndsRequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := entratest.New(t)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		body := &trackedBody{closed: make(chan struct{})}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Cloud().TokenEndpoint(s.Tenant().ID()), body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		start := time.Now()
-		if _, err := s.HTTPClient().Do(req); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("err = %v, want DeadlineExceeded", err)
-		}
-		if waited := time.Since(start); waited != time.Second {
-			t.Errorf("returned after %v, want a second", waited)
-		}
-		<-body.closed
-
-		// A request whose context has ended does not reach the server.
-		before := len(s.Requests())
-		synctest.Wait()
-		before = max(before, len(s.Requests()))
-		if _, err := s.HTTPClient().Do(req.Clone(ctx)); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("err = %v, want DeadlineExceeded", err)
-		}
-		synctest.Wait()
-		if got := len(s.Requests()); got != before {
-			t.Errorf("%d requests recorded, want %d", got, before)
-		}
-	})
 }

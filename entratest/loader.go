@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+
+package entratest
+
+import (
+	"cmp"
+	"crypto/x509"
+	"time"
+
+	"github.com/apponly/apponly/internal/ident"
+)
+
+// Loader fills an emulator with what stands in a file. Its methods do what those
+// of the same name do for a test, which panic when they are misused: a mistake in
+// a file is an error instead, and leaves everything as it was. The errors have no
+// prefix, so that they can follow the line they are about.
+type Loader struct{ s *Server }
+
+// Loader returns the Loader of s.
+func (s *Server) Loader() Loader { return Loader{s} }
+
+// AddTenant is [Server.AddTenantID]; an empty ID is a random one.
+func (l Loader) AddTenant(id string, domains ...string) (*Tenant, error) {
+	return l.s.addTenant(cmp.Or(id, ident.NewGUID()), domains)
+}
+
+// NewApp is [Tenant.NewAppID]; an empty client ID is a random one.
+func (l Loader) NewApp(t *Tenant, clientID string) (*App, error) {
+	return t.newApp(cmp.Or(clientID, ident.NewGUID()), "")
+}
+
+// AddSecret is [App.AddSecretDates].
+func (l Loader) AddSecret(a *App, value string, notBefore, notAfter time.Time) error {
+	return a.addSecret(value, notBefore, notAfter)
+}
+
+// AddCertificate is [App.AddCertificate].
+func (l Loader) AddCertificate(a *App, cert *x509.Certificate) error { return a.addCertificate(cert) }
+
+// AddFederatedCredential is [App.AddFederatedCredential].
+func (l Loader) AddFederatedCredential(a *App, fc FederatedCredential) error {
+	return a.addFederatedCredential(fc)
+}
+
+// NewResource is [Tenant.NewResourceID]; an empty app ID is a random one.
+func (l Loader) NewResource(t *Tenant, appID, uri string, roles ...string) (*Resource, error) {
+	return t.newResource(cmp.Or(appID, ident.NewGUID()), uri, roles)
+}
+
+// SetTokenVersion is [Resource.SetTokenVersion].
+func (l Loader) SetTokenVersion(r *Resource, v int) error { return r.setTokenVersion(v) }
+
+// Install is [Tenant.Install].
+func (l Loader) Install(t *Tenant, a *App) error { return t.add(&a.registration) }
+
+// Provide is [Tenant.Provide].
+func (l Loader) Provide(t *Tenant, r *Resource) error { return t.add(&r.registration) }
+
+// SetAssignmentRequired is [Tenant.SetAssignmentRequired].
+func (l Loader) SetAssignmentRequired(t *Tenant, r *Resource, required bool) error {
+	return t.setAssignmentRequired(r, required)
+}
+
+// Grant is [Resource.Grant].
+func (l Loader) Grant(r *Resource, t *Tenant, a *App, roles ...string) error {
+	return r.grant(t, a, roles)
+}
+
+// SetThrottle is [Server.SetThrottle].
+func (l Loader) SetThrottle(t Throttle) error { return l.s.setThrottle(t) }
