@@ -214,7 +214,8 @@ func (d *decoder) parseScrypt(params []byte, s *pbes2) error {
 	if p.N > maxScrypt || p.R > maxScrypt/p.N || p.P > maxScrypt/p.N/p.R { // not N·r·p, which may overflow
 		return d.refuse("scrypt with N·r·p above " + strconv.Itoa(maxScrypt))
 	}
-	s.derive = func(password string) ([]byte, error) {
+	s.derive = func(password string) (key []byte, err error) {
+		defer noPanic(&err)
 		return scrypt.Key([]byte(password), p.Salt, p.N, p.R, p.P, s.cipher.keySize)
 	}
 	return nil

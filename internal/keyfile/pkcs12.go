@@ -242,13 +242,17 @@ func (d *decoder) checkMAC(mac macData) error {
 	return nil
 }
 
+// noPanic makes an error of a panic, which go-pkcs12 and scrypt have in FIPS 140
+// mode.
+func noPanic(err *error) {
+	if recover() != nil {
+		*err = errBadFile
+	}
+}
+
 // verifyMAC reports whether password opens the file.
 func verifyMAC(b []byte, password string) (err error) {
-	defer func() {
-		if recover() != nil { // as in decodeParts
-			err = errBadFile
-		}
-	}()
+	defer noPanic(&err)
 	// go-pkcs12 verifies the MAC before anything else. The errors after that
 	// tell nothing, as a file with a key is no trust store.
 	if _, err := pkcs12.DecodeTrustStore(b, password); errors.Is(err, pkcs12.ErrIncorrectPassword) {
@@ -261,11 +265,7 @@ func verifyMAC(b []byte, password string) (err error) {
 // without a MAC, and the MAC tells it how to write an empty password: as two zero
 // bytes or as none, which are both in use. So the file gets a new MAC.
 func decodeParts(file pfx, parts []contentInfo, password string) (chain []*x509.Certificate, key any, err error) {
-	defer func() {
-		if recover() != nil { // go-pkcs12 panics under FIPS 140
-			err = errBadFile
-		}
-	}()
+	defer noPanic(&err)
 	content, err := asn1.Marshal(parts)
 	if err != nil {
 		return nil, nil, err
