@@ -20,7 +20,7 @@ import (
 // layers are the files of the package from the bottom up. A file knows those of
 // its own layer and those below it; see docs/architecture.md.
 var layers = []string{
-	"errors kind keyfile pkcs12 pbes2",
+	"errors kind",
 	"aadsts token event cache file hosts",
 	"cafile",
 	"material",

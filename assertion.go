@@ -21,6 +21,7 @@ import (
 
 	"github.com/apponly/apponly/internal/clock"
 	"github.com/apponly/apponly/internal/flight"
+	"github.com/apponly/apponly/internal/keyfile"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -77,11 +78,11 @@ func checkPublicKey(public crypto.PublicKey) (*rsa.PublicKey, error) {
 		}
 		return pub, nil
 	case *ecdsa.PublicKey:
-		return nil, errNotRSA("an elliptic curve")
+		return nil, keyfile.NotRSA("an elliptic curve")
 	case ed25519.PublicKey:
-		return nil, errNotRSA("an Ed25519")
+		return nil, keyfile.NotRSA("an Ed25519")
 	}
-	return nil, errNotRSA(fmt.Sprintf("a %T", public))
+	return nil, keyfile.NotRSA(fmt.Sprintf("a %T", public))
 }
 
 // order returns leaf and those of certs above it, without the root.

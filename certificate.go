@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"github.com/apponly/apponly/internal/flight"
+	"github.com/apponly/apponly/internal/keyfile"
 )
 
 // CertificateOptions are the settings of [Certificate]; nil is fine.
@@ -123,7 +124,7 @@ func (f certificateFile) load(password string) (*pair, error) {
 		case err != nil:
 			return nil, err
 		case key != nil && other != nil:
-			return nil, fmt.Errorf("%s: %w", f.keyPath, errSecondKey)
+			return nil, fmt.Errorf("%s: %w", f.keyPath, keyfile.ErrSecondKey)
 		case key == nil:
 			key = other
 		}
@@ -144,7 +145,7 @@ func loadKey(path, password string) ([]*x509.Certificate, crypto.Signer, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	chain, key, err := parseKeyFile(b, password)
+	chain, key, err := keyfile.Parse(b, password)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -3,320 +3,204 @@
 package main
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/apponly/apponly/entratest"
 )
 
-// load loads text as a configuration, as the command does.
-func load(t testing.TB, text string) error {
-	t.Helper()
-	dir := t.TempDir()
-	path := filepath.Join(dir, "c.yaml")
-	for name, data := range map[string]string{"c.yaml": text, "text": "hello", "keys.json": `{"keys":[]}`} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	sts := entratest.NewServer()
-	c, err := loadConfig(path, sts)
-	if err == nil {
-		err = c.apply(sts, func(string, ...any) {})
-	}
-	return err
-}
+// What testdata/example.yaml says.
+const (
+	contosoID  = "6f1d2a34-5b6c-4d7e-8f90-a1b2c3d4e5f6"
+	workerID   = "0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9"
+	retiredID  = "2c3d4e5f-6071-4283-94a5-b6c7d8e9f0a1"
+	internalID = "3d4e5f60-7182-4394-a5b6-c7d8e9f0a1b2"
+	ordersURI  = "https://orders.contoso.example"
+)
 
-// told is what an error says, each fault as "line: key: text".
-func told(t *testing.T, err error) []string {
-	t.Helper()
-	errs, ok := errors.AsType[*configErrors](err)
-	if !ok {
-		t.Fatalf("got %v, want the faults of a configuration", err)
-	}
-	var lines []string
-	for line := range strings.Lines(errs.Error()) {
-		lines = append(lines, strings.TrimPrefix(strings.TrimSpace(line), errs.file+":"))
-	}
-	return lines
-}
-
-// valid is what the wrong ones are made of: a tenant, an app and a resource.
-const valid = `tenants:
-  - domains: [contoso.example]
-apps:
-  - name: worker
-    tenant: contoso.example
-resources:
-  - uri: api://orders
-    tenant: contoso.example
-    roles: [Read, Write]
-`
-
-func TestConfigFaults(t *testing.T) {
-	if err := load(t, valid); err != nil {
-		t.Fatal(err)
-	}
-	const ten = 10 // the line behind valid
-	federated := func(n int) string {
-		var b strings.Builder
-		for i := range n {
-			fmt.Fprintf(&b, "\n  - {issuer: 'https://i.example', subject: 's%d'}", i)
-		}
-		return b.String()
-	}
+// TestExample asks for tokens with everything that the annotated file sets.
+func TestExample(t *testing.T) {
+	e := start(t, "--config", "testdata/example.yaml")
+	const orders = ordersURI + "/.default"
 	for name, tt := range map[string]struct {
-		text string
-		want []string // beginnings of "line: key: text"
+		tenant, client, secret, scope string
+		roles                         string
+		code                          int
 	}{
-		// YAML itself.
-		"syntax":            {"tenants: [\napps: }\n", []string{"2: YAML: "}},
-		"indentation":       {"apps:\n  - name: a\n   tenant: b\n", []string{"3: YAML: "}},
-		"tab":               {"\tapps: []\n", []string{"1: YAML: "}},
-		"two documents":     {"apps: []\n---\napps: []\n", []string{"2: YAML: "}},
-		"unknown anchor":    {"apps: []\ntenants: *t\n", []string{"2: YAML: "}},
-		"alias":             {"apps: &a []\ntenants: *a\n", []string{"2: tenants: aliases are not supported"}},
-		"not a mapping":     {"- tenants\n", []string{"1: want a mapping"}},
-		"key is no word":    {"? [a]\n: b\n", []string{"1: a key is not a word"}},
-		"key twice":         {"apps: []\ntenants: []\napps: []\n", []string{"3: apps: is in line 1 already"}},
-		"control character": {"apps: \x01\n", []string{"1: YAML: "}},
-		"control further":   {"apps: []\n\n# caf\x01 au lait\n", []string{"3: YAML: "}},
-		"NUL":               {"apps: []\n\n# caf\x00 au lait\n", []string{"3: YAML: "}},
-		"Latin-1":           {"apps: []\n\n# caf\xe9 au lait\n", []string{"3: YAML: "}},
-
-		// Keys.
-		"unknown key":             {"tenant: []\n", []string{"1: tenant: unknown key, did you mean tenants?"}},
-		"unknown key inside":      {"apps:\n  - name: a\n    tenant: demo\n    secrets:\n      - value: x\n        notafter: 1h\n", []string{"6: apps[0].secrets[0].notafter: unknown key, did you mean not_after?"}},
-		"nothing like it":         {"zebra: 1\n", []string{"1: zebra: unknown key, want one of apps, clock_offset,"}},
-		"merge key":               {"<<: {apps: []}\n", []string{"1: <<: unknown key"}},
-		"keys with controls":      {`"a\eb\x7f": 1` + "\n", []string{"1: a?b?: unknown key"}},
-		"a key as long as a page": {strings.Repeat("k", 5000) + ": 1\n", []string{"1: kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk…: unknown key"}},
-
-		// Types.
-		"mapping for a list":   {"apps:\n  name: a\n", []string{"1: apps: want a list"}},
-		"scalar for a list":    {"apps: 3\n", []string{"1: apps: want a list"}},
-		"scalar for a mapping": {"apps:\n  - worker\n", []string{"2: apps[0]: want a mapping"}},
-		"list for a scalar":    {"token_lifetime: [1h]\n", []string{"1: token_lifetime: want a single value"}},
-		"nothing for a list":   {"faults: []\napps:\n", []string{"2: apps: there is nothing: want a list"}},
-		"number for text":      {valid + "grants:\n  - app: 7\n    resource: api://orders\n    roles: [Read]\n", []string{"11: grants[0].app: want text"}},
-		"empty text":           {"apps:\n  - name: ''\n    tenant: demo\n", []string{"2: apps[0].name: want text that is not empty"}},
-		"text for a bool":      {"tenants:\n  - domains: [a.example]\n    disabled: 'yes'\n", []string{"3: tenants[0].disabled: want true or false"}},
-		"fraction for a count": {"faults:\n  - times: 1.5\n    status: 500\n", []string{"2: faults[0].times: is not a whole number"}},
-		"negative count":       {"faults:\n  - times: -1\n    status: 500\n", []string{"2: faults[0].times: is -1, want 0 or more"}},
-		"probability":          {"faults:\n  - probability: 1.5\n    status: 500\n", []string{"2: faults[0].probability: is not a number over 0, up to 1"}},
-		"not a number":         {"faults:\n  - probability: .nan\n    status: 500\n", []string{"2: faults[0].probability: want text, a number, true or false"}},
-
-		// Values.
-		"duration without unit": {"token_lifetime: 60\n", []string{"1: token_lifetime: want a duration such as"}},
-		"duration too short":    {"refresh_in: 0s\n", []string{"1: refresh_in: want a duration of 1s or more"}},
-		"negative duration":     {"propagation: -1s\n", []string{"1: propagation: want a duration of 0s or more"}},
-		"enormous duration":     {"clock_offset: 2000000h\n", []string{"1: clock_offset: want a duration of 876000h0m0s at most"}},
-		"date":                  {"apps:\n  - name: a\n    tenant: demo\n    secrets:\n      - value: x\n        not_after: 2026-13-01\n", []string{"6: apps[0].secrets[0].not_after: want a date such as"}},
-		"date before date":      {"apps:\n  - name: a\n    tenant: demo\n    secrets:\n      - value: x\n        not_before: 2h\n        not_after: 1h\n", []string{"7: apps[0].secrets[0].not_after: is not after not_before"}},
-		"GUID":                  {"tenants:\n  - id: 6f1d2a34\n", []string{"2: tenants[0].id: want a GUID"}},
-		"domain":                {"tenants:\n  - domains: [ok.example, contoso]\n", []string{"2: tenants[0].domains[1]: want a domain name"}},
-		"URI":                   {"resources:\n  - uri: orders\n    tenant: demo\n", []string{"2: resources[0].uri: want a URI"}},
-		"issuer over http":      {"issuers:\n  - url: http://i.example\n    jwks: keys.json\n", []string{"2: issuers[0].url: want the https URL"}},
-		"token version":         {"resources:\n  - uri: api://a\n    tenant: demo\n    token_version: 3\n", []string{"4: resources[0].token_version: want 1 or 2"}},
-		"long subject":          {"apps:\n  - name: a\n    tenant: demo\n    federated:\n      - issuer: demo\n        subject: " + strings.Repeat("s", 601) + "\n", []string{"6: apps[0].federated[0].subject: want 600 characters at most"}},
-		"long, not too long":    {"apps:\n  - name: a\n    tenant: demo\n    federated:\n      - issuer: demo\n        subject: " + strings.Repeat("ü", 600) + "\n", nil},
-		"long issuer":           {"issuers:\n  - url: https://i.example/" + strings.Repeat("s", 600) + "\n    jwks: keys.json\n", []string{"2: issuers[0].url: want the https URL of an issuer, of 600 characters at most"}},
-		"throttle of none":      {"throttle:\n  requests: 0\n  per: 1m\n", []string{"2: throttle.requests: want 1 or more"}},
-		"throttle of fewer":     {"throttle:\n  requests: -1\n  per: 1m\n", []string{"2: throttle.requests: want a whole number"}},
-		"hexadecimal count":     {"throttle:\n  requests: 0x10\n  per: 1m\n", []string{"2: throttle.requests: want a whole number"}},
-		"throttle for long":     {"throttle:\n  requests: 1\n  per: 1m\n  retry_after: 2h\n", []string{"4: throttle.retry_after: want a duration of 1h0m0s at most"}},
-
-		// What is missing.
-		"nameless tenant":  {"tenants:\n  - disabled: true\n", []string{"2: tenants[0]: want an id or domains"}},
-		"app":              {"apps:\n  - client_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9\n", []string{"2: apps[0].name: is missing", "2: apps[0].tenant: is missing"}},
-		"secret":           {"apps:\n  - name: a\n    tenant: demo\n    secrets:\n      - not_after: 1h\n", []string{"5: apps[0].secrets[0].value: is missing"}},
-		"resource":         {"resources:\n  - roles: [Read]\n", []string{"2: resources[0].uri: is missing", "2: resources[0].tenant: is missing"}},
-		"issuer":           {"issuers:\n  - url: https://i.example\n", []string{"2: issuers[0].jwks: is missing"}},
-		"grant":            {"grants:\n  - app: demo\n", []string{"2: grants[0].resource: is missing", "2: grants[0].roles: is missing"}},
-		"throttle":         {"throttle:\n  requests: 3\n", []string{"1: throttle.per: is missing"}},
-		"install":          {"installs:\n  - tenants: [demo]\n", []string{"2: installs[0]: want an app or a resource"}},
-		"secret of a bool": {"tenants:\n  - domains: [a.example]\n    disabled: !!bool hunter2\n", []string{"3: tenants[0].disabled: want true or false"}},
-		"empty GUID":       {"tenants:\n  - id: 00000000-0000-0000-0000-000000000000\n", []string{"2: tenants[0].id: want a GUID, not the empty one"}},
-		"endpoint":         {"faults:\n  - status: 503\n    endpoint: tokens\n", []string{`3: faults[0].endpoint: "tokens" is unknown`}},
-		"code":             {"faults:\n  - endpoint: token\n    code: 1234567\n", []string{"3: faults[0].code: 1234567 is not"}},
-		"status":           {"faults:\n  - endpoint: token\n    times: 1\n    status: 42\n", []string{"4: faults[0].status: is 42"}},
-		"connection":       {"faults:\n  - times: 1\n    connection: hangs\n", []string{`3: faults[0].connection: "hangs" is unknown`}},
-		"fault's key":      {"faults:\n  - statsu: 503\n", []string{`2: faults[0].statsu: key "statsu" is unknown, want one of`}},
-		"faults in a line": {"faults:\n  - {times: x, status: y, code: z}\n", []string{"2: faults[0].code: is not", "2: faults[0].status: is not", "2: faults[0].times: is not"}},
-		"fault's mapping":  {"faults:\n  - 503\n", []string{"2: faults[0]: want a mapping"}},
-		"never good":       {"apps:\n  - name: a\n    tenant: demo\n    secrets:\n      - value: x\n        not_before: 2999-01-01\n", []string{"6: apps[0].secrets[0].not_before: is not before the end"}},
-		"never good again": {"apps:\n  - name: a\n    tenant: demo\n    secrets:\n      - value: x\n        not_before: 24h\n        not_after: 2020-01-01\n", []string{"7: apps[0].secrets[0].not_after: is not after not_before"}},
-		"slash":            {"resources:\n  - {uri: 'https://a.example', tenant: demo}\n  - {uri: 'https://a.example/', tenant: demo}\n", []string{`3: resources[1].uri: "https://a.example" is taken in line 2`}},
-		"fault of nothing": {"faults:\n  - endpoint: token\n", []string{"2: faults[0]: "}},
-
-		// What is there twice.
-		"tenant domain":    {"tenants:\n  - domains: [a.example]\n  - domains: [A.example]\n", []string{`3: tenants[1].domains[0]: "a.example" is taken in line 2`}},
-		"tenant ID":        {"tenants:\n  - id: 6f1d2a34-5b6c-4d7e-8f90-a1b2c3d4e5f6\n  - id: 6F1D2A34-5b6c-4d7e-8f90-a1b2c3d4e5f6\n", []string{"3: tenants[1].id: "}},
-		"app names":        {"apps:\n  - {name: a, tenant: demo}\n  - {name: a, tenant: demo}\n", []string{`3: apps[1].name: "a" is taken in line 2`}},
-		"app called demo":  {"apps:\n  - {name: demo, tenant: demo}\n", []string{`2: apps[0].name: "demo" is the emulator's own`}},
-		"client ID":        {"apps:\n  - {name: a, tenant: demo, client_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\nresources:\n  - {uri: 'api://a', tenant: demo, app_id: 0A1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\n", []string{"4: resources[0].app_id: the ID is that of apps[0].client_id in line 2"}},
-		"resource URI":     {"resources:\n  - {uri: 'api://a', tenant: demo}\n  - {uri: 'api://a', tenant: demo}\n", []string{`3: resources[1].uri: "api://a" is taken in line 2`}},
-		"role":             {"resources:\n  - {uri: 'api://a', tenant: demo, roles: [Read, Write, Read]}\n", []string{`2: resources[0].roles[2]: "Read" is there twice`}},
-		"issuers":          {"issuers:\n  - {url: 'https://i.example', jwks: text}\n  - {url: 'https://i.example', jwks: text}\n", []string{"2: issuers[0].jwks: the file is not JSON", "3: issuers[1].url: is in line 2 already", "3: issuers[1].jwks: the file is not JSON"}},
-		"federated":        {"apps:\n  - name: a\n    tenant: demo\n    federated:\n      - {issuer: demo, subject: s}\n      - {issuer: demo, subject: s, audience: x}\n", []string{"6: apps[0].federated[1]: issuer and subject are those of line 5"}},
-		"21 are too many":  {"apps:\n- name: a\n  tenant: demo\n  federated:" + federated(21) + "\n", []string{"25: apps[0].federated[20]: Entra takes no more than 20"}},
-		"20 are not":       {"apps:\n- name: a\n  tenant: demo\n  federated:" + federated(20) + "\n", nil},
-		"demo issuer":      {"issuers:\n  - {url: demo, jwks: keys.json}\n", []string{`2: issuers[0].url: "demo" is the emulator's own`}},
-		"grant of a role":  {valid + "grants:\n  - app: worker\n    resource: api://orders\n    roles: [Read, Read]\n", []string{`13: grants[0].roles[1]: "Read" is there twice`}},
-		"install and both": {"installs:\n  - {app: demo, resource: demo, tenants: [demo]}\n", []string{"2: installs[0]: want an app or a resource, one of them"}},
-
-		// What refers to nothing.
-		"tenant of an app":      {"apps:\n  - name: a\n    tenant: contoso.example\n", []string{`3: apps[0].tenant: there is no tenant "contoso.example"`}},
-		"tenant of a resource":  {"resources:\n  - uri: api://a\n    tenant: nobody\n", []string{`3: resources[0].tenant: there is no tenant "nobody"`}},
-		"app of a grant":        {valid + "grants:\n  - app: werker\n    resource: api://orders\n    roles: [Read]\n", []string{`11: grants[0].app: there is no app "werker"`}},
-		"resource of a grant":   {valid + "grants:\n  - app: worker\n    resource: api://Orders\n    roles: [Read]\n", []string{`12: grants[0].resource: there is no resource "api://Orders"`}},
-		"tenant of a grant":     {valid + "grants:\n  - app: worker\n    resource: api://orders\n    tenant: x\n    roles: [Read]\n", []string{`13: grants[0].tenant: there is no tenant "x"`}},
-		"role of a grant":       {valid + "grants:\n  - app: worker\n    resource: api://orders\n    roles: [Read, Delete]\n", []string{`13: grants[0].roles[1]: the resource api://orders defines no role "Delete"`}},
-		"role of the demo API":  {"grants:\n  - app: demo\n    resource: demo\n    roles: [Data.Delete.All]\n", []string{`4: grants[0].roles[0]: the resource demo defines no role`}},
-		"app elsewhere":         {valid + "grants:\n  - app: worker\n    resource: demo\n    tenant: demo\n    roles: [Data.Read.All]\n", []string{"13: grants[0].tenant: the app is not in that tenant"}},
-		"resource elsewhere":    {valid + "grants:\n  - app: worker\n    resource: demo\n    roles: [Data.Read.All]\n", []string{"11: grants[0]: the resource is not in that tenant"}},
-		"app of an install":     {"installs:\n  - app: nobody\n    tenants: [demo]\n", []string{`2: installs[0].app: there is no app "nobody"`}},
-		"tenant of an install":  {"installs:\n  - app: demo\n    tenants: [demo, nobody]\n", []string{`3: installs[0].tenants[1]: there is no tenant "nobody"`}},
-		"single-tenant install": {"tenants:\n  - domains: [a.example]\napps:\n  - name: a\n    tenant: a.example\n    multi_tenant: false\ninstalls:\n  - app: a\n    tenants: [a.example, demo]\n", []string{"9: installs[0].tenants[1]: it is for its own tenant alone: multi_tenant is false in line 6"}},
-		"name in capitals":      {valid + "installs:\n  - app: WORKER\n    tenants: [demo]\n", []string{`11: installs[0].app: there is no app "WORKER"`}},
-		"IDs, domains in them":  {"tenants:\n  - domains: [a.example]\napps:\n  - {name: a, tenant: A.EXAMPLE, client_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\ninstalls:\n  - {app: 0A1B2C3D-4E5F-4061-8273-94A5B6C7D8E9, tenants: [demo]}\n", nil},
-		"tenant of a fault":     {"faults:\n  - {status: 500, tenant: a.example}\n", []string{`2: faults[0].tenant: there is no tenant "a.example"`}},
-		"client of a fault":     {"faults:\n  - {status: 500, client_id: nobody}\n", []string{`2: faults[0].client_id: there is no app "nobody"`}},
-		"certificate file":      {"apps:\n  - name: a\n    tenant: demo\n    certificates:\n      - file: nothing.pem\n", []string{"5: apps[0].certificates[0].file: open "}},
-		"not a certificate":     {"apps:\n  - name: a\n    tenant: demo\n    certificates:\n      - file: text\n", []string{"5: apps[0].certificates[0].file: the file holds no certificate"}},
-		"not a key set":         {"issuers:\n  - url: https://i.example\n    jwks: text\n", []string{"3: issuers[0].jwks: the file is not JSON"}},
-		"a key set of none":     {"issuers:\n  - url: https://i.example\n    jwks: keys.json\n", []string{"3: issuers[0].jwks: "}},
-
-		// All at once, in the order of the file, and one fault as one.
-		"several": {
-			valid + "token_lifetme: 1h\ngrants:\n  - app: worker\n    resource: api://orders\n    roles: [Reed]\nrefresh_in: soon\ntenantz: []\n",
-			[]string{
-				fmt.Sprint(ten) + ": token_lifetme: unknown key, did you mean token_lifetime?",
-				`14: grants[0].roles[0]: the resource api://orders defines no role "Reed"`,
-				"15: refresh_in: want a duration",
-				"16: tenantz: unknown key, did you mean tenants?",
-			},
-		},
-		"bad values refer to nothing": {"tenants:\n  - id: x\napps:\n  - name: 1\n    tenant: 2\ngrants:\n  - app: 3\n    resource: 4\n    roles: [5, 6]\n", []string{
-			"2: tenants[0].id: want a GUID", "4: apps[0].name: want text", "5: apps[0].tenant: want text",
-			"7: grants[0].app: want text", "8: grants[0].resource: want text", "9: grants[0].roles[0]: want text", "9: grants[0].roles[1]: want text",
-		}},
+		"by tenant ID":           {contosoID, workerID, "worker-secret", orders, "[Orders.Read.All]", 0},
+		"by domain":              {"contoso.onmicrosoft.example", workerID, "worker-secret", orders, "[Orders.Read.All]", 0},
+		"another tenant":         {"fabrikam.example", workerID, "worker-secret", orders, "[Orders.Read.All Orders.Write.All]", 0},
+		"the demo tenant":        {e.TenantID, workerID, "worker-secret", e.Scope, "[Data.Write.All]", 0},
+		"expired secret":         {contosoID, workerID, "worker-expired-secret", orders, "", 7000222},
+		"future secret":          {contosoID, workerID, "worker-future-secret", orders, "", 7000215},
+		"disabled app":           {contosoID, retiredID, "retired-secret", orders, "", 7000112},
+		"app of one tenant":      {e.TenantID, internalID, "internal-secret", e.Scope, "", 700016},
+		"disabled tenant":        {"suspended.example", workerID, "worker-secret", orders, "", 5000224},
+		"assignment required":    {contosoID, workerID, "worker-secret", "api://payroll/.default", "", 501051},
+		"demo app not installed": {contosoID, e.ClientID, e.ClientSecret, orders, "", 7000229},
+		"API not provided":       {"fabrikam.example", workerID, "worker-secret", "api://payroll/.default", "", 500011},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := load(t, tt.text)
-			if tt.want == nil {
-				if err != nil {
-					t.Errorf("got %v, want none", err)
+			got := e.ask(t, tt.tenant, "client_id", tt.client, "client_secret", tt.secret, "scope", tt.scope)
+			if tt.code != 0 {
+				if !slices.Equal(got.Codes, []int{tt.code}) {
+					t.Errorf("got %d %v, want %d", got.Status, got.Codes, tt.code)
 				}
 				return
 			}
-			got := told(t, err)
-			if !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
-				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
+			if got.Status != http.StatusOK {
+				t.Fatalf("got %d %v", got.Status, got.Codes)
+			}
+			if got.ExpiresIn != 65*60 || got.RefreshIn != 30*60 {
+				t.Errorf("expires_in %d, refresh_in %d, want 3900 and 1800", got.ExpiresIn, got.RefreshIn)
+			}
+			claims := verifyToken(t, e.client(t), e.AuthorityHost+"/common/discovery/keys", got.AccessToken)
+			if roles := fmt.Sprint(claims["roles"]); roles != tt.roles {
+				t.Errorf("roles = %s, want %s", roles, tt.roles)
 			}
 		})
 	}
 }
 
-// A fault may be for who is not there.
-func TestConfigFaultOfOthers(t *testing.T) {
-	const other = "6f1d2a34-5b6c-4d7e-8f90-a1b2c3d4e5f6"
-	for _, text := range []string{"tenant: common", "tenant: " + other, "client_id: " + other} {
-		if err := load(t, "faults:\n  - {status: 503, "+text+"}\n"); err != nil {
-			t.Error(err)
-		}
+// TestConfiguredProofs has an app prove itself with a certificate and with an
+// outside issuer's assertion, neither of which the emulator made.
+func TestConfiguredProofs(t *testing.T) {
+	dir := t.TempDir()
+	cert := entratest.NewServer().Certificate()
+	key := jose.JSONWebKey{Key: cert.Key, KeyID: "outside", Use: "sig", Algorithm: "RS256"}
+	jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{key.Public()}})
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// A file of another kind is wrong in every line, which nobody wants to read.
-func TestConfigTellsSomeFaults(t *testing.T) {
-	var b strings.Builder
-	for i := range 90 {
-		fmt.Fprintf(&b, "key%d: 1\n", i)
+	const issuer, subject = "https://oidc.example", "system:serviceaccount:a:b"
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	lines := strings.Split(load(t, b.String()).Error(), "\n")
-	if last := lines[len(lines)-1]; len(lines) != maxTold+1 || !strings.HasSuffix(last, ": and 40 more") {
-		t.Errorf("%d lines, the last one %q", len(lines), last)
+	assertion, err := jwt.Signed(signer).Claims(jwt.Claims{
+		Issuer: issuer, Subject: subject, Audience: jwt.Audience{"api://AzureADTokenExchange"},
+		IssuedAt: jwt.NewNumericDate(time.Now()), NotBefore: jwt.NewNumericDate(time.Now()),
+		Expiry: jwt.NewNumericDate(time.Now().Add(time.Hour)),
+	}).Serialize()
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// A Retry-After is sent as it is written, whatever YAML takes it for.
-func TestConfigRetryAfter(t *testing.T) {
-	for _, text := range []string{"30", "010", "0x1E", "1.50", "2030-01-31", "soon", "'30'"} {
-		c := parseConfig("x.yaml", []byte("faults: [{status: 503, retry_after: "+text+"}]\n"))
-		if err := c.errs.orNil(); err != nil {
+	for name, data := range map[string]string{
+		"cert.pem": string(cert.CertPEM()), "own.pem": string(cert.PEM()), "jwks.json": string(jwks), "assertion": assertion,
+		"config.yaml": fmt.Sprintf(`
+tenants:
+  - id: %s
+apps:
+  - name: worker
+    client_id: %s
+    tenant: %s
+    certificates: [{file: cert.pem}]
+    federated:
+      - {issuer: %q, subject: %q}
+      - {issuer: demo, subject: "system:serviceaccount:demo:worker"}
+resources:
+  - uri: api://orders
+    tenant: %s
+issuers:
+  - {url: %q, jwks: jwks.json}
+`, contosoID, workerID, contosoID, issuer, subject, contosoID, issuer),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if fault, err := c.faults[0].fault(); err != nil || fault.RetryAfter != strings.Trim(text, "'") {
-			t.Errorf("%s is sent as %q, %v", text, fault.RetryAfter, err)
-		}
+	}
+
+	e := start(t, "--config", filepath.Join(dir, "config.yaml"))
+	worker := *e
+	worker.TenantID, worker.ClientID = contosoID, workerID
+	worker.CertificatePath, worker.FederatedTokenFile = filepath.Join(dir, "own.pem"), filepath.Join(dir, "assertion")
+	demoAssertion := worker
+	demoAssertion.FederatedTokenFile = e.FederatedTokenFile
+	for name, tt := range map[string]struct {
+		e    *emulator
+		flow string
+	}{
+		"certificate":    {&worker, "certificate"},
+		"outside issuer": {&worker, "federated"},
+		"demo issuer":    {&demoAssertion, "federated"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cred, err := azidentityFlows(tt.e, e.client(t))[tt.flow]("")
+			if err != nil {
+				t.Fatal(err)
+			}
+			tok, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"api://orders/.default"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			claims := verifyToken(t, e.client(t), e.AuthorityHost+"/common/discovery/keys", tok.Token)
+			if claims["azp"] != workerID {
+				t.Errorf("azp = %v, want %s", claims["azp"], workerID)
+			}
+		})
 	}
 }
 
-// A value in the wrong place is not printed: it may be a secret.
-func TestConfigKeepsSecrets(t *testing.T) {
-	const secret = "hunter2~hunter2"
-	text := "tenants:\n  - id: S\n    domains: [S S]\napps:\n  - name: a\n    tenant: demo\n    client_id: S\n    disabled: S\n    secrets:\n      - value: [S]\n        not_after: S\ntoken_lifetime: S\nfaults:\n  - status: S\n"
-	err := load(t, strings.ReplaceAll(text, "S", secret))
-	if got := told(t, err); len(got) != 8 {
-		t.Errorf("%d faults, want 8: %q", len(got), got)
-	}
-	if strings.Contains(err.Error(), secret) {
-		t.Errorf("the secret is in\n%v", err)
-	}
-}
-
-func TestEmptyConfig(t *testing.T) {
-	for _, text := range []string{"", "# nothing yet\n", "---\n", "null\n", "{}\n"} {
-		if err := load(t, text); err != nil {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-	if err := load(t, strings.Repeat("#", maxFile+1)); err == nil || !strings.Contains(err.Error(), "1 MiB") {
-		t.Errorf("a huge file: %v", err)
-	}
-}
-
-func FuzzConfig(f *testing.F) {
-	example, err := os.ReadFile("testdata/example.yaml")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(string(example))
-	f.Add(valid)
-	for _, s := range []string{"", "a: &x [*x]\n", "- - -\n", "? {a: b}\n: c\n", "<<: {apps: []}\n", "apps: !!binary zzz\n", "faults: [{status: 0x1f}]\n"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		sts := entratest.NewServer()
-		c := parseConfig("c.yaml", []byte(text))
-		c.check(newNames(sts))
-		c.issuers = nil // the files they name are not there, or none of our business
-		for _, a := range c.apps {
-			a.certificates = nil
-		}
-		if err := c.errs.orNil(); err != nil {
-			lines := strings.Count(text, "\n") + strings.Count(text, "\r") + strings.Count(text, "\u0085") + strings.Count(text, "\u2028") + strings.Count(text, "\u2029") + 2
-			for _, e := range c.errs.list {
-				if e.line < 0 || e.line > lines {
-					t.Errorf("line %d of %d: %s", e.line, lines, e.text)
+// TestConfiguredTrouble has each setting that makes things go wrong do so.
+func TestConfiguredTrouble(t *testing.T) {
+	for name, tt := range map[string]struct {
+		config string
+		fields []string
+		want   []int // statuses of requests in turn
+	}{
+		"nothing":     {"", nil, []int{200, 200, 200}},
+		"faults":      {"faults: [{status: 503, times: 1}, {endpoint: token, status: 500, times: 1}]", nil, []int{503, 500, 200}},
+		"throttle":    {"throttle: {requests: 2, per: 1h}", nil, []int{200, 200, 429}},
+		"no delay":    {propagating("0s"), []string{"client_id", workerID, "client_secret", "s"}, []int{200}},
+		"propagation": {propagating("1h"), []string{"client_id", workerID, "client_secret", "s"}, []int{0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "config.yaml")
+			if err := os.WriteFile(path, []byte(tt.config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			e := start(t, "--config", path)
+			for i, want := range tt.want {
+				// Which refusal it is depends on what has arrived; 0 is any.
+				got := e.ask(t, e.TenantID, tt.fields...)
+				if want == 0 && len(got.Codes) == 0 || want != 0 && got.Status != want {
+					t.Errorf("request %d: status %d, codes %v, want %d", i, got.Status, got.Codes, want)
 				}
 			}
-			if strings.Count(err.Error(), "\n") != len(c.errs.list)-1 {
-				t.Errorf("%d faults in\n%v", len(c.errs.list), err)
-			}
-			return
-		}
-		// What passes the checks must not make the emulator panic.
-		if err := c.apply(sts, func(string, ...any) {}); err != nil {
-			if _, ok := errors.AsType[*configErrors](err); !ok {
-				t.Error(err)
-			}
-		}
-	})
+		})
+	}
+}
+
+func propagating(d string) string {
+	return fmt.Sprintf("propagation: %s\napps:\n  - {name: a, client_id: %s, tenant: demo, secrets: [{value: s}]}\n", d, workerID)
+}
+
+func TestConfiguredClock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte("clock_offset: -3h\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := start(t, "--config", path)
+	resp, err := e.client(t).Get(e.AuthorityHost + "/common/discovery/keys")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	date, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if off := time.Until(date); off < -3*time.Hour-time.Minute || off > -3*time.Hour+time.Minute {
+		t.Errorf("the emulator's clock is off by %v, want -3h", off)
+	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/apponly/apponly/entratest"
 )
 
-// A demo is what a client needs in order to be the demo app. Its JSON is the
-// line on stdout, which programs read: keys are added, never renamed.
+// A demo is what a client needs in order to act as the demo app. Its JSON is the
+// line on stdout, which programs read: keys may be added, never renamed.
 type demo struct {
 	AuthorityHost      string `json:"authority_host"`
 	TenantID           string `json:"tenant_id"`
@@ -59,7 +59,7 @@ func (d *demo) line() []byte {
 	return append(line, '\n')
 }
 
-// write writes all files. The one that other commands look for comes last.
+// write writes all files. The one that other commands wait for comes last.
 func (d *demo) write() error {
 	if err := d.writeFederatedToken(); err != nil {
 		return fmt.Errorf("--dir: %w", err)

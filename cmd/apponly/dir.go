@@ -36,10 +36,10 @@ func openDir(path string) (dir string, remove func() error, err error) {
 	return dir, func() error { return nil }, nil
 }
 
-// privateDir makes a directory that only its owner may look into. In one that is
-// there an emulator's files are replaced, nobody else's of the same names; and it
-// is narrowed if nothing else is in it, otherwise that is left to who knows what
-// else it is for.
+// privateDir makes a directory that only its owner may look into. If it exists
+// already, an emulator's files in it may be replaced, but not files of the same
+// names that are not an emulator's. Its mode is narrowed only if nothing else is
+// in it: the owner of other files may rely on the mode.
 func privateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -61,7 +61,7 @@ func privateDir(dir string) error {
 			others = append(others, e.Name())
 		}
 	}
-	wide := info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" // where modes say nothing
+	wide := info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" // where modes mean nothing
 	switch {
 	case len(own) > 0 && !slices.Contains(own, emulatorFile):
 		return fmt.Errorf("%s holds %s and no %s: it is not an emulator's, and would be overwritten; name a directory of its own, or remove what is left of a start that failed",
@@ -75,8 +75,8 @@ func privateDir(dir string) error {
 	return nil
 }
 
-// writeFile replaces a file, readable by its owner alone. Whoever reads it sees
-// the old content or the new one.
+// writeFile replaces a file, readable by its owner alone. A reader sees the
+// old content or the new one.
 func writeFile(dir, name string, data []byte) error {
 	f, err := os.CreateTemp(dir, "."+name+"-*") // 0600
 	if err != nil {
@@ -90,7 +90,7 @@ func writeFile(dir, name string, data []byte) error {
 		err = os.Rename(f.Name(), filepath.Join(dir, name))
 	}
 	if err != nil {
-		os.Remove(f.Name()) // the first error is the one to tell
+		os.Remove(f.Name()) // whose error matters less than the first
 	}
 	return err
 }

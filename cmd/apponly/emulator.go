@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/apponly/apponly/cmd/apponly/internal/emuconfig"
 	"github.com/apponly/apponly/entratest"
 )
 
@@ -53,8 +54,8 @@ secrets are made anew at every start, unless the configuration gives them.`,
 			if local, err := checkAddr(opts.addr); err != nil {
 				return usagef("--addr: %w", err)
 			} else if !local {
-				// Who can reach the admin path can make every client of this
-				// emulator fail, so it is not opened to a network unasked.
+				// Anyone who reaches the admin path can make every client of this
+				// emulator fail, so a network gets it only if asked for.
 				opts.admin = opts.admin && cmd.Flags().Changed("admin")
 				cmd.PrintErrf("apponly: warning: %s is not a loopback address: whoever reaches it and knows a secret gets tokens (admin path: %t)\n", opts.addr, opts.admin)
 			}
@@ -90,27 +91,27 @@ func checkAddr(addr string) (local bool, err error) {
 
 // emulate serves until the process is told to stop, which is no failure.
 func emulate(cmd *cobra.Command, opts emulatorOptions) (err error) {
-	// A terminal that is closed and a reader that is gone must not leave secrets
+	// A closed terminal or a reader of stdout that is gone must not leave secrets
 	// behind in a temporary directory.
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // or nohup would be in vain
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup sets it
 		ends = append(ends, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), ends...)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE)
-	context.AfterFunc(ctx, stop) // a second interrupt is not to be waited for
+	context.AfterFunc(ctx, stop) // so that a second interrupt ends the process at once
 
 	sts := entratest.NewServer()
 	defer sts.Close()
 	sts.SetAdmin(opts.admin)
 	if opts.config != "" {
-		c, err := loadConfig(opts.config, sts)
-		if err == nil {
-			err = c.apply(sts, cmd.PrintErrf)
-		}
+		random, err := emuconfig.Apply(sts, opts.config)
 		if err != nil {
 			return &usageError{err: err, plain: true}
+		}
+		for _, id := range random {
+			cmd.PrintErrf("apponly: the %s %s is %s\n", id.What, quote(id.Name), id.ID)
 		}
 	}
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,71 +16,70 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
-// newFault is the admin path of a running emulator for those who would
-// otherwise write curl lines.
+// newFault returns the commands that change a running emulator by its admin path,
+// so that nobody needs to write curl lines.
 func newFault() *cobra.Command {
 	cmd := &cobra.Command{Use: "fault", Short: "Set the faults of a running emulator"}
 	group(cmd)
 	var dir string
 	cmd.PersistentFlags().StringVar(&dir, "dir", "", "the directory that the emulator was given")
-	add := func(method, use, short, example string, read func(arg string) (path string, body []byte, err error)) {
-		args := 0
-		if read != nil {
-			args = 1
-		}
+	for _, c := range faultCommands {
 		cmd.AddCommand(&cobra.Command{
-			Use: use, Short: short, Example: example, Args: exactArgs(args),
-			RunE: func(cmd *cobra.Command, args []string) (err error) {
+			Use: c.use, Short: c.short, Example: c.example, Args: exactArgs(strings.Count(c.use, " ")),
+			RunE: func(cmd *cobra.Command, args []string) error {
 				if dir == "" {
 					return usagef("--dir is required")
 				}
-				path, body := faultsPath, []byte(nil)
-				if read != nil {
-					if path, body, err = read(args[0]); err != nil {
-						return err
-					}
-				}
-				answer, err := askAdmin(cmd.Context(), dir, method, path, body)
+				path, body, err := c.request(args)
 				if err != nil {
 					return err
 				}
-				if answer = bytes.TrimSpace(answer); len(answer) == 0 {
-					answer = []byte("{}")
+				answer, err := askAdmin(cmd.Context(), dir, c.method, path, body)
+				if err != nil {
+					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", answer)
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", cmp.Or(string(bytes.TrimSpace(answer)), "{}"))
 				return err
 			},
 		})
 	}
-	add(http.MethodPost, "add FAULT", "Add a fault, given as JSON",
-		`  apponly emulator fault add --dir ./entra '{"endpoint":"token","status":429,"retry_after":"30","times":2}'
-  apponly emulator fault add --dir ./entra '{"connection":"hang","probability":0.1}'
-  apponly emulator fault add --dir ./entra '{"code":7000222,"client_id":"…"}'`, readFault)
-	add(http.MethodGet, "list", "List the faults that are left", "", nil)
-	add(http.MethodDelete, "remove ID", "Remove one fault", "", readFaultID)
-	add(http.MethodDelete, "clear", "Remove all faults", "", nil)
 	return cmd
 }
 
-// readFault and readFaultID say what an argument makes of the request.
-
-func readFault(arg string) (path string, body []byte, err error) {
-	if !json.Valid([]byte(arg)) {
-		return "", nil, usagef("the fault is not JSON")
-	}
-	return faultsPath, []byte(arg), nil
+var faultCommands = []struct {
+	use, short, example string
+	method              string
+	request             func(args []string) (path string, body []byte, err error)
+}{
+	{"add FAULT", "Add a fault, given as JSON",
+		`  apponly emulator fault add --dir ./entra '{"endpoint":"token","status":429,"retry_after":"30","times":2}'
+  apponly emulator fault add --dir ./entra '{"connection":"hang","probability":0.1}'
+  apponly emulator fault add --dir ./entra '{"code":7000222,"client_id":"…"}'`, http.MethodPost, oneFault},
+	{"list", "List the faults that are left", "", http.MethodGet, allFaults},
+	{"remove ID", "Remove one fault", "", http.MethodDelete, faultByID},
+	{"clear", "Remove all faults", "", http.MethodDelete, allFaults},
 }
 
-func readFaultID(arg string) (path string, body []byte, err error) {
-	if _, err := strconv.ParseUint(arg, 10, 31); err != nil {
-		return "", nil, usagef("%q is not the ID of a fault", arg)
+func allFaults([]string) (path string, body []byte, err error) { return faultsPath, nil, nil }
+
+func oneFault(args []string) (path string, body []byte, err error) {
+	if !json.Valid([]byte(args[0])) {
+		return "", nil, usagef("the fault is not JSON")
 	}
-	return faultsPath + "/" + arg, nil, nil
+	return faultsPath, []byte(args[0]), nil
+}
+
+func faultByID(args []string) (path string, body []byte, err error) {
+	if _, err := strconv.ParseUint(args[0], 10, 31); err != nil {
+		return "", nil, usagef("%q is not the ID of a fault", args[0])
+	}
+	return faultsPath + "/" + args[0], nil, nil
 }
 
 const (
