@@ -36,6 +36,7 @@ var layers = []string{
 
 // Nothing below knows what is above it.
 func TestLayers(t *testing.T) {
+	t.Parallel()
 	layerOf := map[string]int{}
 	for i, files := range layers {
 		for name := range strings.FieldsSeq(files) {

@@ -333,6 +333,7 @@ func load(t *testing.T, callers int, d time.Duration, call func()) time.Duration
 }
 
 func TestOutageWithoutToken(t *testing.T) {
+	t.Parallel()
 	for range 20 { // the pace is random
 		synctest.Test(t, func(t *testing.T) {
 			s := newSTS(t)
@@ -579,6 +580,7 @@ func TestForce(t *testing.T) {
 
 // A resource that always answers 401 makes azcore drop the token each time.
 func TestResourceThatAlwaysRejects(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
 		s.SetTokenLifetime(time.Hour)
@@ -649,6 +651,7 @@ func TestRejectedTogether(t *testing.T) {
 
 // A hundred thousand tenants that nobody knows push out none that works.
 func TestUnknownTenantsPushOutNone(t *testing.T) {
+	t.Parallel()
 	cache := apponly.NewCache(&apponly.CacheOptions{MaxEntries: 2000})
 	var asked atomic.Int64
 	c := apponly.NewFake("home", cache, func(_ context.Context, tenant, _ string) (string, time.Duration, error) {
@@ -851,6 +854,7 @@ func TestHitDoesNotAllocate(t *testing.T) {
 // The cache sees whatever an STS, a network and a scheduler can do wrong, for
 // thirty days: no call fails while there is a token, and nothing is left behind.
 func TestThirtyDaysOfFaults(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
 		s.SetTokenLifetime(time.Hour)
@@ -920,6 +924,7 @@ func randomFault() func(*http.Request) (*http.Response, error) {
 // Rotation, refresh, refusals, cancellation and eviction at once, for the race
 // detector.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
 		s.SetTokenLifetime(time.Minute)

@@ -106,8 +106,10 @@ var rotatingFiles = []rotating{
 
 // Credentials change a thousand times under load, and nobody notices.
 func TestRotationUnderLoad(t *testing.T) {
+	t.Parallel()
 	for _, kind := range rotatingFiles {
 		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newSTS(t)
 				s.SetTokenLifetime(time.Minute)
@@ -304,6 +306,7 @@ func TestRotationTakenBack(t *testing.T) {
 
 // The successor of a certificate that has been warned of is warned of in its turn.
 func TestEachCertificateIsWarnedOf(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
 		path := filepath.Join(t.TempDir(), "tls.pem")
@@ -493,6 +496,7 @@ func TestFirstOfWhatCannotBeRead(t *testing.T) {
 
 // keda#8152: one answer in fifty says that no federated credential matches.
 func TestPatienceWithFederation(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
 		c, tenants := s.manyTenants(t, apponly.Federated(apponly.AssertionFunc(func(context.Context, apponly.AssertionRequest) (string, error) {
@@ -584,6 +588,7 @@ func TestClockSkew(t *testing.T) {
 type signerOnly struct{ crypto.Signer }
 
 func TestEveryKindOfKey(t *testing.T) {
+	t.Parallel()
 	s := newSTS(t)
 	scope := s.API().Scope()
 	cert := s.Certificate()
@@ -699,6 +704,7 @@ func TestNewRefusesSigners(t *testing.T) {
 }
 
 func TestCredentialEvents(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
 		s.SetClockOffset(3 * time.Minute)
