@@ -60,6 +60,7 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 		source: &azureSource{cred: cred},
 		identity: tokencache.Identity{
 			Cache: o.cache(), Key: identityKey{credential: azureID{cred}}, Timeout: azureTimeout,
+			NewState: func() any { return nil },
 		},
 		observers: o.observers(),
 	}, ""), nil
@@ -150,13 +151,13 @@ func (t tokenCredential) GetToken(ctx context.Context, o policy.TokenRequestOpti
 	c := t.c
 	if plain := c.shared.withoutCAE; plain != nil && !o.EnableCAE {
 		var err error
-		if c, err = plain().Tenant(c.tenant); err != nil {
+		if c, err = plain().Tenant(c.tokens.Tenant); err != nil {
 			return azcore.AccessToken{}, err
 		}
 	}
 	// A client from a TokenCredential has no tenant of its own to change; Key Vault
 	// clients name one each time.
-	if o.TenantID != "" && c.tenant != "" {
+	if o.TenantID != "" && c.tokens.Tenant != "" {
 		var err error
 		if c, err = c.Tenant(o.TenantID); err != nil {
 			return azcore.AccessToken{}, err

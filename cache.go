@@ -16,7 +16,7 @@ type CacheOptions struct {
 }
 
 // A Cache keeps tokens for any number of clients. Clients of equal identity
-// (authority, tenant, client ID, credential, HTTP client) share its tokens, so
+// (authority, client ID, credential, CAE, HTTP client) share its tokens, so
 // building a client costs nothing; clients of another identity never do.
 //
 // It is safe for concurrent use, owns no goroutine and needs no Close. The zero
@@ -41,8 +41,7 @@ func DefaultCache() *Cache { return defaultCache() }
 // CacheStats is a snapshot of a [Cache].
 type CacheStats struct {
 	Entries int // keys held, with a token or a remembered refusal
-	// Identities is how many apps the entries belong to: combinations of
-	// authority, client ID, credential, CAE and HTTP client. If it grows with
+	// Identities is how many identities the entries belong to. If it grows with
 	// every client that is built, those clients share nothing, because each has a
 	// credential or an http.Client of its own.
 	Identities int

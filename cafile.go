@@ -17,15 +17,16 @@ var caFileClients sync.Map // path → *http.Client
 // caFileClient returns the HTTP client that trusts the roots in a file and no
 // others. setting is what the file was named by.
 func caFileClient(path, setting string) *http.Client {
-	c, _ := caFileClients.LoadOrStore(path, wire.NewRootsClient(func() ([]byte, error) {
+	c, _ := caFileClients.LoadOrStore(path, wire.NewRootsClient(func() (*x509.CertPool, error) {
 		b, err := readFile(path)
 		if err != nil {
 			return nil, faultf(ErrConfiguration, "%s: %w", setting, err)
 		}
-		if !x509.NewCertPool().AppendCertsFromPEM(b) {
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(b) {
 			return nil, faultf(ErrConfiguration, "%s: %s has no certificate in PEM", setting, path)
 		}
-		return b, nil
+		return roots, nil
 	}))
 	return c.(*http.Client)
 }

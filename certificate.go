@@ -52,9 +52,9 @@ func Certificate(chain []*x509.Certificate, key crypto.Signer, opts *Certificate
 	if err != nil {
 		err = faultf(ErrCertificateInvalid, "apponly: certificate: %w", err)
 	}
-	sign := p.signWith(new(flight.Guard))
+	sign, x5c := p.signWith(new(flight.Guard)), opts.sendX5C()
 	return &credential{id: unique(), err: err, resolve: func(context.Context, AssertionRequest) (*material, error) {
-		return p.material(sign, opts.sendX5C()), nil
+		return p.material(sign, x5c), nil
 	}}
 }
 
@@ -162,7 +162,7 @@ func loadKey(path, password string) ([]*x509.Certificate, crypto.Signer, error) 
 // One that panics or ends its goroutine fails the request it was asked for; one
 // that does not return in time is abandoned and not asked again before it has.
 func CertificateFunc(fn func(ctx context.Context) (*tls.Certificate, error), opts *CertificateOptions) Credential {
-	c := &credential{id: unique()}
+	c, x5c := &credential{id: unique()}, opts.sendX5C()
 	if fn == nil {
 		c.err = faultf(ErrCredentialMissing, "apponly: certificate function is nil")
 	}
@@ -181,7 +181,7 @@ func CertificateFunc(fn func(ctx context.Context) (*tls.Certificate, error), opt
 		if err != nil {
 			return nil, faultf(ErrCredentialUnavailable, "certificate: %w", err)
 		}
-		return p.material(p.signWith(&hung), opts.sendX5C()), nil
+		return p.material(p.signWith(&hung), x5c), nil
 	}
 	return c
 }
@@ -213,7 +213,7 @@ func pairOf(cert *tls.Certificate) (*pair, error) {
 // goroutine fails the request it was asked for; one that does not return in time
 // is abandoned and not asked again before it has.
 func CertificateSigner(chain []*x509.Certificate, sign SignFunc, opts *CertificateOptions) Credential {
-	c := &credential{id: unique()}
+	c, x5c := &credential{id: unique()}, opts.sendX5C()
 	var p *pair
 	var err error
 	switch {
@@ -233,7 +233,7 @@ func CertificateSigner(chain []*x509.Certificate, sign SignFunc, opts *Certifica
 		return flight.Run(ctx, &hung, "the sign function", func(ctx context.Context) ([]byte, error) { return sign(ctx, digest, o) })
 	}
 	c.resolve = func(context.Context, AssertionRequest) (*material, error) {
-		m := p.material(guarded, opts.sendX5C())
+		m := p.material(guarded, x5c)
 		m.prove, m.refused = made.reuse(m.prove), made.forget
 		return m, nil
 	}

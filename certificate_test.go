@@ -3,6 +3,7 @@
 package apponly_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -10,6 +11,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -199,6 +201,31 @@ func TestSendX5C(t *testing.T) {
 			t.Errorf("x5c of a self-signed certificate = %d certificates, want itself", len(got))
 		}
 	})
+}
+
+// Options are the caller's: what they become later changes no credential.
+func TestCertificateOptionsAreCopied(t *testing.T) {
+	s := newSTS(t)
+	cert := s.Certificate()
+	opts := &apponly.CertificateOptions{}
+	sign := func(_ context.Context, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+		return cert.Key.Sign(rand.Reader, digest, o)
+	}
+	creds := map[string]apponly.Credential{
+		"Certificate":       apponly.Certificate(certs(cert.Leaf), cert.Key, opts),
+		"CertificateSigner": apponly.CertificateSigner(certs(cert.Leaf), sign, opts),
+		"CertificateFunc": apponly.CertificateFunc(func(context.Context) (*tls.Certificate, error) {
+			return &tls.Certificate{Certificate: [][]byte{cert.Leaf.Raw}, PrivateKey: cert.Key}, nil
+		}, opts),
+	}
+	opts.SendX5C = true
+	for name, cred := range creds {
+		sent := assertions(t, s)
+		mustToken(t, s.with(t, cred), s.API().Scope())
+		if got := (*sent)[0].header.X5C; got != nil {
+			t.Errorf("%s: x5c has %d certificates, want none", name, len(got))
+		}
+	}
 }
 
 // Of two certificates for one key, the renewed one is sent.

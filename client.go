@@ -25,8 +25,7 @@ import (
 // may as well be built once per process as once per job.
 type Client struct {
 	shared *shared
-	first  tokencache.Hint
-	tenant string
+	tokens tokencache.View
 }
 
 // shared is what all views of a client have in common. It is also their
@@ -50,7 +49,7 @@ type shared struct {
 // A view is a Client that is found by its tenant.
 type view Client
 
-func (v *view) Matches(tenant string) bool { return v.tenant == tenant }
+func (v *view) Matches(tenant string) bool { return v.tokens.Tenant == tenant }
 
 // Options are the settings of a [Client] that have a default. nil is fine, and
 // so is any zero field.
@@ -154,12 +153,7 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	tenant, tenantErr := checkTenant(tenantID)
 	app, appErr := checkClientID(clientID)
 	allowed, allowedErr := o.allowedTenants()
-	var credErr error
-	if cred == nil {
-		credErr = faultf(ErrCredentialMissing, "apponly: credential is nil")
-	} else {
-		credErr = checkMembers(cred.members())
-	}
+	members, credErr := membersOf(cred)
 	cloudErr := o.Cloud.Validate()
 	if cloudErr != nil {
 		cloudErr = faultf(ErrAuthorityInvalid, "apponly: Options.Cloud: %w", cloudErr)
@@ -171,11 +165,12 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	observers := settings.observers()
 	build := func(cp1 bool) *Client {
 		return newClient(&shared{
-			source: &entraSource{cloud: settings.Cloud, clientID: app, credentials: cred.members(), cp1: cp1, http: settings.HTTPClient},
+			source: &entraSource{cloud: settings.Cloud, clientID: app, credentials: members, cp1: cp1, http: settings.HTTPClient},
 			identity: tokencache.Identity{
-				Cache:   settings.cache(),
-				Key:     identityKey{cloud: settings.Cloud, clientID: app, credential: identityOf(cred.members()), cp1: cp1, http: settings.HTTPClient},
-				Timeout: entraTimeout,
+				Cache:    settings.cache(),
+				Key:      identityKey{cloud: settings.Cloud, clientID: app, credential: identityOf(members), cp1: cp1, http: settings.HTTPClient},
+				Timeout:  entraTimeout,
+				NewState: func() any { return newCredentialState(len(members)) },
 			},
 			clientID:  app,
 			observers: observers,
@@ -192,8 +187,7 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 // newClient returns the root of a client, in its own tenant.
 func newClient(s *shared, tenant string) *Client {
 	s.identity.Source = s
-	s.identity.NewState = func() any { return new(credentialState) }
-	s.root = &Client{shared: s, tenant: tenant}
+	s.root = &Client{shared: s, tokens: tokencache.View{Identity: &s.identity, Tenant: tenant}}
 	return s.root
 }
 
@@ -206,7 +200,7 @@ func newClient(s *shared, tenant string) *Client {
 // The error is an [*Error] if there is no token to be had, and errors.Is both
 // ctx.Err() and context.Cause(ctx) if ctx ended first.
 func (c *Client) Token(ctx context.Context, scope string) (Token, error) {
-	if t := c.shared.identity.Hit(&c.first, c.tenant, scope); t != nil {
+	if t := c.tokens.Hit(scope); t != nil {
 		return Token{t}, nil
 	}
 	return c.get(ctx, tokencache.Ask{Scope: scope})
@@ -217,8 +211,8 @@ func (c *Client) get(ctx context.Context, a tokencache.Ask) (Token, error) {
 	if err := c.checkScope(a.Scope); err != nil {
 		return Token{}, err
 	}
-	t, err := c.shared.identity.Get(ctx, &c.first, c.tenant, a)
-	if err == tokencache.ErrLeft {
+	t, err := c.tokens.Get(ctx, a)
+	if err == tokencache.ErrWaiting {
 		err = &contextError{scope: a.Scope, err: ctx.Err(), cause: context.Cause(ctx)}
 	}
 	return Token{t}, err
@@ -227,7 +221,7 @@ func (c *Client) get(ctx context.Context, a tokencache.Ask) (Token, error) {
 // checkScope refuses a malformed scope before Entra is asked.
 func (c *Client) checkScope(scope string) error {
 	if err := checkScope(scope); err != nil {
-		return &Error{Kind: ErrScopeInvalid, TenantID: c.tenant, ClientID: c.shared.clientID, Scope: scope, reason: err.Error(), cause: err}
+		return &Error{Kind: ErrScopeInvalid, TenantID: c.tokens.Tenant, ClientID: c.shared.clientID, Scope: scope, reason: err.Error(), cause: err}
 	}
 	return nil
 }
@@ -249,7 +243,7 @@ type TokenRequest struct {
 	Force bool
 }
 
-// TokenFor is [Client.Token] for a request that may ask past the cache. Callers
+// TokenFor is [Client.Token] for a request that may bypass the cache. Callers
 // with the same need share one request, and such requests are at least 10
 // seconds apart for each scope, more while what they bring is rejected in turn.
 // In between the cached token is the answer, or the remembered error.
@@ -263,7 +257,7 @@ func (c *Client) TokenFor(ctx context.Context, req TokenRequest) (Token, error) 
 		var object map[string]json.RawMessage
 		if json.Unmarshal([]byte(req.Claims), &object) != nil || object == nil {
 			return Token{}, &Error{
-				Kind: ErrRequestMalformed, TenantID: c.tenant, ClientID: c.shared.clientID, Scope: req.Scope,
+				Kind: ErrRequestMalformed, TenantID: c.tokens.Tenant, ClientID: c.shared.clientID, Scope: req.Scope,
 				reason: "claims must be a JSON object, decoded from base64",
 			}
 		}
@@ -280,20 +274,20 @@ func (c *Client) TokenFor(ctx context.Context, req TokenRequest) (Token, error) 
 // else the error is [ErrTenantNotAllowed].
 func (c *Client) Tenant(tenantID string) (*Client, error) {
 	s := c.shared
-	if tenantID == s.root.tenant {
+	if tenantID == s.root.tokens.Tenant {
 		return s.root, nil
 	}
 	if v := s.views.Get(tokencache.Hash(tenantID), tenantID); v != nil {
 		return (*Client)(v), nil
 	}
-	if s.root.tenant == "" {
+	if s.root.tokens.Tenant == "" {
 		return nil, faultf(ErrTenantNotAllowed, "apponly: a client from a TokenCredential has no tenant to change: managed identity ignores it")
 	}
 	tenant, err := checkTenant(tenantID)
 	if err != nil {
 		return nil, err
 	}
-	if tenant == s.root.tenant {
+	if tenant == s.root.tokens.Tenant {
 		return s.root, nil
 	}
 	if !slices.Contains(s.allowed, tenant) && !slices.Contains(s.allowed, "*") {
@@ -312,16 +306,16 @@ func (s *shared) view(tenant string) *Client {
 	}
 	if s.views.Len() >= s.identity.Cache.Limit() {
 		old, _ := s.views.Random()
-		s.views.Remove(tokencache.Hash(old.tenant), old)
+		s.views.Remove(tokencache.Hash(old.tokens.Tenant), old)
 	}
-	v := &view{shared: s, tenant: tenant}
+	v := &view{shared: s, tokens: tokencache.View{Identity: &s.identity, Tenant: tenant}}
 	s.views.Put(hash, v)
 	return (*Client)(v)
 }
 
 // TenantID returns the tenant of this view, lower-cased; "" for a client from
 // [FromTokenCredential].
-func (c *Client) TenantID() string { return c.tenant }
+func (c *Client) TenantID() string { return c.tokens.Tenant }
 
 // ClientID returns the app's client ID, lower-cased; "" for a client from
 // [FromTokenCredential].

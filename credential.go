@@ -5,7 +5,6 @@ package apponly
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -57,13 +56,9 @@ func FirstOf(creds ...Credential) Credential {
 	var f firstOf
 	for _, c := range creds {
 		if c == nil {
-			f = append(f, &credential{err: faultf(ErrCredentialMissing, "apponly: FirstOf has a nil credential")})
-			continue
+			c = &credential{err: faultf(ErrCredentialMissing, "apponly: FirstOf has a nil credential")}
 		}
 		f = append(f, c.members()...)
-	}
-	if len(f) == 0 {
-		f = firstOf{{err: faultf(ErrCredentialMissing, "apponly: FirstOf has no credential")}}
 	}
 	return f
 }
@@ -72,23 +67,31 @@ type firstOf []*credential
 
 func (f firstOf) members() []*credential { return f }
 
-// checkMembers reports what was found wrong with any of members.
-func checkMembers(members []*credential) error {
+// membersOf returns the credentials that cred stands for, and what was found
+// wrong with any of them.
+func membersOf(cred Credential) ([]*credential, error) {
+	if cred == nil {
+		return nil, faultf(ErrCredentialMissing, "apponly: credential is nil")
+	}
+	members := cred.members()
+	if len(members) == 0 {
+		return nil, faultf(ErrCredentialMissing, "apponly: FirstOf has no credential")
+	}
 	var errs []error
 	for _, m := range members {
 		errs = append(errs, m.err)
 	}
-	return errors.Join(errs...)
+	return members, errors.Join(errs...)
 }
 
-// identityOf returns what members are known by, which is comparable.
+// identityOf returns what members are known by, which is comparable. A FirstOf of
+// one credential is that credential.
 func identityOf(members []*credential) any {
-	type list struct{ member, rest any }
-	id := members[len(members)-1].id
-	for _, m := range slices.Backward(members[:len(members)-1]) {
-		id = list{m.id, id}
+	type list struct{ first, rest any }
+	if len(members) == 1 {
+		return members[0].id
 	}
-	return id
+	return list{members[0].id, identityOf(members[1:])}
 }
 
 // Secret returns a client secret given by value. One trailing line break is
@@ -121,11 +124,7 @@ func SecretFile(path string) Credential {
 		if err != nil {
 			return nil, faultf(ErrCredentialUnavailable, "secret file: %w", err)
 		}
-		value := trimLineBreak(string(b))
-		if err := checkSecret(value); err != nil {
-			return nil, faultf(ErrCredentialUnavailable, "secret file %s %w", path, err)
-		}
-		return secretMaterial(value), nil
+		return readSecret(string(b), "secret file "+path)
 	}
 	return c
 }
@@ -149,17 +148,22 @@ func SecretFunc(fn func(ctx context.Context) (string, error)) Credential {
 		if err != nil {
 			return nil, faultf(ErrCredentialUnavailable, "client secret: %w", err)
 		}
-		value = trimLineBreak(value)
-		if err := checkSecret(value); err != nil {
-			return nil, faultf(ErrCredentialUnavailable, "client secret of the function %w", err)
-		}
-		return secretMaterial(value), nil
+		return readSecret(value, "client secret of the function")
 	}
 	return c
 }
 
+// readSecret makes material of a secret that was read from somewhere.
+func readSecret(value, where string) (*material, error) {
+	value = trimLineBreak(value)
+	if err := checkSecret(value); err != nil {
+		return nil, faultf(ErrCredentialUnavailable, "%s %w", where, err)
+	}
+	return secretMaterial(value), nil
+}
+
 func secretMaterial(value string) *material {
-	return proof{value: func() string { return value }, refusedAs: ErrSecretInvalid}.given(material{reusable: true})
+	return fixedMaterial(proof{value: func() string { return value }, refusedAs: ErrSecretInvalid}, material{reusable: true})
 }
 
 func checkSecret(s string) error {

@@ -368,3 +368,28 @@ func TestCallbackHeedsContext(t *testing.T) {
 		wantKind(t, err, apponly.ErrCredentialUnavailable, "vault: context deadline exceeded")
 	})
 }
+
+// FirstOf of a list that was put together by conditions: an empty part of it is
+// none.
+func TestFirstOfNothing(t *testing.T) {
+	s := newSTS(t)
+	mustToken(t, s.with(t, apponly.FirstOf(apponly.FirstOf(), apponly.Secret(s.Secret()))), s.API().Scope())
+	_, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.FirstOf(apponly.FirstOf()), nil)
+	wantKind(t, err, apponly.ErrCredentialMissing, "FirstOf has no credential")
+}
+
+// What is known of our own sources does not pass on to those that embed one.
+func TestEmbeddedAssertionFunc(t *testing.T) {
+	s := newSTS(t)
+	cred := apponly.Federated(embedding{token: s.FederatedToken()})
+	mustToken(t, s.with(t, cred), s.API().Scope())
+}
+
+type embedding struct {
+	apponly.AssertionFunc
+	token string
+}
+
+func (e embedding) Assertion(context.Context, apponly.AssertionRequest) (string, error) {
+	return e.token, nil
+}

@@ -203,8 +203,11 @@ func (t *tokenRequest) post(req *http.Request) (*http.Response, error) {
 	// Says that Retry-After is heeded, for which Entra sends it.
 	req.Header.Set("x-ms-lib-capability", "retry-after, h429")
 	req.Header.Set("Accept", "application/json")
-	post := wire.Post{Client: t.http, Waiting: t.Waiting, Again: worthAgain}
-	t.answer = post.Send(req)
+	again := worthAgain
+	if !t.Waiting {
+		again = nil
+	}
+	t.answer = wire.Send(req, t.http, again)
 	switch {
 	case t.answer.Err != nil:
 		return nil, t.answer.Err
@@ -221,7 +224,7 @@ func worthAgain(a wire.Answer) (after time.Duration, ok bool) {
 		return 0, false
 	}
 	e := classify(a.Status, a.Header, a.Body, ErrOther)
-	if !kinds[e.Kind].policy.retry || e.reason != "" { // a reason: not Entra answered
+	if !recoveryFor(e).retry || e.reason != "" { // a reason: not Entra answered
 		return 0, false
 	}
 	after, _ = flight.RetryAfter(a.Header, time.Now())

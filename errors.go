@@ -178,6 +178,7 @@ func unavailable(err error) *Error {
 // A localError is a fault found without asking anybody: what is wrong, of
 // which kind, and optionally the error beneath.
 type localError struct {
+	netfault.Local
 	kind   Kind
 	text   string // stable, no secrets, no times
 	detail string
@@ -190,10 +191,6 @@ func (e *localError) Is(target error) bool {
 	k, ok := target.(Kind)
 	return ok && (e.kind == k || e.kind.Group() == k)
 }
-
-// Permanent keeps a request from being sent again: what is wrong on this machine
-// will not pass while a caller waits.
-func (e *localError) Permanent() bool { return true }
 
 func faultf(kind Kind, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)

@@ -21,6 +21,7 @@ func NewFake(tenantID string, cache *Cache, fetch func(ctx context.Context, tena
 		source: fakeSource(fetch),
 		identity: tokencache.Identity{
 			Cache: &cache.tokens, Key: identityKey{clientID: "fake", credential: unique()}, Timeout: entraTimeout,
+			NewState: func() any { return nil },
 		},
 		clientID:  "fake",
 		observers: opts.observers(),

@@ -36,13 +36,6 @@ func (f AssertionFunc) Assertion(ctx context.Context, req AssertionRequest) (str
 	return f(ctx, req)
 }
 
-func (f AssertionFunc) check() error {
-	if f == nil {
-		return faultf(ErrCredentialMissing, "apponly: assertion function is nil")
-	}
-	return nil
-}
-
 // AssertionFile returns a source that reads the assertion from a file each
 // time, such as a projected service account token of Kubernetes or what
 // spiffe-helper writes. White space around it is dropped; the file may be at
@@ -57,15 +50,6 @@ func (f assertionFile) Assertion(context.Context, AssertionRequest) (string, err
 	return string(b), err
 }
 
-func (f assertionFile) path() string { return string(f) }
-
-func (f assertionFile) check() error {
-	if f == "" {
-		return faultf(ErrCredentialMissing, "apponly: path of the assertion file is empty")
-	}
-	return nil
-}
-
 // Federated returns a credential that proves the app by an assertion of another
 // issuer (workload identity federation): see
 // https://learn.microsoft.com/entra/workload-id/workload-identity-federation.
@@ -76,20 +60,21 @@ func (f assertionFile) check() error {
 func Federated(src AssertionSource) Credential {
 	f := &federated{src: src}
 	c := &credential{id: unique(), resolve: f.resolve}
-	if src == nil {
-		c.err = faultf(ErrCredentialMissing, "apponly: assertion source is nil")
-		return c
-	}
-	// What our own sources know of themselves.
-	if s, ok := src.(interface{ check() error }); ok {
-		c.err = s.check()
-	}
-	if s, ok := src.(interface{ path() string }); ok {
-		f.path = s.path()
-		c.files = []string{f.path}
-	}
 	if reflect.ValueOf(src).Comparable() {
 		c.id = federatedID{src}
+	}
+	switch src := src.(type) {
+	case nil:
+		c.err = faultf(ErrCredentialMissing, "apponly: assertion source is nil")
+	case AssertionFunc:
+		if src == nil {
+			c.err = faultf(ErrCredentialMissing, "apponly: assertion function is nil")
+		}
+	case assertionFile:
+		f.path, c.files = string(src), []string{string(src)}
+		if src == "" {
+			c.err = faultf(ErrCredentialMissing, "apponly: path of the assertion file is empty")
+		}
 	}
 	return c
 }
@@ -126,7 +111,7 @@ func (f *federated) resolve(ctx context.Context, req AssertionRequest) (*materia
 		return nil, err
 	}
 	p := proof{value: func() string { return assertion }, assertion: true, expires: exp, refusedAs: ErrAssertionInvalid}
-	return p.given(material{perRequest: f.path == ""}), nil
+	return fixedMaterial(p, material{perRequest: f.path == ""}), nil
 }
 
 // read returns an assertion and when it ends, zero if that cannot be read.

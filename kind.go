@@ -107,10 +107,10 @@ const (
 )
 
 type kindInfo struct {
-	group  Kind
-	text   string // what Error prints
-	remedy string
-	policy recovery
+	group    Kind
+	text     string // what Error prints
+	remedy   string
+	recovery recovery
 }
 
 // A recovery is what the library does on its own about a kind. This table
@@ -134,14 +134,14 @@ var (
 	transient = recovery{retry: true, retrySoon: true}
 	// Entra may not have heard yet of material that is new.
 	maybeTooNew = recovery{reread: true, tryPrevious: true, failOver: true}
-	// Material that has expired will not get better.
-	expired = recovery{reread: true, failOver: true}
+	// Material that is not acceptable as it is does not get better.
+	unusable = recovery{reread: true, failOver: true}
 )
 
-// policyFor returns what may be done about an error.
-func policyFor(err error) recovery {
+// recoveryFor returns what may be done about an error.
+func recoveryFor(err error) recovery {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return kinds[e.Kind].policy
+		return kinds[e.Kind].recovery
 	}
 	return recovery{}
 }
@@ -160,7 +160,7 @@ var kinds = map[Kind]kindInfo{
 	ErrIssuerUnreachable: {ErrTransient, "entra could not reach the assertion's issuer",
 		"Make the issuer's OpenID configuration and keys reachable from the public internet, with a valid certificate and no address filter.", recovery{retrySoon: true}},
 	ErrSecretExpired: {ErrCredential, "client secret has expired",
-		"Create a new secret on the app registration, deploy it, then remove the old one. A certificate or workload identity federation expires less surprisingly.", expired},
+		"Create a new secret on the app registration, deploy it, then remove the old one. A certificate or workload identity federation expires less surprisingly.", unusable},
 	ErrSecretInvalid: {ErrCredential, "client secret is not one of the app's",
 		"Deploy the secret's value, not its ID; look for a trailing newline or an encoding; check that client ID and tenant belong together.", maybeTooNew},
 	ErrCredentialMissing: {ErrCredential, "request carried no credential",
@@ -168,11 +168,11 @@ var kinds = map[Kind]kindInfo{
 	ErrCertificateInvalid: {ErrCredential, "certificate is not accepted for this app",
 		"Upload the public part of this certificate to the app registration, and check that key and certificate are a pair and the cloud is the right one.", maybeTooNew},
 	ErrCertificateExpired: {ErrCredential, "certificate is outside its validity",
-		"Issue and register a new certificate, then deploy it. If it was revoked, treat the key as compromised.", expired},
+		"Issue and register a new certificate, then deploy it. If it was revoked, treat the key as compromised.", unusable},
 	ErrAssertionExpired: {ErrCredential, "client assertion is outside its time range",
-		"Synchronise the clock of this host, and let whatever writes the assertion renew it before it ends.", expired},
+		"Synchronise the clock of this host, and let whatever writes the assertion renew it before it ends.", unusable},
 	ErrAssertionInvalid: {ErrCredential, "client assertion is not acceptable",
-		"Check that the assertion is a signed JWT made for this tenant and cloud: audience, issuer, subject and algorithm.", expired},
+		"Check that the assertion is a signed JWT made for this tenant and cloud: audience, issuer, subject and algorithm.", unusable},
 	ErrFederationMismatch: {ErrCredential, "no federated credential matches the assertion",
 		"Compare issuer (trailing slash), subject (letter case) and audience with the federated credential on the app, byte by byte. A new one needs minutes to spread.", recovery{reread: true, failOver: true, waitAndRetry: true}},
 	ErrFederationBlocked: {ErrCredential, "this federation is not allowed",

@@ -40,8 +40,8 @@ type proof struct {
 	refusedAs Kind
 }
 
-// given returns material that is sent as it is.
-func (p proof) given(m material) *material {
+// fixedMaterial makes m the material of a proof that is sent as it is.
+func fixedMaterial(p proof, m material) *material {
 	m.fingerprint = macOf(p.value())
 	m.prove = func(context.Context, AssertionRequest) (proof, error) { return p, nil }
 	return &m

@@ -41,7 +41,7 @@ func (a *acquisition) failOver(ctx context.Context) (g tokencache.Grant, err err
 		if first == nil {
 			first = err
 		}
-		if !policyFor(err).failOver {
+		if !recoveryFor(err).failOver {
 			return g, err
 		}
 		// That the flight's time was up is no fault of the credential's.
@@ -112,15 +112,14 @@ var steps = []step{
 }
 
 func (t *attempt) run(ctx context.Context) (tokencache.Grant, error) {
-	kept := t.state.rotation.lastAccepted(t.member)
 	t.limit = entraTimeout
-	if len(t.credentials) > 1 || kept != nil {
+	if len(t.credentials) > 1 || t.state.rotation.lastAccepted(t.member) != nil {
 		t.limit = sourceTimeout
 	}
 	m, err := t.resolve(ctx, t.member, t.limit)
 	if err != nil {
 		// Half of a rotation, an unmounted volume: what worked goes on working.
-		if m = kept; m == nil {
+		if m = t.state.rotation.lastAccepted(t.member); m == nil {
 			return tokencache.Grant{}, unavailable(err)
 		}
 		t.record(Event{Kind: EventCredentialUnreadable, Err: t.attributed(unavailable(err))})
@@ -128,7 +127,7 @@ func (t *attempt) run(ctx context.Context) (tokencache.Grant, error) {
 	t.waitEnd = time.Now().Add(waitTotal)
 	g, err := t.send(ctx, m)
 	for _, s := range steps {
-		for err != nil && s.allowed(policyFor(err)) {
+		for err != nil && s.allowed(recoveryFor(err)) {
 			again, tried, refused := s.take(t, ctx)
 			if !tried {
 				break

@@ -4,6 +4,7 @@ package apponly_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -510,4 +511,33 @@ func TestFirstOfTakesTurns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What another tenant's flight has taught meanwhile counts when a source fails.
+func TestKeptSinceTheFlightBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		var calls atomic.Int64
+		c, tenants := s.manyTenants(t, apponly.SecretFunc(func(context.Context) (string, error) {
+			if calls.Add(1) == 1 {
+				time.Sleep(5 * time.Second)
+				return "", errors.New("the vault is sealed")
+			}
+			return s.Secret(), nil
+		}), 2)
+		slow := make(chan error, 1)
+		go func() {
+			_, err := c.Token(t.Context(), s.API().Scope())
+			slow <- err
+		}()
+		time.Sleep(time.Second)
+		other, err := c.Tenant(tenants[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, other, s.API().Scope())
+		if err := <-slow; err != nil {
+			t.Errorf("while another tenant has a token with it: %v", err)
+		}
+	})
 }

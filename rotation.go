@@ -19,6 +19,15 @@ type credentialState struct {
 	expiry    expiryWarnings
 }
 
+// newCredentialState returns the state of an identity with n credentials.
+func newCredentialState(n int) *credentialState {
+	return &credentialState{
+		rotation:  rotation{members: make([]memberRotation, n)},
+		cooldowns: cooldowns{running: map[cooldownKey]cooldown{}},
+		expiry:    expiryWarnings{warned: map[int]int{}},
+	}
+}
+
 // previousFor is how long replaced material stands in for what Entra does not
 // know yet.
 const previousFor = 15 * time.Minute
@@ -26,7 +35,7 @@ const previousFor = 15 * time.Minute
 // A rotation remembers which material of each member Entra took last.
 type rotation struct {
 	mu      sync.Mutex // guards members; not held across I/O or callbacks, as those below
-	members map[int]*memberRotation
+	members []memberRotation
 }
 
 // A memberRotation is that of one credential of a FirstOf, or of the only one.
@@ -40,25 +49,13 @@ type memberRotation struct {
 	sent, taken uint64
 }
 
-func (r *rotation) member(i int) *memberRotation {
-	m := r.members[i]
-	if m == nil {
-		if r.members == nil {
-			r.members = map[int]*memberRotation{}
-		}
-		m = &memberRotation{}
-		r.members[i] = m
-	}
-	return m
-}
-
 // beginSend notes that m is about to be sent, and returns what may stand in for
 // it if Entra does not know it: what it replaced, for a while. seq is for
 // accept.
 func (r *rotation) beginSend(i int, m *material) (previous *material, seq uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.member(i)
+	s := &r.members[i]
 	s.sent++
 	if s.accepted == nil || s.accepted.fingerprint == m.fingerprint {
 		return nil, s.sent
@@ -75,7 +72,7 @@ func (r *rotation) beginSend(i int, m *material) (previous *material, seq uint64
 func (r *rotation) accept(i int, m *material, seq uint64) (changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.member(i)
+	s := &r.members[i]
 	if seq < s.taken {
 		return false // sent before what Entra has taken since
 	}
@@ -94,7 +91,7 @@ func (r *rotation) accept(i int, m *material, seq uint64) (changed bool) {
 func (r *rotation) lastAccepted(i int) *material {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.member(i).accepted
+	return r.members[i].accepted
 }
 
 // cooldownFor is how long a credential that failed is passed over.
@@ -130,9 +127,6 @@ func (c *cooldowns) begin(i int, tenant string, failed *material) bool {
 		if old.over(now) {
 			delete(c.running, key)
 		}
-	}
-	if c.running == nil {
-		c.running = map[cooldownKey]cooldown{}
 	}
 	d := cooldown{since: now, tried: now}
 	if failed != nil {
@@ -215,9 +209,6 @@ func (w *expiryWarnings) note(i int, end time.Time, renewed, warn bool) bool {
 	for _, days := range []int{1, 7, 30} {
 		if time.Until(end) <= time.Duration(days)*24*time.Hour {
 			last, was := w.warned[i]
-			if w.warned == nil {
-				w.warned = map[int]int{}
-			}
 			w.warned[i] = days
 			return !was || days < last
 		}

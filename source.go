@@ -30,7 +30,7 @@ func (s *shared) Failure(err error, req tokencache.Request) tokencache.Failure {
 // Observe tells the observers of a flight.
 func (s *shared) Observe(ctx context.Context, f tokencache.Flight) {
 	changes, _ := f.Note.([]Event)
-	s.emit(ctx, Event{
+	s.emit(context.WithoutCancel(ctx), Event{
 		Kind: EventTokenRequest, Time: f.Began, TenantID: f.Tenant, ClientID: s.clientID, Scope: f.Scope,
 		Reason: Reason(f.Reason), Duration: f.Duration, ExpiresOn: Token{f.Token}.ExpiresOn(), Err: f.Err,
 	}, changes)
@@ -41,7 +41,7 @@ type failure struct{ err *Error }
 
 // Pace implements tokencache.Failure.
 func (f failure) Pace() (passing bool, retryAt time.Time) {
-	return policyFor(f.err).retrySoon, f.err.RetryAt
+	return recoveryFor(f.err).retrySoon, f.err.RetryAt
 }
 
 // At implements tokencache.Failure.

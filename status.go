@@ -53,7 +53,7 @@ type TokenStatus struct {
 // app and tenant, sorted by scope. It does not block on the network, and looks
 // at no other client's tokens.
 func (c *Client) Status() []TokenStatus {
-	entries, state := c.shared.identity.Status(c.tenant)
+	entries, state := c.tokens.Status()
 	var ends time.Time
 	if s, ok := state.(*credentialState); ok {
 		ends = s.expiry.latest()
@@ -61,7 +61,7 @@ func (c *Client) Status() []TokenStatus {
 	var all []TokenStatus
 	for _, e := range entries {
 		s := TokenStatus{
-			TenantID: c.tenant, Scope: e.Scope, State: TokenState(e.State),
+			TenantID: c.tokens.Tenant, Scope: e.Scope, State: TokenState(e.State),
 			ExpiresOn: Token{e.Token}.ExpiresOn(), NextTry: e.NextTry,
 			Failures: e.Failures, LastError: e.LastErr, CredentialExpiresOn: ends,
 		}

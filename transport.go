@@ -149,7 +149,7 @@ func (t *Transport) retryUnauthorized(req *http.Request, values int, refused *ht
 	claims, malformed := wwwauth.Claims(refused.Header)
 	if malformed {
 		t.client.shared.emit(req.Context(), Event{
-			Kind: EventChallengeUnreadable, Time: time.Now(), TenantID: t.client.tenant, ClientID: t.client.shared.clientID, Scope: t.scope,
+			Kind: EventChallengeUnreadable, Time: time.Now(), TenantID: t.client.tokens.Tenant, ClientID: t.client.shared.clientID, Scope: t.scope,
 		}, nil)
 		return refused, nil
 	}

@@ -58,17 +58,21 @@ func Describe(err error) (reason string, cause error) {
 	return fmt.Sprintf("transport failed (%T)", err), nil
 }
 
+// Local is embedded by errors of this machine, which no other attempt mends.
+type Local struct{}
+
+func (Local) local() {}
+
 // Permanent reports whether sending the request again cannot help: there is no
-// such host, its certificate is not accepted, or err says so by a method
-// Permanent() bool.
+// such host, its certificate is not accepted, or the fault is [Local].
 func Permanent(err error) bool {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		return true
 	}
-	if p, ok := errors.AsType[interface {
+	if _, ok := errors.AsType[interface {
 		error
-		Permanent() bool
-	}](err); ok && p.Permanent() {
+		local()
+	}](err); ok {
 		return true
 	}
 	_, cause := certificate(err)

@@ -19,9 +19,15 @@ import (
 	"github.com/apponly/apponly/internal/netfault"
 )
 
-type permanent struct{ error }
+type localFault struct {
+	netfault.Local
+	error
+}
 
-func (permanent) Permanent() bool { return true }
+// A user's error may have a method of any name.
+type permanentFault struct{ error }
+
+func (permanentFault) Permanent() bool { return true }
 
 // A secret in an error of somebody's RoundTripper is neither in the text nor
 // reachable.
@@ -56,7 +62,8 @@ func TestDescribe(t *testing.T) {
 		{tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, "TLS: the server's certificate was not accepted: the server does not speak TLS", nil, true},
 		{&holdsRequest{"s3cret"}, "transport failed (*netfault_test.holdsRequest)", nil, false},
 		{fmt.Errorf("wrapped: %w", &holdsRequest{"s3cret"}), "transport failed (*netfault_test.holdsRequest)", nil, false},
-		{permanent{errors.New("of this machine")}, "transport failed (netfault_test.permanent)", nil, true},
+		{localFault{error: errors.New("of this machine")}, "transport failed (netfault_test.localFault)", nil, true},
+		{permanentFault{errors.New("somebody's")}, "transport failed (netfault_test.permanentFault)", nil, false},
 	} {
 		for _, err := range []error{tc.err, &url.Error{Op: "Post", URL: "https://x/", Err: tc.err}} {
 			reason, cause := netfault.Describe(err)

@@ -75,12 +75,21 @@ type Identity struct {
 	Key     any // comparable
 	Source  Source
 	Timeout time.Duration // of one flight
-	// NewState makes what the source keeps for the namespace of Key, for as long
-	// as that has entries. It is called with the cache locked.
+	// NewState makes what the source keeps for identities of this key, for as long
+	// as they have entries. It is called with the cache locked.
 	NewState func() any
 
 	namespace atomic.Pointer[namespace] // of Key; a hint, see enter
 	stat      flight.Guard              // of looks at the credential's files
+}
+
+// A View is one tenant of an identity.
+type View struct {
+	Identity *Identity
+	Tenant   string
+	// first is the entry of the first scope that was asked for. Most clients use
+	// one, and a hit then needs no table.
+	first atomic.Pointer[entry]
 }
 
 // A namespace is what the entries of one Identity.Key have in common. It lives
@@ -111,69 +120,65 @@ func (ns *namespace) release(c *Cache, name string) {
 	}
 }
 
-// A Hint leads to the entry of the first scope that was asked for. Most clients
-// use one, and a hit then needs no table. The zero Hint leads nowhere.
-type Hint struct{ entry atomic.Pointer[entry] }
-
-// find returns the entry of a tenant and scope without a lock, nil if there is
-// none.
-func (id *Identity) find(tenant, scope string) *entry {
-	ns := id.namespace.Load()
+// find returns the entry of a scope without a lock, nil if there is none.
+func (v *View) find(scope string) *entry {
+	ns := v.Identity.namespace.Load()
 	if ns == nil {
 		return nil
 	}
-	k := entryKey{ns, tenant, scope}
-	return id.Cache.entries.Get(k.hash(), k)
+	k := entryKey{ns, v.Tenant, scope}
+	return v.Identity.Cache.entries.Get(k.hash(), k)
 }
 
-// Hit returns the token for a tenant and scope if nothing needs a closer look,
-// else nil. It takes no lock and does not allocate.
-func (id *Identity) Hit(first *Hint, tenant, scope string) *Token {
-	e := first.entry.Load()
+// Hit returns the token for a scope if nothing needs a closer look, else nil. It
+// takes no lock and does not allocate.
+func (v *View) Hit(scope string) *Token {
+	e := v.first.Load()
 	if e == nil || e.scope != scope {
-		if e = id.find(tenant, scope); e == nil {
+		if e = v.find(scope); e == nil {
 			return nil
 		}
 	}
-	return e.hit(id.Cache)
+	return e.hit(v.Identity.Cache)
 }
 
 // Get returns a token, from memory or from a flight. It waits until the flight
-// has landed or ctx has ended, whichever is first. Its error is what a
-// [Failure] says, or [ErrLeft].
-func (id *Identity) Get(ctx context.Context, first *Hint, tenant string, a Ask) (*Token, error) {
-	d, landed := id.begin(ctx, first, tenant, a, false)
+// has ended or ctx has, whichever is first. Its error is what a [Failure] says,
+// or [ErrWaiting].
+func (v *View) Get(ctx context.Context, a Ask) (*Token, error) {
+	d, result := v.begin(ctx, a, false)
 	if d.step == lookAgain {
-		if id.stamp(ctx, d.stamp) == d.stamp {
+		if v.Identity.stamp(ctx, d.stamp) == d.stamp {
 			return nil, d.err
 		}
-		// Somebody has changed the credential's files: what was refused before
-		// need not be refused again.
-		d, landed = id.begin(ctx, first, tenant, a, true)
+		// The credential's files have changed: what was refused before need not be
+		// refused again.
+		d, result = v.begin(ctx, a, true)
 	}
 	switch {
 	case d.step == serve, d.step == serveAndRefresh:
 		return d.token, nil
 	case d.step != fly:
 		return nil, d.err
-	case landed == nil:
-		return nil, ErrLeft
+	case result == nil:
+		return nil, ErrWaiting
 	}
-	return wait(ctx, landed)
+	return wait(ctx, result)
 }
 
-// ErrLeft says that the caller's context ended before there was an answer.
-var ErrLeft = errors.New("the context ended first")
+// ErrWaiting says that the caller's context ended before there was an answer.
+var ErrWaiting = errors.New("the context ended first")
 
 // begin decides about a and does what has to be done under the lock. changed
 // says that the credential's files are not those that failed. The channel is nil
-// where there is no flight to wait for: for a caller that has left none is begun.
-func (id *Identity) begin(ctx context.Context, first *Hint, tenant string, a Ask, changed bool) (decision, <-chan singleflight.Result) {
-	left := ctx.Err() != nil // before mu is taken: a context is not ours
-	c := id.Cache
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := id.enter(first, tenant, a.Scope)
+// where there is no flight to wait for: none is begun for a caller whose context
+// has ended.
+func (v *View) begin(ctx context.Context, a Ask, changed bool) (decision, <-chan singleflight.Result) {
+	ended := ctx.Err() != nil // before mu is taken: a context is not ours
+	id := v.Identity
+	id.Cache.mu.Lock()
+	defer id.Cache.mu.Unlock()
+	e := v.enter(a.Scope)
 	if changed && e.state != nil {
 		e.state.memory.tryAt = 0
 	}
@@ -187,21 +192,20 @@ func (id *Identity) begin(ctx context.Context, first *Hint, tenant string, a Ask
 	case lookAgain:
 		e.state.memory.statAt = now.Mono + int64(statInterval)
 	case serveAndRefresh:
-		id.launch(ctx, e, d, "", now) // its landing shows in the entry
-		// Callers need not look again before it must have landed.
+		id.launch(ctx, e, d, now) // the entry shows how it ended
+		// Callers need not look again before it must have ended.
 		e.recheck(now.Add(id.Timeout), d.token)
 	case fly:
-		if !left {
-			return d, id.launch(ctx, e, d, a.Claims, now)
+		if !ended {
+			return d, id.launch(ctx, e, d, now)
 		}
 	}
 	return d, nil
 }
 
-// enter returns the entry of a tenant and scope, made if need be. The caller
-// holds Cache.mu.
-func (id *Identity) enter(first *Hint, tenant, name string) *entry {
-	c := id.Cache
+// enter returns the entry of a scope, made if need be. The caller holds Cache.mu.
+func (v *View) enter(name string) *entry {
+	id, c := v.Identity, v.Identity.Cache
 	ns := id.namespace.Load()
 	if ns == nil || ns.entries == 0 { // then it has left the cache
 		if ns = c.namespaces[id.Key]; ns == nil {
@@ -209,13 +213,13 @@ func (id *Identity) enter(first *Hint, tenant, name string) *entry {
 		}
 		id.namespace.Store(ns)
 	}
-	e := id.find(tenant, name)
+	e := v.find(name)
 	if e == nil {
-		e = c.insert(ns, tenant, name)
+		e = c.insert(ns, v.Tenant, name)
 	}
 	e.lastUsed.Store(c.inserts.Load())
-	if old := first.entry.Load(); old == nil || old.pos < 0 {
-		first.entry.Store(e)
+	if old := v.first.Load(); old == nil || old.pos < 0 {
+		v.first.Store(e)
 	}
 	return e
 }
@@ -250,19 +254,20 @@ func (id *Identity) stamp(ctx context.Context, known string) string {
 	return s
 }
 
-// Status returns the state of every key of a tenant, in no order, and the state
-// of the namespace, nil if it has none. It looks at no other tenant's entries.
-func (id *Identity) Status(tenant string) (all []Status, state any) {
-	c := id.Cache
+// Status returns the state of every key of the view, in no order, and what the
+// source keeps for the identity, nil if it has no entries. It looks at no other
+// tenant's entries.
+func (v *View) Status() (all []Status, state any) {
+	c := v.Identity.Cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ns := c.namespaces[id.Key]
+	ns := c.namespaces[v.Identity.Key]
 	if ns == nil {
 		return nil, nil
 	}
 	now := clock.Now()
 	for name := range ns.scopes {
-		k := entryKey{ns, tenant, name}
+		k := entryKey{ns, v.Tenant, name}
 		if e := c.entries.Get(k.hash(), k); e != nil {
 			all = append(all, e.status(now))
 		}

@@ -42,7 +42,7 @@ const (
 	serveAndRefresh             // return the token and begin a flight behind it
 	refuse                      // return the remembered error
 	lookAgain                   // see whether the credential's files have changed: if not, refuse; else decide again
-	fly                         // join the flight of that lane, or begin it, and wait
+	fly                         // join a flight, or begin it, and wait
 )
 
 // A decision is a step and what it is made with.
@@ -54,9 +54,12 @@ type decision struct {
 	stamp string // lookAgain: the files as they were
 
 	reason Reason // serveAndRefresh, fly
-	bypass bool   // fly: in the lane of requests that bypass the cache
-	// gap, if not 0, says that the flight begins a bypass, and how long a
-	// rejection will then have to wait for another.
+	// Of the two flights that an entry can have: the one for requests that bypass
+	// the cache, with these claims.
+	bypass bool
+	claims string
+	// gap, if not 0, says that a bypass begins, and how long a rejection will then
+	// have to wait for another.
 	gap time.Duration
 }
 
@@ -98,7 +101,7 @@ func decide(now clock.Instant, t *Token, s entryState, a Ask) decision {
 // dropped on a resource's word: the token stays until another one has come.
 func decideBypass(now clock.Instant, t *Token, s entryState, a Ask) (d decision, done bool) {
 	b, gap := s.bypass, s.bypass.gap
-	d = decision{step: fly, bypass: true, reason: ReasonRejected}
+	d = decision{step: fly, bypass: true, claims: a.Claims, reason: ReasonRejected}
 	switch {
 	case a.Force:
 		d.reason, gap = ReasonForced, bypassFirst
@@ -112,7 +115,7 @@ func decideBypass(now clock.Instant, t *Token, s entryState, a Ask) (d decision,
 	case s.bypassing:
 		return d, true
 	case a.Claims == "" && s.ordinary:
-		d.bypass = false // that flight brings another token, too
+		d.bypass = false // a refresh brings another token, too
 		return d, true
 	case a.Claims == "" && t == nil && (inGap || !a.Force):
 		return d, false

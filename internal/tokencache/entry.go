@@ -77,8 +77,8 @@ func (e *entry) key() entryKey { return entryKey{e.owner.namespace, e.owner.tena
 // flights under way, what is remembered of failures, and the pace of requests
 // that bypass the cache. Cache.mu guards it.
 type entryState struct {
-	// Flights under way. x/sync has a book of them, too, which cannot be asked:
-	// launch and land change both together under Cache.mu.
+	// Flights under way. singleflight.Group knows them too, but cannot be asked:
+	// launch and end change both together, under Cache.mu.
 	ordinary, bypassing bool
 	bypassClaims        bool          // the bypassing one carries claims
 	hung                *flight.Guard // of flights that were abandoned

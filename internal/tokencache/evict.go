@@ -8,17 +8,6 @@ import (
 	"github.com/apponly/apponly/internal/clock"
 )
 
-// publish makes t the entry's token. The caller holds Cache.mu.
-func (c *Cache) publish(e *entry, t *Token) {
-	e.token.Store(t)
-	e.recheck(t.Refresh, t)
-	if !e.hasToken && e.pos >= 0 {
-		c.withoutToken.remove(e)
-		c.withToken.add(e)
-		e.hasToken = true
-	}
-}
-
 // makeRoom lets a few expired entries go, and if the cache is still full one
 // that is about the least recently used. The caller holds Cache.mu.
 func (c *Cache) makeRoom() {

@@ -27,7 +27,7 @@ type Source interface {
 	// did not return.
 	Failure(err error, req Request) Failure
 	// Observe is told of a flight that has ended, under no lock. Callers wait for
-	// it.
+	// it. ctx may have ended with the flight.
 	Observe(ctx context.Context, f Flight)
 }
 
@@ -46,8 +46,8 @@ type Failure interface {
 	// Pace says whether the failure can pass at any moment, and when the server
 	// wants to be asked again, zero if it did not say.
 	Pace() (passing bool, retryAt time.Time)
-	// At returns the error for those who waited, and the one for those who are
-	// answered from memory until retryAt.
+	// At returns the error for callers that waited, and the one for those that are
+	// answered from memory until retryAt. It is called with the cache locked.
 	At(retryAt time.Time) (answer, remembered error)
 }
 
@@ -77,10 +77,10 @@ const (
 	statInterval = time.Second
 )
 
-// launch begins the flight that d asks for, or joins the one in its lane. The
+// launch begins the flight that d asks for, or joins it if it is under way. The
 // caller holds Cache.mu, so that the flag that keeps the entry and x/sync's flight
 // are never seen apart.
-func (id *Identity) launch(ctx context.Context, e *entry, d decision, claims string, now clock.Instant) <-chan singleflight.Result {
+func (id *Identity) launch(ctx context.Context, e *entry, d decision, now clock.Instant) <-chan singleflight.Result {
 	if e.state == nil {
 		e.state = &entryState{hung: new(flight.Guard)}
 	}
@@ -89,29 +89,26 @@ func (id *Identity) launch(ctx context.Context, e *entry, d decision, claims str
 	case !d.bypass:
 		s.ordinary = true
 	case !s.bypassing:
-		s.bypassing, s.bypassClaims = true, claims != ""
+		s.bypassing, s.bypassClaims = true, d.claims != ""
 	}
 	if d.gap > 0 {
 		s.bypass.at, s.bypass.gap = now.Mono, d.gap
 	}
 	req := Request{
-		Tenant: e.owner.tenant, Scope: e.scope, State: e.owner.namespace.state,
+		Tenant: e.owner.tenant, Scope: e.scope, Claims: d.claims, State: e.owner.namespace.state,
 		Waiting: d.step == fly && (s.memory.failures == 0 || now.Mono > s.memory.failedAt+int64(oneTryWindow)),
 		Worked:  e.token.Load() != nil,
 	}
-	if d.bypass {
-		req.Claims = claims
-	}
 	return id.Cache.flights.DoChan(e.flightKey(d.bypass), func() (any, error) {
-		return id.run(ctx, e, d, req)
+		return id.run(ctx, e, s.hung, d, req)
 	})
 }
 
-// land notes that a flight is over: the next caller begins another one. The
-// caller holds Cache.mu.
-func (c *Cache) land(e *entry, bypass bool) *entryState {
+// end notes that a flight is over: the next caller begins another one. The caller
+// holds Cache.mu.
+func (c *Cache) end(e *entry, bypass bool) *entryState {
 	c.flights.Forget(e.flightKey(bypass))
-	s := e.state // kept while a flight is under way
+	s := e.state // which is kept while a flight is under way
 	if bypass {
 		s.bypassing, s.bypassClaims = false, false
 	} else {
@@ -123,14 +120,14 @@ func (c *Cache) land(e *entry, bypass bool) *entryState {
 // flightKey is unique while a flight holds e.
 func (e *entry) flightKey(bypass bool) string { return fmt.Sprintf("%p %t", e, bypass) }
 
-// wait returns the flight's result, or ErrLeft when ctx ends first.
-func wait(ctx context.Context, landed <-chan singleflight.Result) (*Token, error) {
+// wait returns the flight's result, or ErrWaiting when ctx ends first.
+func wait(ctx context.Context, result <-chan singleflight.Result) (*Token, error) {
 	select {
-	case r := <-landed:
+	case r := <-result:
 		t, _ := r.Val.(*Token)
 		return t, r.Err
 	case <-ctx.Done():
-		return nil, ErrLeft
+		return nil, ErrWaiting
 	}
 }
 
@@ -138,7 +135,7 @@ var errNothing = errors.New("the token source returned neither a token nor an er
 
 // run is the flight. x/sync ends the process when it panics and never answers
 // when it ends its goroutine, so whatever is not ours runs in a guard.
-func (id *Identity) run(ctx context.Context, e *entry, d decision, req Request) (*Token, error) {
+func (id *Identity) run(ctx context.Context, e *entry, hung *flight.Guard, d decision, req Request) (*Token, error) {
 	f := Flight{Request: req, Reason: d.reason, Began: time.Now()}
 	ctx, cancel := flight.Detach(ctx, id.Timeout, flight.TimeoutError("no answer within the time limit of one token request"))
 	defer cancel()
@@ -148,7 +145,7 @@ func (id *Identity) run(ctx context.Context, e *entry, d decision, req Request) 
 		note  any
 		stamp string
 	}
-	got, err := flight.RunFor(ctx, 2*flight.Grace, e.state.hung, "token request", func(ctx context.Context) (fetched, error) {
+	got, err := flight.RunFor(ctx, 2*flight.Grace, hung, "token request", func(ctx context.Context) (fetched, error) {
 		stamp := id.Source.Stamp() // before the files are read
 		g, note, err := id.Source.Fetch(ctx, req)
 		return fetched{g, note, stamp}, err
@@ -162,7 +159,7 @@ func (id *Identity) run(ctx context.Context, e *entry, d decision, req Request) 
 	} else {
 		f.Err = id.Cache.fail(e, d, req, id.Source.Failure(err, req), got.stamp)
 	}
-	id.Source.Observe(context.WithoutCancel(ctx), f)
+	id.Source.Observe(ctx, f)
 	return f.Token, f.Err
 }
 
@@ -170,7 +167,7 @@ func (id *Identity) run(ctx context.Context, e *entry, d decision, req Request) 
 func (c *Cache) succeed(e *entry, d decision, req Request, g Grant) *Token {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.land(e, d.bypass)
+	s := c.end(e, d.bypass)
 	spread := spreadUsual
 	switch {
 	case e.token.Load() == nil:
@@ -179,7 +176,13 @@ func (c *Cache) succeed(e *entry, d decision, req Request, g Grant) *Token {
 		spread = spreadRecovered
 	}
 	t := g.schedule(spread, claimsID(req.Claims))
-	c.publish(e, t)
+	e.token.Store(t)
+	e.recheck(t.Refresh, t)
+	if !e.hasToken {
+		c.withoutToken.remove(e)
+		c.withToken.add(e)
+		e.hasToken = true
+	}
 	s.memory.failures, s.memory.err, s.memory.tryAt = 0, nil, 0
 	switch {
 	case d.bypass:
@@ -194,7 +197,7 @@ func (c *Cache) succeed(e *entry, d decision, req Request, g Grant) *Token {
 func (c *Cache) fail(e *entry, d decision, req Request, failure Failure, stamp string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.land(e, d.bypass)
+	s := c.end(e, d.bypass)
 	now := clock.Now()
 	t := e.usable(now)
 	failures := s.memory.failures + 1

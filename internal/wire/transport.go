@@ -3,7 +3,6 @@
 package wire
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
@@ -36,20 +35,20 @@ var defaultClient = sync.OnceValue(func() *http.Client {
 	return &http.Client{Transport: &ownTransport{transport: NewTransport(nil)}}
 })
 
-// NewRootsClient returns a client that trusts the roots that read returns, in
-// PEM, and no others. It reads them for each request, once an hour or so: a
-// rotated bundle counts without a restart. Once there are roots they stay until
-// others can be read.
-func NewRootsClient(read func() ([]byte, error)) *http.Client {
+// NewRootsClient returns a client that trusts the roots that read returns, and no
+// others. It reads them for each request, once an hour or so: a rotated bundle
+// counts without a restart. Once there are roots they stay until others can be
+// read.
+func NewRootsClient(read func() (*x509.CertPool, error)) *http.Client {
 	return &http.Client{Transport: &ownTransport{read: read}}
 }
 
 // An ownTransport is one whose idle connections are ours to close.
 type ownTransport struct {
-	read func() ([]byte, error) // nil: transport stays as it is
+	read func() (*x509.CertPool, error) // nil: transport stays as it is
 
 	mu        sync.Mutex // guards what follows; not held while read runs or a request is under way
-	roots     []byte
+	roots     *x509.CertPool
 	transport *http.Transport
 }
 
@@ -79,7 +78,7 @@ func (t *ownTransport) current() (*http.Transport, error) {
 	roots, err := t.read()
 	t.mu.Lock()
 	old := t.transport
-	same := old != nil && (err != nil || bytes.Equal(roots, t.roots))
+	same := old != nil && (err != nil || roots.Equal(t.roots))
 	t.mu.Unlock()
 	if same {
 		return old, nil
@@ -87,9 +86,7 @@ func (t *ownTransport) current() (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(roots)
-	transport := NewTransport(pool)
+	transport := NewTransport(roots)
 	t.mu.Lock()
 	t.roots, t.transport = roots, transport
 	t.mu.Unlock()

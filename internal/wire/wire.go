@@ -47,39 +47,27 @@ type Answer struct {
 	Err    error         // why there is none, or no whole one
 }
 
-// A Post sends one request.
-type Post struct {
-	Client *http.Client // nil: one client for the process
-	// Waiting says that callers wait, for whom it is worth trying again.
-	Waiting bool
-	// Again says whether an answer is worth another attempt, and how long the
-	// server wants it to be put off.
-	Again func(Answer) (after time.Duration, ok bool)
-
-	answer   Answer
-	attempts int           // made so far
-	wait     time.Duration // before the next attempt
-}
-
-// Send sends req and returns the last answer, or why there was none. It blocks
-// until then or until the context of req ends.
-func (p *Post) Send(req *http.Request) Answer {
+// Send sends req by client, or by one of the process if that is nil, and returns
+// the last answer, or why there was none. It blocks until then or until the
+// context of req ends. again says whether an answer is worth another attempt, and
+// how long the server wants it to be put off; nil: it is sent once.
+func Send(req *http.Request, client *http.Client, again func(Answer) (after time.Duration, ok bool)) Answer {
 	r, err := retryablehttp.FromRequest(req)
 	if err != nil {
 		return Answer{Err: err}
 	}
-	base := p.Client
-	if base == nil {
-		base = defaultClient()
+	if client == nil {
+		client = defaultClient()
 	}
-	attempt := *base
-	attempt.Transport = &attemptTransport{p, base.Transport}
+	x := &exchange{again: again}
+	attempt := *client
+	attempt.Transport = &attemptTransport{x, client.Transport}
 	attempt.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	attempt.Jar = nil // a token request keeps no cookies
-	client := retryablehttp.Client{
+	retrying := retryablehttp.Client{
 		HTTPClient: &attempt,
-		CheckRetry: p.checkRetry,
-		Backoff:    func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return p.wait },
+		CheckRetry: x.checkRetry,
+		Backoff:    func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return x.wait },
 		// The last answer is the answer. The stock handler that passes it on
 		// leaves the body open where there is an error, too.
 		ErrorHandler: func(resp *http.Response, err error, _ int) (*http.Response, error) {
@@ -90,20 +78,28 @@ func (p *Post) Send(req *http.Request) Answer {
 			return resp, err
 		},
 	}
-	if p.Waiting {
-		client.RetryMax = retries
+	if again != nil {
+		retrying.RetryMax = retries
 	}
-	if _, err := client.Do(r); err != nil {
-		p.answer.Err = err
+	if _, err := retrying.Do(r); err != nil {
+		x.answer.Err = err
 	}
-	return p.answer
+	return x.answer
+}
+
+// An exchange is one request with its attempts.
+type exchange struct {
+	again    func(Answer) (time.Duration, bool)
+	answer   Answer        // of the last attempt
+	attempts int           // made so far
+	wait     time.Duration // before the next one
 }
 
 // attemptTransport bounds one attempt in time and size and keeps its answer. It
 // has no CloseIdleConnections, which retryablehttp would call after each
 // failure: the connections are everybody's.
 type attemptTransport struct {
-	post *Post
+	*exchange
 	base http.RoundTripper
 }
 
@@ -115,7 +111,7 @@ func (t *attemptTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	}
 	ctx, cancel := context.WithTimeoutCause(req.Context(), attemptTimeout, errAttempt)
 	defer cancel()
-	a := &t.post.answer
+	a := &t.answer
 	*a = Answer{Sent: clock.Now()}
 	resp, err := base.RoundTrip(req.WithContext(ctx))
 	var body []byte
@@ -148,24 +144,24 @@ func (t *attemptTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 // checkRetry decides whether another attempt may help and fits into the time
 // that is left. It never waits in vain: what would end only with the context is
 // an answer now.
-func (p *Post) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	if ctx.Err() != nil {
+func (x *exchange) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	if ctx.Err() != nil || x.again == nil {
 		return false, nil
 	}
 	// Full jitter under a limit that doubles.
-	p.wait = rand.N(500*time.Millisecond<<p.attempts) + 1
-	p.attempts++
+	x.wait = rand.N(500*time.Millisecond<<x.attempts) + 1
+	x.attempts++
 	if err != nil {
 		if netfault.Permanent(err) || errors.Is(err, ErrTooLarge) {
 			return false, nil
 		}
 	} else {
-		after, again := p.Again(p.answer)
+		after, again := x.again(x.answer)
 		if !again {
 			return false, nil
 		}
-		p.wait = max(p.wait, after)
+		x.wait = max(x.wait, after)
 	}
 	deadline, ok := ctx.Deadline()
-	return !ok || time.Until(deadline) > p.wait+time.Second, nil
+	return !ok || time.Until(deadline) > x.wait+time.Second, nil
 }
