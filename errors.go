@@ -178,7 +178,6 @@ func unavailable(err error) *Error {
 // A localError is a fault found without asking anybody: what is wrong, of
 // which kind, and optionally the error beneath.
 type localError struct {
-	netfault.Local
 	kind   Kind
 	text   string // stable, no secrets, no times
 	detail string
@@ -189,7 +188,7 @@ func (e *localError) Error() string { return e.text }
 func (e *localError) Unwrap() error { return e.cause }
 func (e *localError) Is(target error) bool {
 	k, ok := target.(Kind)
-	return ok && (e.kind == k || e.kind.Group() == k)
+	return ok && (e.kind == k || e.kind.Group() == k) || target == netfault.ErrLocal
 }
 
 func faultf(kind Kind, format string, args ...any) error {

@@ -58,25 +58,18 @@ func Describe(err error) (reason string, cause error) {
 	return fmt.Sprintf("transport failed (%T)", err), nil
 }
 
-// Local is embedded by errors of this machine, which no other attempt mends.
-type Local struct{}
-
-func (Local) local() {}
+// ErrLocal is what errors of this machine are, by their Is method: no other
+// attempt mends them.
+var ErrLocal = errors.New("a fault of this machine")
 
 // Permanent reports whether sending the request again cannot help: there is no
-// such host, its certificate is not accepted, or the fault is [Local].
+// such host, its certificate is not accepted, or the fault is [ErrLocal].
 func Permanent(err error) bool {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		return true
 	}
-	if _, ok := errors.AsType[interface {
-		error
-		local()
-	}](err); ok {
-		return true
-	}
 	_, cause := certificate(err)
-	return cause != nil
+	return cause != nil || errors.Is(err, ErrLocal)
 }
 
 // errTransport stands for a cause whose text could be anybody's.

@@ -19,10 +19,9 @@ import (
 	"github.com/apponly/apponly/internal/netfault"
 )
 
-type localFault struct {
-	netfault.Local
-	error
-}
+type localFault struct{ error }
+
+func (localFault) Is(target error) bool { return target == netfault.ErrLocal }
 
 // A user's error may have a method of any name.
 type permanentFault struct{ error }
@@ -62,7 +61,7 @@ func TestDescribe(t *testing.T) {
 		{tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, "TLS: the server's certificate was not accepted: the server does not speak TLS", nil, true},
 		{&holdsRequest{"s3cret"}, "transport failed (*netfault_test.holdsRequest)", nil, false},
 		{fmt.Errorf("wrapped: %w", &holdsRequest{"s3cret"}), "transport failed (*netfault_test.holdsRequest)", nil, false},
-		{localFault{error: errors.New("of this machine")}, "transport failed (netfault_test.localFault)", nil, true},
+		{localFault{errors.New("of this machine")}, "transport failed (netfault_test.localFault)", nil, true},
 		{permanentFault{errors.New("somebody's")}, "transport failed (netfault_test.permanentFault)", nil, false},
 	} {
 		for _, err := range []error{tc.err, &url.Error{Op: "Post", URL: "https://x/", Err: tc.err}} {
