@@ -187,12 +187,12 @@ func (p *pair) prove(ctx context.Context, req AssertionRequest, sign SignFunc, x
 	}
 	text, err := token.SigningString()
 	if err != nil {
-		return proof{}, faultf(ErrCredentialUnavailable, "client assertion cannot be encoded")
+		return proof{}, errorf(ErrCredentialUnavailable, "client assertion cannot be encoded")
 	}
 	digest := sha256.Sum256([]byte(text))
 	sig, err := sign(ctx, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
 	if err != nil {
-		return proof{}, faultf(ErrCredentialUnavailable, "signing the client assertion: %w", err)
+		return proof{}, errorf(ErrCredentialUnavailable, "signing the client assertion: %w", err)
 	}
 	assertion := text + "." + token.EncodeSegment(sig)
 	refusedAs := ErrCertificateInvalid

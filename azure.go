@@ -36,9 +36,9 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 	var errs []error
 	switch v := reflect.ValueOf(cred); {
 	case cred == nil, v.Kind() == reflect.Pointer && v.IsNil():
-		errs = append(errs, faultf(ErrCredentialMissing, "apponly: TokenCredential is nil"))
+		errs = append(errs, errorf(ErrCredentialMissing, "apponly: TokenCredential is nil"))
 	case !v.Comparable():
-		errs = append(errs, faultf(ErrCredentialMissing, "apponly: a TokenCredential of type %T is not comparable: pass a pointer", cred))
+		errs = append(errs, errorf(ErrCredentialMissing, "apponly: a TokenCredential of type %T is not comparable: pass a pointer", cred))
 	}
 	for _, f := range []struct {
 		name string
@@ -50,7 +50,7 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 		{"CAE", o.CAE},
 	} {
 		if f.set {
-			errs = append(errs, faultf(ErrConfiguration, "apponly: Options.%s does not reach a TokenCredential: set it where that is made", f.name))
+			errs = append(errs, errorf(ErrConfiguration, "apponly: Options.%s does not reach a TokenCredential: set it where that is made", f.name))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -146,7 +146,7 @@ type tokenCredential struct{ c *Client }
 
 func (t tokenCredential) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	if len(o.Scopes) != 1 {
-		return azcore.AccessToken{}, faultf(ErrScopeInvalid, "apponly: want exactly one scope, got %q", strings.Join(o.Scopes, " "))
+		return azcore.AccessToken{}, errorf(ErrScopeInvalid, "apponly: want exactly one scope, got %q", strings.Join(o.Scopes, " "))
 	}
 	c := t.c
 	if plain := c.shared.withoutCAE; plain != nil && !o.EnableCAE {
@@ -194,7 +194,7 @@ func managedIdentity(clientID string) (azcore.TokenCredential, error) {
 	}
 	cred, err := azidentity.NewManagedIdentityCredential(&o)
 	if err != nil {
-		return nil, faultf(ErrCredentialUnavailable, "apponly: managed identity cannot be used with this configuration")
+		return nil, errorf(ErrCredentialUnavailable, "apponly: managed identity cannot be used with this configuration")
 	}
 	if identities.m == nil {
 		identities.m = map[string]azcore.TokenCredential{}

@@ -20,11 +20,11 @@ func caFileClient(path, setting string) *http.Client {
 	c, _ := caFileClients.LoadOrStore(path, wire.NewRootsClient(func() (*x509.CertPool, error) {
 		b, err := readFile(path)
 		if err != nil {
-			return nil, faultf(ErrConfiguration, "%s: %w", setting, err)
+			return nil, errorf(ErrConfiguration, "%s: %w", setting, err)
 		}
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(b) {
-			return nil, faultf(ErrConfiguration, "%s: %s has no certificate in PEM", setting, path)
+			return nil, errorf(ErrConfiguration, "%s: %s has no certificate in PEM", setting, path)
 		}
 		return roots, nil
 	}))

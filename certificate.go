@@ -50,7 +50,7 @@ type CertificateFileOptions struct {
 func Certificate(chain []*x509.Certificate, key crypto.Signer, opts *CertificateOptions) Credential {
 	p, err := newPair(chain, key)
 	if err != nil {
-		err = faultf(ErrCertificateInvalid, "apponly: certificate: %w", err)
+		err = errorf(ErrCertificateInvalid, "apponly: certificate: %w", err)
 	}
 	sign, x5c := p.signWith(new(flight.Guard)), opts.sendX5C()
 	return &credential{id: unique(), err: err, resolve: func(context.Context, AssertionRequest) (*material, error) {
@@ -79,15 +79,15 @@ func CertificateFile(path string, opts *CertificateFileOptions) Credential {
 	}
 	c := &credential{id: f, files: f.files()}
 	if f.path == "" {
-		c.err = faultf(ErrCredentialMissing, "apponly: path of the certificate file is empty")
+		c.err = errorf(ErrCredentialMissing, "apponly: path of the certificate file is empty")
 	}
 	if password != "" && f.passwordPath != "" {
-		c.err = errors.Join(c.err, faultf(ErrConfiguration, "apponly: certificate file: both Password and PasswordFile are set"))
+		c.err = errors.Join(c.err, errorf(ErrConfiguration, "apponly: certificate file: both Password and PasswordFile are set"))
 	}
 	c.resolve = func(context.Context, AssertionRequest) (*material, error) {
 		p, err := f.load(password)
 		if err != nil {
-			return nil, faultf(ErrCredentialUnavailable, "certificate file: %w", err)
+			return nil, errorf(ErrCredentialUnavailable, "certificate file: %w", err)
 		}
 		return p.material(p.signWith(nil), f.x5c), nil
 	}
@@ -164,7 +164,7 @@ func loadKey(path, password string) ([]*x509.Certificate, crypto.Signer, error) 
 func CertificateFunc(fn func(ctx context.Context) (*tls.Certificate, error), opts *CertificateOptions) Credential {
 	c, x5c := &credential{id: unique()}, opts.sendX5C()
 	if fn == nil {
-		c.err = faultf(ErrCredentialMissing, "apponly: certificate function is nil")
+		c.err = errorf(ErrCredentialMissing, "apponly: certificate function is nil")
 	}
 	var hung flight.Guard
 	c.resolve = func(ctx context.Context, _ AssertionRequest) (*material, error) {
@@ -179,7 +179,7 @@ func CertificateFunc(fn func(ctx context.Context) (*tls.Certificate, error), opt
 			return pairOf(cert) // asks the key for its public part, which may be far away
 		})
 		if err != nil {
-			return nil, faultf(ErrCredentialUnavailable, "certificate: %w", err)
+			return nil, errorf(ErrCredentialUnavailable, "certificate: %w", err)
 		}
 		return p.material(p.signWith(&hung), x5c), nil
 	}
@@ -225,7 +225,7 @@ func CertificateSigner(chain []*x509.Certificate, sign SignFunc, opts *Certifica
 		p, err = newPair(chain, publicOnly{chain[0].PublicKey})
 	}
 	if err != nil {
-		c.err = faultf(ErrCertificateInvalid, "apponly: certificate: %w", err)
+		c.err = errorf(ErrCertificateInvalid, "apponly: certificate: %w", err)
 	}
 	var hung flight.Guard
 	var made assertions

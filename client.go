@@ -124,7 +124,7 @@ func (o *Options) allowedTenants() ([]string, error) {
 			tenant, err = checkTenant(id)
 		}
 		if err != nil {
-			errs = append(errs, within("Options.AllowedTenants", err))
+			errs = append(errs, inField("Options.AllowedTenants", err))
 			continue
 		}
 		allowed = append(allowed, tenant)
@@ -156,7 +156,7 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	members, credErr := membersOf(cred)
 	cloudErr := o.Cloud.Validate()
 	if cloudErr != nil {
-		cloudErr = faultf(ErrAuthorityInvalid, "apponly: Options.Cloud: %w", cloudErr)
+		cloudErr = errorf(ErrAuthorityInvalid, "apponly: Options.Cloud: %w", cloudErr)
 	}
 	if err := errors.Join(tenantErr, appErr, credErr, cloudErr, allowedErr); err != nil {
 		return nil, err
@@ -281,7 +281,7 @@ func (c *Client) Tenant(tenantID string) (*Client, error) {
 		return (*Client)(v), nil
 	}
 	if s.root.tokens.Tenant == "" {
-		return nil, faultf(ErrTenantNotAllowed, "apponly: a client from a TokenCredential has no tenant to change: managed identity ignores it")
+		return nil, errorf(ErrTenantNotAllowed, "apponly: a client from a TokenCredential has no tenant to change: managed identity ignores it")
 	}
 	tenant, err := checkTenant(tenantID)
 	if err != nil {
@@ -291,7 +291,7 @@ func (c *Client) Tenant(tenantID string) (*Client, error) {
 		return s.root, nil
 	}
 	if !slices.Contains(s.allowed, tenant) && !slices.Contains(s.allowed, "*") {
-		return nil, faultf(ErrTenantNotAllowed, "apponly: tenant %s is not among Options.AllowedTenants", tenant)
+		return nil, errorf(ErrTenantNotAllowed, "apponly: tenant %s is not among Options.AllowedTenants", tenant)
 	}
 	return s.view(strings.Clone(tenant)), nil
 }

@@ -56,7 +56,7 @@ func FirstOf(creds ...Credential) Credential {
 	var f firstOf
 	for _, c := range creds {
 		if c == nil {
-			c = &credential{err: faultf(ErrCredentialMissing, "apponly: FirstOf has a nil credential")}
+			c = &credential{err: errorf(ErrCredentialMissing, "apponly: FirstOf has a nil credential")}
 		}
 		f = append(f, c.members()...)
 	}
@@ -71,11 +71,11 @@ func (f firstOf) members() []*credential { return f }
 // wrong with any of them.
 func membersOf(cred Credential) ([]*credential, error) {
 	if cred == nil {
-		return nil, faultf(ErrCredentialMissing, "apponly: credential is nil")
+		return nil, errorf(ErrCredentialMissing, "apponly: credential is nil")
 	}
 	members := cred.members()
 	if len(members) == 0 {
-		return nil, faultf(ErrCredentialMissing, "apponly: FirstOf has no credential")
+		return nil, errorf(ErrCredentialMissing, "apponly: FirstOf has no credential")
 	}
 	var errs []error
 	for _, m := range members {
@@ -102,7 +102,7 @@ func Secret(value string) Credential {
 	value = trimLineBreak(value)
 	c := &credential{id: macOf(value)}
 	if err := checkSecret(value); err != nil {
-		c.err = faultf(ErrCredentialMissing, "apponly: client secret %w", err)
+		c.err = errorf(ErrCredentialMissing, "apponly: client secret %w", err)
 	}
 	c.resolve = func(context.Context, AssertionRequest) (*material, error) { return secretMaterial(value), nil }
 	return c
@@ -117,12 +117,12 @@ func SecretFile(path string) Credential {
 	path = absolute(path)
 	c := &credential{id: secretFile{path}, files: []string{path}}
 	if path == "" {
-		c.err = faultf(ErrCredentialMissing, "apponly: path of the secret file is empty")
+		c.err = errorf(ErrCredentialMissing, "apponly: path of the secret file is empty")
 	}
 	c.resolve = func(context.Context, AssertionRequest) (*material, error) {
 		b, err := readFile(path)
 		if err != nil {
-			return nil, faultf(ErrCredentialUnavailable, "secret file: %w", err)
+			return nil, errorf(ErrCredentialUnavailable, "secret file: %w", err)
 		}
 		return readSecret(string(b), "secret file "+path)
 	}
@@ -140,13 +140,13 @@ func SecretFile(path string) Credential {
 func SecretFunc(fn func(ctx context.Context) (string, error)) Credential {
 	c := &credential{id: unique()}
 	if fn == nil {
-		c.err = faultf(ErrCredentialMissing, "apponly: secret function is nil")
+		c.err = errorf(ErrCredentialMissing, "apponly: secret function is nil")
 	}
 	var hung flight.Guard
 	c.resolve = func(ctx context.Context, _ AssertionRequest) (*material, error) {
 		value, err := flight.Run(ctx, &hung, "the function", fn)
 		if err != nil {
-			return nil, faultf(ErrCredentialUnavailable, "client secret: %w", err)
+			return nil, errorf(ErrCredentialUnavailable, "client secret: %w", err)
 		}
 		return readSecret(value, "client secret of the function")
 	}
@@ -157,7 +157,7 @@ func SecretFunc(fn func(ctx context.Context) (string, error)) Credential {
 func readSecret(value, where string) (*material, error) {
 	value = trimLineBreak(value)
 	if err := checkSecret(value); err != nil {
-		return nil, faultf(ErrCredentialUnavailable, "%s %w", where, err)
+		return nil, errorf(ErrCredentialUnavailable, "%s %w", where, err)
 	}
 	return secretMaterial(value), nil
 }

@@ -113,7 +113,7 @@ func (a *acquisition) msal(t *tokenRequest, p proof) (confidential.Client, error
 		cred = confidential.NewCredFromAssertionCallback(
 			func(context.Context, confidential.AssertionRequestOptions) (string, error) { return p.value(), nil })
 	} else if cred, err = confidential.NewCredFromSecret(p.value()); err != nil {
-		return confidential.Client{}, unavailable(faultf(ErrCredentialUnavailable, "client secret is empty"))
+		return confidential.Client{}, unavailable(errorf(ErrCredentialUnavailable, "client secret is empty"))
 	}
 	opts := []confidential.Option{
 		confidential.WithHTTPClient(t),

@@ -127,7 +127,7 @@ func ExplainEnv(opts *Options) EnvExplanation {
 	for _, name := range p.files {
 		if _, err := os.Stat(envValue(name)); err != nil {
 			// Without the path, which may be a secret in the wrong variable.
-			e.Err = errors.Join(e.Err, faultf(ErrCredentialUnavailable, "apponly: %s: the file it names: %w", name, errors.Unwrap(err)))
+			e.Err = errors.Join(e.Err, errorf(ErrCredentialUnavailable, "apponly: %s: the file it names: %w", name, errors.Unwrap(err)))
 		}
 	}
 	return e
@@ -169,7 +169,7 @@ func (p *envPlan) get(name string) string {
 }
 
 func (p *envPlan) fault(kind Kind, format string, args ...any) {
-	p.errs = append(p.errs, faultf(kind, "apponly: "+format, args...))
+	p.errs = append(p.errs, errorf(kind, "apponly: "+format, args...))
 }
 
 // choose decides which kind of credential it is: by its name, or by the variables
@@ -255,7 +255,7 @@ func (p *envPlan) require(name, injected string) string {
 func (p *envPlan) check(name, id string, check func(string) (string, error)) {
 	if id != "" {
 		_, err := check(id)
-		p.errs = append(p.errs, within(name, err))
+		p.errs = append(p.errs, inField(name, err))
 	}
 }
 

@@ -191,13 +191,13 @@ func (e *localError) Is(target error) bool {
 	return ok && (e.kind == k || e.kind.Group() == k) || target == netfault.ErrLocal
 }
 
-func faultf(kind Kind, format string, args ...any) error {
+func errorf(kind Kind, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	return &localError{kind: kind, text: err.Error(), cause: errors.Unwrap(err)}
 }
 
-// within says where the value came from that err, a localError, is about.
-func within(where string, err error) error {
+// inField says where the value came from that err, a localError, is about.
+func inField(where string, err error) error {
 	local, ok := errors.AsType[*localError](err)
 	if !ok {
 		return err
@@ -238,9 +238,9 @@ func checkTenant(id string) (string, error) {
 	tenant, err := ident.Tenant(id)
 	switch {
 	case errors.Is(err, ident.ErrAuthority):
-		return "", faultf(ErrAuthorityInvalid, "apponly: %w", err)
+		return "", errorf(ErrAuthorityInvalid, "apponly: %w", err)
 	case err != nil:
-		return "", faultf(ErrTenantNotFound, "apponly: %w", err)
+		return "", errorf(ErrTenantNotFound, "apponly: %w", err)
 	}
 	return tenant, nil
 }
@@ -248,14 +248,14 @@ func checkTenant(id string) (string, error) {
 func checkClientID(id string) (string, error) {
 	app, err := ident.ClientID(id)
 	if err != nil {
-		return "", faultf(ErrAppNotFound, "apponly: %w", err)
+		return "", errorf(ErrAppNotFound, "apponly: %w", err)
 	}
 	return app, nil
 }
 
 func checkScope(scope string) error {
 	if err := ident.CheckScope(scope); err != nil {
-		return faultf(ErrScopeInvalid, "%w", err)
+		return errorf(ErrScopeInvalid, "%w", err)
 	}
 	return nil
 }

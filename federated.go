@@ -65,15 +65,15 @@ func Federated(src AssertionSource) Credential {
 	}
 	switch src := src.(type) {
 	case nil:
-		c.err = faultf(ErrCredentialMissing, "apponly: assertion source is nil")
+		c.err = errorf(ErrCredentialMissing, "apponly: assertion source is nil")
 	case AssertionFunc:
 		if src == nil {
-			c.err = faultf(ErrCredentialMissing, "apponly: assertion function is nil")
+			c.err = errorf(ErrCredentialMissing, "apponly: assertion function is nil")
 		}
 	case assertionFile:
 		f.path, c.files = string(src), []string{string(src)}
 		if src == "" {
-			c.err = faultf(ErrCredentialMissing, "apponly: path of the assertion file is empty")
+			c.err = errorf(ErrCredentialMissing, "apponly: path of the assertion file is empty")
 		}
 	}
 	return c
@@ -120,12 +120,12 @@ func (f *federated) read(ctx context.Context, req AssertionRequest) (assertion s
 		return f.src.Assertion(ctx, req)
 	})
 	if err != nil {
-		return "", exp, faultf(ErrCredentialUnavailable, "federated assertion: %w", err)
+		return "", exp, errorf(ErrCredentialUnavailable, "federated assertion: %w", err)
 	}
 	assertion = strings.TrimSpace(assertion)
 	exp, err = expiryOf(assertion)
 	if err != nil {
-		err = faultf(ErrCredentialUnavailable, "federated assertion%s %w", f.where(), err)
+		err = errorf(ErrCredentialUnavailable, "federated assertion%s %w", f.where(), err)
 	}
 	return assertion, exp, err
 }

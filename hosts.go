@@ -41,7 +41,7 @@ func parseHosts(names []string, scope string) (hostList, error) {
 	if len(names) == 0 {
 		u, err := url.Parse(scope)
 		if err != nil || u.Scheme != "https" || u.Host == "" || strings.HasPrefix(u.Host, "*") {
-			return nil, faultf(ErrConfiguration, "apponly: transport: scope %s has no host: set TransportOptions.Hosts", ident.OneLine(scope, 100))
+			return nil, errorf(ErrConfiguration, "apponly: transport: scope %s has no host: set TransportOptions.Hosts", ident.OneLine(scope, 100))
 		}
 		names = []string{u.Host}
 	}
@@ -69,9 +69,9 @@ func parseHost(s string) (host, error) {
 	switch {
 	case !isHostname(name), portErr != nil, h.port[0] == '0',
 		suffix && (strings.Contains(name, ":") || endsInNumber(name)): // an IP address has no subdomains
-		return h, faultf(ErrConfiguration, `apponly: transport: host %q: want "host", "host:port" or "*.suffix", in ASCII`, ident.OneLine(s, 100))
+		return h, errorf(ErrConfiguration, `apponly: transport: host %q: want "host", "host:port" or "*.suffix", in ASCII`, ident.OneLine(s, 100))
 	case suffix && !strings.Contains(name, "."):
-		return h, faultf(ErrConfiguration, "apponly: transport: host %q would match a whole top-level domain", ident.OneLine(s, 100))
+		return h, errorf(ErrConfiguration, "apponly: transport: host %q would match a whole top-level domain", ident.OneLine(s, 100))
 	}
 	return h, nil
 }
@@ -106,7 +106,7 @@ func endsInNumber(name string) bool {
 func (l hostList) checkTarget(req *http.Request, scope string, loopback bool) error {
 	u := req.URL
 	if u == nil {
-		return faultf(ErrConfiguration, "apponly: transport: request has no URL")
+		return errorf(ErrConfiguration, "apponly: transport: request has no URL")
 	}
 	port, err := securePort(u, loopback)
 	if err != nil {
@@ -117,11 +117,11 @@ func (l hostList) checkTarget(req *http.Request, scope string, loopback bool) er
 	case u.User != nil:
 		// It may be a lure, as in https://graph.microsoft.com@evil.test, or a
 		// password for a server that takes no bearer token.
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL has a user name", ident.OneLine(u.Host, 100))
+		return errorf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL has a user name", ident.OneLine(u.Host, 100))
 	case u.Opaque != "" && (u.Opaque[0] != '/' || strings.HasPrefix(u.Opaque, "//")):
 		// net/http sends it as the request target, in which a host takes
 		// precedence over the Host header (RFC 9112 section 3.2.2).
-		return faultf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL is opaque and no path", ident.OneLine(u.Host, 100))
+		return errorf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL is opaque and no path", ident.OneLine(u.Host, 100))
 	case !l.allows(target):
 		return l.refuse(target, scope)
 	case req.Host == "" || req.Host == u.Host:
@@ -148,11 +148,11 @@ func securePort(u *url.URL, loopback bool) (string, error) {
 	case local && loopback:
 		return cmp.Or(u.Port(), "80"), nil
 	case local:
-		return "", faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https, or TransportOptions.AllowLoopbackHTTP", ident.OneLine(u.Host, 100))
+		return "", errorf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https, or TransportOptions.AllowLoopbackHTTP", ident.OneLine(u.Host, 100))
 	case u.Scheme == "http":
-		return "", faultf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https", ident.OneLine(u.Host, 100))
+		return "", errorf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https", ident.OneLine(u.Host, 100))
 	}
-	return "", faultf(ErrConfiguration, "apponly: transport: refused to send a token over %q: want https", ident.OneLine(u.Scheme, 20))
+	return "", errorf(ErrConfiguration, "apponly: transport: refused to send a token over %q: want https", ident.OneLine(u.Scheme, 20))
 }
 
 func isLoopback(name string) bool {
@@ -178,7 +178,7 @@ func (l hostList) refuse(target host, scope string) error {
 		allowed[i] = h.String()
 	}
 	target.name, target.port = ident.OneLine(target.name, 100), ident.OneLine(target.port, 20)
-	return faultf(ErrConfiguration,
+	return errorf(ErrConfiguration,
 		"apponly: transport: refused to send a token for %s to %s: its hosts are %s; many Azure APIs' hosts are not their scope's, see TransportOptions.Hosts",
 		ident.OneLine(scope, 100), target, strings.Join(allowed, ", "))
 }

@@ -64,10 +64,10 @@ func NewTransport(c *Client, scope string, opts *TransportOptions) (*Transport, 
 	}
 	var clientErr, scopeErr error
 	if c == nil {
-		clientErr = faultf(ErrConfiguration, "apponly: transport: client is nil")
+		clientErr = errorf(ErrConfiguration, "apponly: transport: client is nil")
 	}
 	if err := checkScope(scope); err != nil {
-		scopeErr = faultf(ErrScopeInvalid, "apponly: transport: %w", err)
+		scopeErr = errorf(ErrScopeInvalid, "apponly: transport: %w", err)
 	}
 	hosts, hostsErr := parseHosts(opts.Hosts, scope)
 	if err := errors.Join(clientErr, scopeErr, hostsErr); err != nil {
