@@ -29,6 +29,9 @@ import (
 const asCommand = "APPONLY_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asDaemon) != "" {
+		daemon()
+	}
 	if os.Getenv(asCommand) != "" {
 		main()
 		panic("main returned")
