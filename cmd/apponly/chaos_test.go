@@ -110,13 +110,13 @@ func TestChaos(t *testing.T) {
 type trouble struct {
 	name string
 	make func(t *testing.T, w *world, lasts time.Duration)
-	long bool // it may outlast a token
+	long bool // it outlasts the tokens, by up to a second
 }
 
 // lasts draws how long: a moment, or until tokens have ended.
 func (tr trouble) lasts() time.Duration {
 	if tr.long {
-		return tokenLifetime + mathrand.N(time.Second)
+		return tokenLifetime + mathrand.N(200*time.Millisecond)
 	}
 	return 200*time.Millisecond + mathrand.N(time.Second)
 }
@@ -230,6 +230,7 @@ issuers: [{url: "https://oidc.chaos.example", jwks: jwks.json}]
 resources: [{uri: "https://chaos.example", tenant: %[1]s, roles: [All]}]
 grants: [{app: daemon, resource: "https://chaos.example", roles: [All]}]
 token_lifetime: %[3]s
+refresh_in: 1s
 `, chaosTenant, chaosClient, tokenLifetime))
 	return w
 }
