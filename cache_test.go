@@ -357,6 +357,35 @@ func TestOutageWithoutToken(t *testing.T) {
 	}
 }
 
+// An outage that began behind a good token is asked about anew once that has
+// ended: callers wait then, and must not wait for the pace of minutes.
+func TestPaceOnceTheTokenHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.SetTokenLifetime(10 * time.Minute)
+		c, scope := s.client(t), s.API().Scope()
+		tok := mustToken(t, c, scope)
+		s.setFault(status(503, ""))
+		var err error
+		for time.Until(tok.ExpiresOn()) > 10*time.Second {
+			if _, err = c.Token(t.Context(), scope); err != nil {
+				t.Fatalf("with a token that is good: %v", err)
+			}
+			time.Sleep(time.Second)
+		}
+		for want := time.Second; want <= 4*time.Second; want *= 2 {
+			_, err := c.Token(t.Context(), scope)
+			wait := time.Until(asError(t, err).RetryAt)
+			if wait > want {
+				t.Errorf("asked again in %v, want %v at most", wait, want)
+			}
+			time.Sleep(wait)
+		}
+		s.setFault(nil)
+		mustToken(t, c, scope)
+	})
+}
+
 // Every peer repeats a permanent refusal for every call.
 func TestPermanentRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -126,7 +126,7 @@ var troubles = []trouble{
 	{name: "stopped: a black hole", make: stopEmulator},
 	{name: "connections reset", make: fault(`{"endpoint":"token","connection":"reset"}`)},
 	{name: "answers cut half-way", make: fault(`{"endpoint":"token","connection":"truncate"}`)},
-	{name: "connections that hang", make: fault(`{"endpoint":"token","connection":"hang"}`)},
+	{name: "answers garbled", make: fault(`{"endpoint":"token","connection":"garble"}`)},
 	{name: "half of the answers 503", make: fault(`{"endpoint":"token","status":503,"probability":0.5}`)},
 	{name: "files are garbage", make: spoil(func(path string) error { return os.WriteFile(path, []byte("\x00\xffgarbage\n\n"), 0o600) })},
 	{name: "files are missing", make: spoil(os.Remove)},

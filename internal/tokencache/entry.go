@@ -91,6 +91,8 @@ type entryState struct {
 // every caller.
 type memory struct {
 	failures int    // in a row
+	tries    int    // of them, those that the pace is kept by
+	behind   bool   // the last one was behind a token
 	failedAt int64  // when the last one was, by the monotonic clock
 	err      error  // the last one, as callers get it from memory
 	tryAt    int64  // nothing is asked before

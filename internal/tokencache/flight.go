@@ -200,9 +200,12 @@ func (c *Cache) fail(e *entry, d decision, req Request, failure Failure, stamp s
 	s := c.end(e, d.bypass)
 	now := clock.Now()
 	t := e.usable(now)
-	failures := s.memory.failures + 1
+	failures, tries := s.memory.failures+1, s.memory.tries+1
+	if t == nil && s.memory.behind {
+		tries = 1 // callers wait from now on, and the pace behind them was a slower one
+	}
 	passing, retryAt := failure.Pace()
-	pause, asked := pauseAfter(failures, t != nil, passing, retryAt.Sub(now.Time()))
+	pause, asked := pauseAfter(tries, t != nil, passing, retryAt.Sub(now.Time()))
 	next := now.Add(pause)
 	if t != nil && !asked {
 		next = next.Earlier(t.usable) // then callers wait, for whom it is worth a try
@@ -217,7 +220,7 @@ func (c *Cache) fail(e *entry, d decision, req Request, failure Failure, stamp s
 			return answer // an ordinary request need not fail
 		}
 	}
-	s.memory = memory{failures, now.Mono, remembered, next.Mono, stamp, now.Mono + int64(statInterval)}
+	s.memory = memory{failures, tries, t != nil, now.Mono, remembered, next.Mono, stamp, now.Mono + int64(statInterval)}
 	if t != nil {
 		e.recheck(next, t)
 	}
