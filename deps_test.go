@@ -50,7 +50,7 @@ func TestDependencies(t *testing.T) {
 	for pkg, allowed := range map[string][]string{
 		"./cloud":               {},
 		"./internal/clock":      {},
-		"./internal/flight":     {},
+		"./internal/flight":     {internal},
 		"./internal/ident":      {},
 		"./internal/netfault":   {internal},
 		"./internal/wwwauth":    {},
