@@ -23,9 +23,9 @@ var allowedModules = []string{
 	"github.com/pkg/browser",        // MSAL's
 	"golang.org/x/crypto",           // azidentity's and go-pkcs12's; scrypt
 	"golang.org/x/net",              // azcore's
-	"golang.org/x/sync",
-	"golang.org/x/sys",  // MSAL's
-	"golang.org/x/text", // azcore's
+	"golang.org/x/sync",             // MSAL's
+	"golang.org/x/sys",              // MSAL's
+	"golang.org/x/text",             // azcore's
 	"software.sslmate.com/src/go-pkcs12",
 }
 
@@ -54,7 +54,7 @@ func TestDependencies(t *testing.T) {
 		"./internal/ident":      {},
 		"./internal/netfault":   {internal},
 		"./internal/wwwauth":    {},
-		"./internal/tokencache": {internal, "golang.org/x/sync"},
+		"./internal/tokencache": {internal},
 		"./internal/wire":       {internal, "github.com/hashicorp/go-retryablehttp", "github.com/hashicorp/go-cleanhttp"},
 		"./internal/memhttp":    {},
 		"./entratest": {

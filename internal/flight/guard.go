@@ -18,11 +18,11 @@ import (
 // not one per flight, and what hung once is not given up. A trial that returns in
 // time ends the caution. The zero Guard is ready for use.
 type Guard struct {
-	mu      sync.Mutex // held for moments only
-	stuck   int        // abandoned calls that have not returned
-	trusted bool       // a trial has returned in time since a call was abandoned last
-	trying  bool       // a trial is under way
-	rounds  int        // how often calls were abandoned; those under way together count once
+	mu      sync.Mutex    // held for moments only
+	stuck   int           // abandoned calls that have not returned
+	trusted bool          // a trial has returned in time since a call was abandoned last
+	trying  bool          // a trial is under way
+	rounds  int           // how often calls were abandoned; those under way together count once
 	last    clock.Instant // when a call was abandoned last, or the trust began
 }
 
