@@ -166,7 +166,8 @@ func (s *entryState) inGap(now clock.Instant, own *bypass, a Ask) bool {
 
 // nextGap returns how long the next flight like a has to wait after this one. It grows
 // while nothing is brought, and while the tokens that were brought this way are
-// refused in turn: then it is not the token that is wrong.
+// refused in turn, or were too short from the first: then it is not the token that is
+// wrong.
 func (s *entryState) nextGap(t *Token, own *bypass, a Ask) time.Duration {
 	if a.Force {
 		return bypassFirst
@@ -176,7 +177,7 @@ func (s *entryState) nextGap(t *Token, own *bypass, a Ask) time.Duration {
 		last = own.gap
 	}
 	for _, b := range append([]bypass{s.plain}, s.claims...) {
-		if t != nil && b.token == t {
+		if t != nil && b.token == t && (t.refutedBy(a) || t.lifetime() < a.MinValid) {
 			last = max(last, b.gap)
 		}
 	}
@@ -197,6 +198,9 @@ func (t *Token) refutedBy(a Ask) bool {
 
 // Lasts reports whether t has at least so long left until its end.
 func (t *Token) Lasts(now clock.Instant, d time.Duration) bool { return t.Expires.Until(now) >= d }
+
+// lifetime is how long t was good for when it came.
+func (t *Token) lifetime() time.Duration { return time.Duration(t.Expires.Wall - t.Received) }
 
 // claimsID identifies the claims of a challenge; 0 stands for none.
 func claimsID(claims string) uint64 {

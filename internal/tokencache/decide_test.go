@@ -17,7 +17,7 @@ import (
 func TestDecide(t *testing.T) {
 	now := clock.Instant{Wall: 1_800_000_000 * int64(time.Second), Mono: 1_000_000 * int64(time.Second)}
 	token := func(refresh, usable time.Duration, value string, claims string) *Token {
-		return &Token{Bearer: func() string { return "Bearer " + value }, Refresh: now.Add(refresh), usable: now.Add(usable), Expires: now.Add(usable + expiryMargin), claims: claimsID(claims)}
+		return &Token{Bearer: func() string { return "Bearer " + value }, Refresh: now.Add(refresh), usable: now.Add(usable), Expires: now.Add(usable + expiryMargin), Received: now.Add(-5 * time.Minute).Wall, claims: claimsID(claims)}
 	}
 	var (
 		none    *Token
@@ -196,6 +196,7 @@ func TestDecide(t *testing.T) {
 		{"in the gap a shorter one is the answer", fresh, inGap, lasting(3 * time.Hour), "serve"},
 		{"refreshed, if that is due", staler, inGap, lasting(time.Hour), "serve and refresh (stale)"},
 		{"the gap grows while what comes is too short", fresh, broughtIt, lasting(3 * time.Hour), "fly bypass (stale), gap 40s, else what there is"},
+		{"not if it did last when it came", fresh, broughtIt, lasting(2*time.Hour + time.Minute), "fly bypass (stale), gap 10s, else what there is"},
 		{"a server's word holds for it, too", fresh, serverSays, lasting(3 * time.Hour), "serve"},
 		{"a token for claims is none the worse", claimed, idle, lasting(time.Hour), "serve"},
 		{"another than the refused one has to last as well", other, idle, Ask{Rejected: fresh, MinValid: 3 * time.Hour}, "fly bypass (rejected), gap 10s, else what there is"},
