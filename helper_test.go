@@ -162,3 +162,10 @@ func wantKind(t testing.TB, err error, kind apponly.Kind, names ...string) {
 		t.Errorf("error = %q, has a carriage return", err)
 	}
 }
+
+// teeBody reads a body into text and returns it again.
+func teeBody(body io.ReadCloser, text *strings.Builder) io.ReadCloser {
+	io.Copy(text, body)
+	body.Close()
+	return io.NopCloser(strings.NewReader(text.String()))
+}

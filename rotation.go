@@ -40,10 +40,10 @@ type rotation struct {
 
 // A memberRotation is that of one credential of a FirstOf, or of the only one.
 type memberRotation struct {
-	accepted *material // what Entra last took, while it may stand in for what is new
-	last     [32]byte  // its fingerprint, for good
-	pending  [32]byte  // what was first sent after it, while Entra has not taken it
-	since    int64     // when that was, by the monotonic clock
+	accepted *material     // what Entra last took, while it may stand in for what is new
+	last     [32]byte      // its fingerprint, for good
+	pending  [32]byte      // what was first sent after it, while Entra has not taken it
+	since    clock.Instant // when that was
 	// sent counts requests, and taken is the latest of those that Entra took: the
 	// answer to an older one must not roll a rotation back.
 	sent, taken uint64
@@ -60,9 +60,9 @@ func (r *rotation) beginSend(i int, m *material) (previous *material, seq uint64
 	if s.accepted == nil || s.accepted.fingerprint == m.fingerprint {
 		return nil, s.sent
 	}
-	if now := clock.Now().Mono; s.pending != m.fingerprint {
+	if now := clock.Now(); s.pending != m.fingerprint {
 		s.pending, s.since = m.fingerprint, now
-	} else if now > s.since+int64(previousFor) {
+	} else if s.since.Add(previousFor).Until(now) < 0 {
 		s.accepted = nil
 	}
 	return s.accepted, s.sent
@@ -109,20 +109,20 @@ type cooldownKey struct {
 }
 
 type cooldown struct {
-	since       int64    // when it failed first
-	tried       int64    // when it failed last
-	fingerprint [32]byte // of what failed; zero if it could not be read
-	perRequest  bool     // the fingerprint tells nothing
+	since       clock.Instant // when it failed first
+	tried       clock.Instant // when it failed last
+	fingerprint [32]byte      // of what failed; zero if it could not be read
+	perRequest  bool          // the fingerprint tells nothing
 }
 
-func (c cooldown) over(now int64) bool { return now > c.since+int64(cooldownFor) }
+func (c cooldown) over(now clock.Instant) bool { return c.since.Add(cooldownFor).Until(now) < 0 }
 
 // begin passes a member over for one tenant. It reports whether it was not
 // already.
 func (c *cooldowns) begin(i int, tenant string, failed *material) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := clock.Now().Mono
+	now := clock.Now()
 	for key, old := range c.running { // there is no timer that would
 		if old.over(now) {
 			delete(c.running, key)
@@ -160,7 +160,7 @@ func (c *cooldowns) order(n int, tenant string, fingerprint func(i int) [32]byte
 		d, ok := passed[i]
 		if !ok || !d.perRequest && fingerprint(i) != d.fingerprint {
 			order = append(order, i)
-		} else if oldest < 0 || d.tried < passed[oldest].tried {
+		} else if oldest < 0 || d.tried.Mono < passed[oldest].tried.Mono {
 			oldest = i
 		}
 	}
@@ -175,7 +175,7 @@ func (c *cooldowns) passedOver(n int, tenant string) map[int]cooldown {
 	defer c.mu.Unlock()
 	passed := map[int]cooldown{}
 	for i := range n {
-		if d, ok := c.running[cooldownKey{tenant, i}]; ok && !d.over(clock.Now().Mono) {
+		if d, ok := c.running[cooldownKey{tenant, i}]; ok && !d.over(clock.Now()) {
 			passed[i] = d
 		}
 	}

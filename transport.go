@@ -3,12 +3,14 @@
 package apponly
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/apponly/apponly/internal/flight"
 	"github.com/apponly/apponly/internal/wwwauth"
 )
 
@@ -44,7 +46,8 @@ type TransportOptions struct {
 // Waiting for a token ends with the request's context.
 //
 // A 401 is answered once: with a token for the claims that the API asks for (see
-// [Options.CAE]), or with another token if there is one by now. A request whose
+// [Options.CAE]), or with another token if there is one by now. If that takes more
+// than 2 seconds the 401 goes to the caller, and the token to the next call. A request whose
 // body cannot be sent again, because it has no GetBody, gets its 401 back; the
 // next request goes out with the other token.
 type Transport struct {
@@ -139,6 +142,10 @@ func (t *Transport) redirectsStayInside(req *http.Request) bool {
 	return false
 }
 
+// patience is how long a caller who holds the API's answer already is kept waiting for
+// a better one. The token request goes on behind: the next call has what it brings.
+const patience = 2 * time.Second
+
 // retryUnauthorized sends a request that was refused with 401 once more, with
 // another token, if there is one and the body can be had again. The second answer
 // is final.
@@ -153,7 +160,9 @@ func (t *Transport) retryUnauthorized(req *http.Request, values int, refused *ht
 		}, nil)
 		return refused, nil
 	}
-	another, err := t.client.TokenFor(req.Context(), TokenRequest{Scope: t.scope, Claims: claims, Rejected: token})
+	ctx, cancel := context.WithTimeout(flight.Safe(req.Context()), patience)
+	defer cancel()
+	another, err := t.client.TokenFor(ctx, TokenRequest{Scope: t.scope, Claims: claims, Rejected: token})
 	if err != nil || another.authorization() == token.authorization() {
 		return refused, nil // the API's answer says more than that there is no other token
 	}

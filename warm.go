@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/apponly/apponly/internal/flight"
 	"github.com/apponly/apponly/internal/tokencache"
 )
 
@@ -29,6 +30,7 @@ func (c *Client) Warm(ctx context.Context, scopes ...string) error {
 // cache's pace and show in [Client.Status]. It returns at once if a scope is
 // not one.
 func (c *Client) KeepWarm(ctx context.Context, scopes ...string) error {
+	ctx = flight.Safe(ctx) // it is used in goroutines of ours
 	for _, scope := range scopes {
 		if err := c.checkScope(scope); err != nil {
 			return err

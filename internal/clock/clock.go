@@ -41,6 +41,12 @@ func (i Instant) Reached(now Instant) bool {
 	return now.Wall >= i.Wall || now.Mono >= i.Mono
 }
 
+// Until returns how long it is from now to i, by the clock that gets there first.
+// It is negative once i has passed.
+func (i Instant) Until(now Instant) time.Duration {
+	return time.Duration(min(i.Wall-now.Wall, i.Mono-now.Mono))
+}
+
 // Earlier returns the instant that is reached first, by each clock.
 func (i Instant) Earlier(j Instant) Instant {
 	return Instant{min(i.Wall, j.Wall), min(i.Mono, j.Mono)}

@@ -10,27 +10,32 @@ import (
 
 // Detach returns a context for work that others wait for, too: it keeps the
 // values of ctx, such as a span, and not its cancellation, and ends after limit
-// with cause.
+// with cause. No method of ctx is called but Value, by those who look something up,
+// and a panic in that does not reach them.
 //
 // httptrace hooks are not kept. They are a caller's, for one request to an API:
 // the work may go on when that request is long done, and sends headers that the
 // hooks must not see.
 func Detach(ctx context.Context, limit time.Duration, cause error) (context.Context, context.CancelFunc) {
-	ctx = traceless{context.WithoutCancel(ctx)}
-	// Package net keeps hooks under a key of its own, which only others replace.
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{DNSStart: func(httptrace.DNSStartInfo) {}})
-	return context.WithTimeoutCause(ctx, limit, cause)
+	return context.WithTimeoutCause(values{noHooks, context.WithoutCancel(Safe(ctx))}, limit, cause)
 }
 
-type traceless struct{ context.Context }
+// values has the values of both contexts, and no end.
+type values struct {
+	context.Context // wins
+	behind          context.Context
+}
 
-func (c traceless) Value(key any) any {
-	v := c.Context.Value(key)
-	if _, ok := v.(*httptrace.ClientTrace); ok {
-		return nil
+func (c values) Value(key any) any {
+	if v := c.Context.Value(key); v != nil {
+		return v
 	}
-	return v
+	return c.behind.Value(key)
 }
+
+// noHooks hides the hooks behind it. Package net keeps its own under a key that only
+// others replace.
+var noHooks = httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{DNSStart: func(httptrace.DNSStartInfo) {}})
 
 // A TimeoutError is the cause of a context whose time was up. It is errors.Is
 // context.DeadlineExceeded: net/http returns the cause in place of ctx.Err().

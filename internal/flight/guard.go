@@ -6,108 +6,93 @@
 package flight
 
 import (
-	"context"
-	"errors"
-	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
+
+	"github.com/apponly/apponly/internal/clock"
 )
 
 // A Guard counts the calls of one callback that were abandoned and have not
-// returned. While there is one the callback is not called again, so that a
-// callback that hangs costs one goroutine and not one per flight. The zero Guard
-// is ready for use.
-type Guard struct{ stuck atomic.Int32 }
+// returned. While there are any the callback is tried again now and then, by one
+// call at a time, ever further apart: what hangs for ever costs a few goroutines and
+// not one per flight, and what hung once is not given up. A trial that returns in
+// time ends the caution. The zero Guard is ready for use.
+type Guard struct {
+	mu      sync.Mutex    // held for moments only
+	stuck   int           // abandoned calls that have not returned
+	trusted bool          // a trial has returned in time since a call was abandoned last
+	trying  bool          // a trial is under way
+	rounds  int           // how often calls were abandoned; those under way together count once
+	last    clock.Instant // when a call was abandoned last, or the trust began
+}
 
-// Faults of callbacks. What a callback panicked with is never shown: it may
-// hold what the callback was working with.
-var (
-	errPanicked = errors.New("panicked")
-	errGoexit   = errors.New("ended its goroutine instead of returning")
-	errStuck    = errors.New("is still running from an earlier token request")
-	errTimeout  = errors.New("did not return in time")
+const (
+	// firstTrial is how long after a call was abandoned the callback is tried
+	// again. It grows fourfold each time: a callback that never returns is called
+	// five times in the first day, and ten times in a year.
+	firstTrial = 5 * time.Minute
+	mostTrials = 12 // after which it grows no more
+	// After so long a trust the next call that hangs counts as the first.
+	calm = 24 * time.Hour
 )
 
-// Grace is how long [Run] lets a callback return after its context has ended.
-const Grace = 100 * time.Millisecond
+// A ticket is one call's place in a guard, whose mu guards it.
+type ticket struct{ trial, returned, abandoned bool }
 
-// Run is [RunFor] with the usual grace.
-func Run[T any](ctx context.Context, g *Guard, what string, fn func(context.Context) (T, error)) (T, error) {
-	return RunFor(ctx, Grace, g, what, fn)
-}
-
-// RunFor runs fn, which is not ours, in a goroutine of its own, and returns when
-// fn has, or a grace after ctx has ended. A panic and a Goexit become errors, and
-// so does a fn that does not return. what names fn in them. g may be nil.
-func RunFor[T any](ctx context.Context, grace time.Duration, g *Guard, what string, fn func(context.Context) (T, error)) (T, error) {
-	if g == nil {
-		g = new(Guard)
+// enter reports whether a call may be made.
+func (g *Guard) enter(t *ticket) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stuck == 0 || g.trusted {
+		return true
 	}
-	if g.stuck.Load() > 0 {
-		return *new(T), &Error{what: what, err: errStuck}
+	distance := firstTrial << (2 * min(g.rounds-1, mostTrials-1))
+	if g.trying || !g.last.Add(distance).Reached(clock.Now()) {
+		return false
 	}
-	c := call[T]{guard: g, what: what, done: make(chan result[T], 1)}
-	go c.run(ctx, fn)
-	select {
-	case r := <-c.done:
-		return r.value, r.err
-	case <-ctx.Done():
+	g.trying, t.trial = true, true
+	return true
+}
+
+// leave notes that a call has returned, in time or not.
+func (g *Guard) leave(t *ticket) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t.returned = true
+	switch {
+	case t.abandoned:
+		g.stuck--
+	case t.trial:
+		g.trying, g.trusted, g.last = false, true, clock.Now()
 	}
-	// What fn makes of the end of ctx says more than that it ended, and which of
-	// the two a caller sees must not be chance.
-	select {
-	case r := <-c.done:
-		return r.value, r.err
-	case <-time.After(grace):
+}
+
+// abandon gives a call up, unless it has returned.
+func (g *Guard) abandon(t *ticket) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.returned {
+		return false
 	}
-	if !c.state.CompareAndSwap(running, abandoned) {
-		r := <-c.done // it has just returned
-		return r.value, r.err
+	now := clock.Now()
+	if g.stuck == 0 || g.trusted && g.last.Add(calm).Reached(now) {
+		g.rounds = 0
 	}
-	g.stuck.Add(1)
-	return *new(T), &Error{what: what, err: errTimeout, ctxErr: ctx.Err(), cause: context.Cause(ctx)}
+	if g.stuck == 0 || g.trusted || t.trial {
+		g.rounds++
+	}
+	if t.trial {
+		g.trying = false
+	}
+	t.abandoned, g.trusted, g.last = true, false, now
+	g.stuck++
+	return true
 }
 
-type result[T any] struct {
-	value T
-	err   error
-}
-
-type call[T any] struct {
-	guard *Guard
-	what  string
-	state atomic.Int32
-	done  chan result[T]
-}
-
-const running, abandoned, returned = 0, 1, 2
-
-func (c *call[T]) run(ctx context.Context, fn func(context.Context) (T, error)) {
-	r := result[T]{err: &Error{what: c.what, err: errGoexit}} // unless fn returns
-	defer func() {
-		if recover() != nil {
-			r = result[T]{err: &Error{what: c.what, err: errPanicked}}
-		}
-		if !c.state.CompareAndSwap(running, returned) {
-			c.guard.stuck.Add(-1)
-		}
-		c.done <- r
-	}()
-	r.value, r.err = fn(ctx)
-}
-
-// An Error is a callback's own fault.
-type Error struct {
-	what string
-	err  error
-	// If ctx ended: ctx.Err() and context.Cause(ctx).
-	ctxErr, cause error
-}
-
-// Error names the callback and what it did.
-func (e *Error) Error() string { return e.what + " " + e.err.Error() }
-
-// Unwrap returns the fault and, if the context ended, ctx.Err() and its cause.
-func (e *Error) Unwrap() []error {
-	return slices.DeleteFunc([]error{e.err, e.ctxErr, e.cause}, func(err error) bool { return err == nil })
+// Idle reports whether no abandoned call is still running. Its memory need not be
+// kept then.
+func (g *Guard) Idle() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.stuck == 0
 }

@@ -14,16 +14,15 @@ package tokencache
 
 import (
 	"cmp"
+	"container/list"
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/apponly/apponly/internal/clock"
 	"github.com/apponly/apponly/internal/flight"
-	"golang.org/x/sync/singleflight"
 )
 
 // defaultMax is what a Max of 0 means.
@@ -41,11 +40,12 @@ type Cache struct {
 	// entry. It is never held across I/O, a callback or a wait.
 	mu         sync.Mutex
 	namespaces map[any]*namespace // by Identity.Key
-	// A flood of unknown tenants fills withoutToken and leaves withToken alone.
-	withToken, withoutToken list
+	quiet      list.List          // of those without entries, in the order in which they lost the last one
+	// Entries without a flight. A flood of unknown tenants fills withoutToken and
+	// leaves withToken alone.
+	withToken, withoutToken entryList
 	sweep                   int // where the next look for expired entries begins
 
-	flights   singleflight.Group
 	exchanges atomic.Uint64
 	evictions uint64
 }
@@ -64,7 +64,7 @@ type Stats struct {
 func (c *Cache) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Stats{len(c.withToken) + len(c.withoutToken), len(c.namespaces), c.exchanges.Load(), c.evictions}
+	return Stats{c.entries.Len(), len(c.namespaces) - c.quiet.Len(), c.exchanges.Load(), c.evictions}
 }
 
 // An Identity is whose tokens they are: an app and its proof of it. Identities
@@ -76,7 +76,7 @@ type Identity struct {
 	Source  Source
 	Timeout time.Duration // of one flight
 	// NewState makes what the source keeps for identities of this key, for as long
-	// as they have entries. It is called with the cache locked.
+	// as they have entries and a day more. It is called with the cache locked.
 	NewState func() any
 
 	namespace atomic.Pointer[namespace] // of Key; a hint, see enter
@@ -90,34 +90,6 @@ type View struct {
 	// first is the entry of the first scope that was asked for. Most clients use
 	// one, and a hit then needs no table.
 	first atomic.Pointer[entry]
-}
-
-// A namespace is what the entries of one Identity.Key have in common. It lives
-// as long as it has entries. Cache.mu guards it, apart from id and state.
-type namespace struct {
-	key     any
-	id      uint64
-	state   any
-	entries int
-	scopes  map[string]*scope
-}
-
-// A scope is the one copy of its name in a namespace, so that a million entries
-// share it.
-type scope struct {
-	name    string
-	entries int
-}
-
-// release notes that an entry has left.
-func (ns *namespace) release(c *Cache, name string) {
-	s := ns.scopes[name]
-	if s.entries--; s.entries == 0 {
-		delete(ns.scopes, name)
-	}
-	if ns.entries--; ns.entries == 0 {
-		delete(c.namespaces, ns.key)
-	}
 }
 
 // find returns the entry of a scope without a lock, nil if there is none.
@@ -144,109 +116,101 @@ func (v *View) Hit(scope string) *Token {
 
 // Get returns a token, from memory or from a flight. It waits until the flight
 // has ended or ctx has, whichever is first. Its error is what a [Failure] says,
-// or [ErrWaiting].
+// or [ErrWaiting]. The methods of ctx should not panic; see flight.Safe.
 func (v *View) Get(ctx context.Context, a Ask) (*Token, error) {
-	d, result := v.begin(ctx, a, false)
+	d, landing := v.begin(ctx, a, false)
 	if d.step == lookAgain {
 		if v.Identity.stamp(ctx, d.stamp) == d.stamp {
 			return nil, d.err
 		}
 		// The credential's files have changed: what was refused before need not be
 		// refused again.
-		d, result = v.begin(ctx, a, true)
+		d, landing = v.begin(ctx, a, true)
 	}
-	switch {
-	case d.step == serve, d.step == serveAndRefresh:
+	switch d.step {
+	case serve, serveAndRefresh:
 		return d.token, nil
-	case d.step != fly:
+	case refuse, lookAgain:
 		return nil, d.err
-	case result == nil:
-		return nil, ErrWaiting
 	}
-	return wait(ctx, result)
+	t, err := landing.wait(ctx)
+	if err != nil && d.fallback != nil && !d.fallback.usable.Reached(clock.Now()) {
+		return d.fallback, nil
+	}
+	return t, err
 }
 
 // ErrWaiting says that the caller's context ended before there was an answer.
 var ErrWaiting = errors.New("the context ended first")
 
 // begin decides about a and does what has to be done under the lock. changed
-// says that the credential's files are not those that failed. The channel is nil
-// where there is no flight to wait for: none is begun for a caller whose context
-// has ended.
-func (v *View) begin(ctx context.Context, a Ask, changed bool) (decision, <-chan singleflight.Result) {
+// says that the credential's files are not those that failed. The landing is nil
+// where there is nothing to wait for: no flight is begun or joined for a caller
+// whose context has ended.
+func (v *View) begin(ctx context.Context, a Ask, changed bool) (decision, *landing) {
 	ended := ctx.Err() != nil // before mu is taken: a context is not ours
 	id := v.Identity
 	id.Cache.mu.Lock()
 	defer id.Cache.mu.Unlock()
-	e := v.enter(a.Scope)
+	now := clock.Now()
+	e := v.enter(a.Scope, now)
 	if changed && e.state != nil {
-		e.state.memory.tryAt = 0
+		e.state.memory.tryAt = clock.Instant{}
 	}
 	var s entryState
 	if e.state != nil {
 		s = *e.state
 	}
-	now := clock.Now()
 	d := decide(now, e.token.Load(), s, a)
-	switch d.step {
-	case lookAgain:
-		e.state.memory.statAt = now.Mono + int64(statInterval)
-	case serveAndRefresh:
+	switch {
+	case d.step == lookAgain:
+		e.state.memory.statAt = now.Add(statInterval)
+	case d.step == serveAndRefresh:
 		id.launch(ctx, e, d, now) // the entry shows how it ended
 		// Callers need not look again before it must have ended.
 		e.recheck(now.Add(id.Timeout), d.token)
-	case fly:
-		if !ended {
-			return d, id.launch(ctx, e, d, now)
-		}
+	case ended || d.step != fly:
+	case d.join != nil:
+		return d, d.join.landing
+	default:
+		return d, id.launch(ctx, e, d, now)
 	}
 	return d, nil
 }
 
 // enter returns the entry of a scope, made if need be. The caller holds Cache.mu.
-func (v *View) enter(name string) *entry {
-	id, c := v.Identity, v.Identity.Cache
-	ns := id.namespace.Load()
-	if ns == nil || ns.entries == 0 { // then it has left the cache
-		if ns = c.namespaces[id.Key]; ns == nil {
-			ns = &namespace{key: id.Key, id: rand.Uint64(), state: id.NewState(), scopes: map[string]*scope{}}
-		}
-		id.namespace.Store(ns)
-	}
+func (v *View) enter(name string, now clock.Instant) *entry {
+	c := v.Identity.Cache
+	ns := c.namespaceOf(v.Identity)
 	e := v.find(name)
 	if e == nil {
-		e = c.insert(ns, v.Tenant, name)
+		e = c.insert(ns, v.Tenant, name, now)
 	}
 	e.lastUsed.Store(c.inserts.Load())
-	if old := v.first.Load(); old == nil || old.pos < 0 {
+	if old := v.first.Load(); old == nil || old.pos == evicted {
 		v.first.Store(e)
 	}
 	return e
 }
 
 // insert makes an entry whose key is not in the cache. The caller holds mu.
-func (c *Cache) insert(ns *namespace, tenant, name string) *entry {
-	c.makeRoom()
-	if c.namespaces == nil {
-		c.namespaces = map[any]*namespace{}
-	}
-	c.namespaces[ns.key] = ns // makeRoom may have dropped it with its last entry
-	ns.entries++
-	s := ns.scopes[name]
-	if s == nil {
-		s = &scope{name: name}
-		ns.scopes[name] = s
-	}
-	s.entries++
-	e := &entry{scope: s.name, owner: &owner{ns, tenant}}
+func (c *Cache) insert(ns *namespace, tenant, name string, now clock.Instant) *entry {
+	c.makeRoom(now)
+	e := &entry{scope: ns.hold(c, name), owner: &owner{ns, tenant}}
 	e.lastUsed.Store(c.inserts.Add(1))
 	c.entries.Put(e.key().hash(), e)
 	c.withoutToken.add(e)
 	return e
 }
 
+// statLimit is how long a caller waits for a look at the credential's files, which
+// may be on a volume that is gone.
+const statLimit = time.Second
+
 // stamp looks at the credential's files, in time; known if it cannot.
 func (id *Identity) stamp(ctx context.Context, known string) string {
+	ctx, cancel := context.WithTimeout(ctx, statLimit)
+	defer cancel()
 	s, err := flight.Run(ctx, &id.stat, "the file system", func(context.Context) (string, error) { return id.Source.Stamp(), nil })
 	if err != nil {
 		return known

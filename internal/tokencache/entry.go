@@ -3,6 +3,7 @@
 package tokencache
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -46,10 +47,16 @@ type entry struct {
 	lastUsed atomic.Uint32 // Cache.inserts at the time
 
 	// Cache.mu guards the rest.
-	pos      int32       // in Cache.withToken or Cache.withoutToken; -1 once evicted
+	pos      int32       // in Cache.withToken or Cache.withoutToken; or one of the marks below
 	hasToken bool        // in withToken rather than withoutToken
 	state    *entryState // nil when idle, so that a quiet entry costs no more than its token
 }
+
+// Marks of an entry that is in no list.
+const (
+	evicted = -1
+	flying  = -2 // a flight holds it
+)
 
 // An owner is one tenant of a namespace.
 type owner struct {
@@ -77,36 +84,37 @@ func (e *entry) key() entryKey { return entryKey{e.owner.namespace, e.owner.tena
 // flights under way, what is remembered of failures, and the pace of requests
 // that bypass the cache. Cache.mu guards it.
 type entryState struct {
-	// Flights under way. singleflight.Group knows them too, but cannot be asked:
-	// launch and end change both together, under Cache.mu.
-	ordinary, bypassing bool
-	bypassClaims        bool          // the bypassing one carries claims
-	hung                *flight.Guard // of flights that were abandoned
+	ordinary *trip         // the ordinary flight, nil if none is under way
+	hung     *flight.Guard // of flights that were abandoned
 
 	memory memory
-	bypass bypass
+	plain  bypass   // of requests without claims
+	claims []bypass // of each of the claims that were asked for lately
+	word   serverWord
 }
 
 // A memory is what is remembered of failures, so that they are not repeated for
 // every caller.
 type memory struct {
-	failures int    // in a row
-	tries    int    // of them, those that the pace is kept by
-	behind   bool   // the last one was behind a token
-	failedAt int64  // when the last one was, by the monotonic clock
-	err      error  // the last one, as callers get it from memory
-	tryAt    int64  // nothing is asked before
-	stamp    string // of the credential's files when it failed
-	statAt   int64  // when the files may be looked at again
+	failures int           // in a row
+	tries    int           // of them, those that the pace is kept by
+	behind   bool          // the last one was behind a token
+	failedAt clock.Instant // when the last one was
+	err      error         // the last one, as callers get it from memory
+	tryAt    clock.Instant // nothing is asked before
+	stamp    string        // of the credential's files when it failed
+	statAt   clock.Instant // when the files may be looked at again
 }
 
-// A bypass is the pace of requests for which the cached token will not do.
-type bypass struct {
-	at        int64         // when the last one began
-	gap       time.Duration // until a rejection may ask again
-	notBefore int64         // a server's word
-	err       error         // of the last one, as callers get it from memory
-	token     *Token        // that the last one brought
+// inFlight reports whether a flight is under way.
+func (s *entryState) inFlight() bool {
+	return s.ordinary != nil || s.plain.flight != nil || s.claimsFlight() != nil
+}
+
+// resting reports whether nothing that is remembered keeps anybody from asking.
+func (s *entryState) resting(now clock.Instant) bool {
+	return s.memory.tryAt.Reached(now) && s.word.until.Reached(now) && s.plain.resting(now) && s.hung.Idle() &&
+		!slices.ContainsFunc(s.claims, func(b bypass) bool { return !b.resting(now) })
 }
 
 // hit returns the token if nothing needs a closer look, else nil.
@@ -137,9 +145,7 @@ func (e *entry) usable(now clock.Instant) *Token {
 }
 
 // idle reports whether no flight is under way. The caller holds Cache.mu.
-func (e *entry) idle() bool {
-	return e.state == nil || !e.state.ordinary && !e.state.bypassing
-}
+func (e *entry) idle() bool { return e.state == nil || !e.state.inFlight() }
 
 // A State is how good a cached token is.
 type State string
@@ -179,7 +185,7 @@ func (e *entry) status(now clock.Instant) Status {
 	if e.state != nil && e.state.memory.failures > 0 {
 		m := &e.state.memory
 		s.Failures, s.LastErr = m.failures, m.err
-		s.NextTry = time.Unix(0, now.Wall+m.tryAt-now.Mono)
+		s.NextTry = now.Time().Add(m.tryAt.Until(now))
 	}
 	return s
 }

@@ -71,3 +71,20 @@ func Pause(valid bool, n int) time.Duration {
 	}
 	return flight.Backoff(passingFirst, passingLimit, n)
 }
+
+// Namespaces counts those with entries and those without.
+func (c *Cache) Namespaces() (held, quiet int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.namespaces) - c.quiet.Len(), c.quiet.Len()
+}
+
+// State returns what is kept for an identity, nil if it is not known any more.
+func (c *Cache) State(id *Identity) any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ns := c.namespaces[id.Key]; ns != nil {
+		return ns.state
+	}
+	return nil
+}

@@ -5,13 +5,11 @@ package tokencache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/apponly/apponly/internal/clock"
 	"github.com/apponly/apponly/internal/flight"
-	"golang.org/x/sync/singleflight"
 )
 
 // A Source is what a cache gets its tokens from.
@@ -77,97 +75,147 @@ const (
 	statInterval = time.Second
 )
 
-// launch begins the flight that d asks for, or joins it if it is under way. The
-// caller holds Cache.mu, so that the flag that keeps the entry and x/sync's flight
-// are never seen apart.
-func (id *Identity) launch(ctx context.Context, e *entry, d decision, now clock.Instant) <-chan singleflight.Result {
-	if e.state == nil {
-		e.state = &entryState{hung: new(flight.Guard)}
-	}
-	s := e.state
-	switch {
-	case !d.bypass:
-		s.ordinary = true
-	case !s.bypassing:
-		s.bypassing, s.bypassClaims = true, d.claims != ""
-	}
-	if d.gap > 0 {
-		s.bypass.at, s.bypass.gap = now.Mono, d.gap
-	}
-	req := Request{
-		Tenant: e.owner.tenant, Scope: e.scope, Claims: d.claims, State: e.owner.namespace.state,
-		Waiting: d.step == fly && (s.memory.failures == 0 || now.Mono > s.memory.failedAt+int64(oneTryWindow)),
-		Worked:  e.token.Load() != nil,
-	}
-	return id.Cache.flights.DoChan(e.flightKey(d.bypass), func() (any, error) {
-		return id.run(ctx, e, s.hung, d, req)
-	})
+// A landing is the end of a flight, as callers wait for it. One who leaves leaves
+// nothing behind: a million callers with short deadlines may come and go while a
+// flight hangs.
+type landing struct {
+	done  chan struct{} // closed when there is a token or an error
+	token *Token
+	err   error
 }
 
-// end notes that a flight is over: the next caller begins another one. The caller
-// holds Cache.mu.
-func (c *Cache) end(e *entry, bypass bool) *entryState {
-	c.flights.Forget(e.flightKey(bypass))
-	s := e.state // which is kept while a flight is under way
-	if bypass {
-		s.bypassing, s.bypassClaims = false, false
-	} else {
-		s.ordinary = false
+// wait returns what the flight brought, or ErrWaiting when ctx ends first; l is nil if
+// it had ended before.
+func (l *landing) wait(ctx context.Context) (*Token, error) {
+	if l == nil {
+		return nil, ErrWaiting
 	}
-	return s
-}
-
-// flightKey is unique while a flight holds e.
-func (e *entry) flightKey(bypass bool) string { return fmt.Sprintf("%p %t", e, bypass) }
-
-// wait returns the flight's result, or ErrWaiting when ctx ends first.
-func wait(ctx context.Context, result <-chan singleflight.Result) (*Token, error) {
 	select {
-	case r := <-result:
-		t, _ := r.Val.(*Token)
-		return t, r.Err
+	case <-l.done:
+		return l.token, l.err
 	case <-ctx.Done():
 		return nil, ErrWaiting
 	}
 }
 
-var errNothing = errors.New("the token source returned neither a token nor an error")
-
-// run is the flight. x/sync ends the process when it panics and never answers
-// when it ends its goroutine, so whatever is not ours runs in a guard.
-func (id *Identity) run(ctx context.Context, e *entry, hung *flight.Guard, d decision, req Request) (*Token, error) {
-	f := Flight{Request: req, Reason: d.reason, Began: time.Now()}
-	ctx, cancel := flight.Detach(ctx, id.Timeout, flight.TimeoutError("no answer within the time limit of one token request"))
-	defer cancel()
-	id.Cache.exchanges.Add(1)
-	type fetched struct {
-		grant Grant
-		note  any
-		stamp string
-	}
-	got, err := flight.RunFor(ctx, 2*flight.Grace, hung, "token request", func(ctx context.Context) (fetched, error) {
-		stamp := id.Source.Stamp() // before the files are read
-		g, note, err := id.Source.Fetch(ctx, req)
-		return fetched{g, note, stamp}, err
-	})
-	if err == nil && got.grant.Bearer == nil {
-		err = errNothing
-	}
-	f.Note, f.Duration = got.note, time.Since(f.Began)
-	if err == nil {
-		f.Token = id.Cache.succeed(e, d, req, got.grant)
-	} else {
-		f.Err = id.Cache.fail(e, d, req, id.Source.Failure(err, req), got.stamp)
-	}
-	id.Source.Observe(ctx, f)
-	return f.Token, f.Err
+// A trip is one flight of an entry.
+type trip struct {
+	*Identity
+	entry   *entry
+	request Request
+	reason  Reason
+	bypass  bool
+	claims  uint64        // see claimsID
+	before  *Token        // what the entry held when it began
+	hung    *flight.Guard // the entry's
+	// landing is what those wait for who have joined since launch or release.
+	// Cache.mu guards it until the flight has ended.
+	landing *landing
 }
 
-// succeed publishes what a flight brought.
-func (c *Cache) succeed(e *entry, d decision, req Request, g Grant) *Token {
+// release gives t, which another flight has brought, to those who wait for this one.
+func (f *trip) release(t *Token) {
+	f.landing.token = t
+	close(f.landing.done)
+	f.landing = &landing{done: make(chan struct{})}
+}
+
+// launch begins the flight that d asks for. The caller holds Cache.mu.
+func (id *Identity) launch(ctx context.Context, e *entry, d decision, now clock.Instant) *landing {
+	id.Cache.takeOff(e)
+	if e.state == nil {
+		e.state = &entryState{hung: new(flight.Guard)}
+	}
+	s := e.state
+	f := &trip{
+		Identity: id, entry: e, reason: d.reason, bypass: d.bypass, claims: claimsID(d.claims),
+		before: e.token.Load(), hung: s.hung, landing: &landing{done: make(chan struct{})},
+		request: Request{
+			Tenant: e.owner.tenant, Scope: e.scope, Claims: d.claims, State: e.owner.namespace.state,
+			Waiting: d.step == fly && (s.memory.failures == 0 || s.memory.failedAt.Add(oneTryWindow).Reached(now)),
+			Worked:  e.token.Load() != nil,
+		},
+	}
+	if d.bypass {
+		b := s.enterBypass(f.claims, now)
+		b.flight, b.gap = f, d.gap
+	} else {
+		s.ordinary = f
+	}
+	id.Cache.exchanges.Add(1)
+	go f.run(ctx)
+	return f.landing
+}
+
+var errNothing = errors.New("the token source returned neither a token nor an error")
+
+// run is the flight. Whatever is not ours runs in a guard, also what is made of an
+// error, which may be anybody's.
+func (f *trip) run(ctx context.Context) {
+	seen := Flight{Request: f.request, Reason: f.reason, Began: time.Now()}
+	ctx, cancel := flight.Detach(ctx, f.Timeout, flight.TimeoutError("no answer within the time limit of one token request"))
+	defer cancel()
+	type fetched struct {
+		grant   Grant
+		note    any
+		stamp   string
+		failure Failure
+	}
+	got, err := flight.RunFor(ctx, 2*flight.Grace, f.hung, "token request", func(ctx context.Context) (got fetched, _ error) {
+		got.stamp = f.Source.Stamp() // before the files are read
+		var err error
+		if got.grant, got.note, err = f.Source.Fetch(ctx, f.request); err == nil && got.grant.Bearer == nil {
+			err = errNothing
+		}
+		if err != nil {
+			got.failure = f.Source.Failure(err, f.request)
+		}
+		return got, nil
+	})
+	if err != nil {
+		got.failure = f.Source.Failure(err, f.request)
+	}
+	seen.Note, seen.Duration = got.note, time.Since(seen.Began)
+	if got.failure == nil {
+		seen.Token = f.succeed(got.grant)
+	} else {
+		seen.Err = f.fail(got.failure, got.stamp)
+	}
+	f.Source.Observe(ctx, seen)
+	close(f.landing.done)
+}
+
+// end notes that the flight is over: the next caller begins another one. It returns
+// the pace of such flights if it bypassed the cache, else nil. The caller holds
+// Cache.mu.
+func (f *trip) end(now clock.Instant) *bypass {
+	s := f.entry.state // which is kept while a flight is under way
+	if !f.bypass {
+		s.ordinary = nil
+		return nil
+	}
+	b := s.bypassFor(f.claims)
+	b.flight, b.at = nil, now // the pace counts from the end: one that hangs is not followed by the next at once
+	return b
+}
+
+// overtaken returns the token that another flight has brought in the meantime, nil if
+// none has.
+func (f *trip) overtaken(now clock.Instant) *Token {
+	if t := f.entry.usable(now); t != f.before {
+		return t
+	}
+	return nil
+}
+
+// succeed publishes what the flight brought and returns the token that those get who
+// waited.
+func (f *trip) succeed(g Grant) *Token {
+	c, e := f.Cache, f.entry
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.end(e, d.bypass)
+	now := clock.Now()
+	b, s := f.end(now), e.state
 	spread := spreadUsual
 	switch {
 	case e.token.Load() == nil:
@@ -175,30 +223,41 @@ func (c *Cache) succeed(e *entry, d decision, req Request, g Grant) *Token {
 	case s.memory.failures > 0:
 		spread = spreadRecovered
 	}
-	t := g.schedule(spread, claimsID(req.Claims))
-	e.token.Store(t)
-	e.recheck(t.Refresh, t)
-	if !e.hasToken {
-		c.withoutToken.remove(e)
-		c.withToken.add(e)
-		e.hasToken = true
-	}
-	s.memory.failures, s.memory.err, s.memory.tryAt = 0, nil, 0
+	t := g.schedule(spread, f.claims)
+	newer := f.overtaken(now)
 	switch {
-	case d.bypass:
-		s.bypass.token, s.bypass.err = t, nil
-	case !s.bypassing && clock.Now().Mono >= s.bypass.at+int64(s.bypass.gap):
+	case newer == nil, newer.claims == 0 && t.claims != 0:
+		// A token for claims wins over one without that came while it was fetched:
+		// a resource has asked for it.
+		e.token.Store(t)
+		e.recheck(t.Refresh, t)
+		if s.ordinary != nil {
+			s.ordinary.release(t) // nobody waits while there is a token
+		}
+	case t.claims == 0:
+		t = newer
+	}
+	s.memory = memory{}
+	if b != nil {
+		b.token, b.err = t, nil
+	}
+	if s.resting(now) {
 		e.state = nil
 	}
+	c.putBack(e, now)
+	f.landing.token = t
 	return t
 }
 
-// fail remembers a failure and returns the error for those who waited.
-func (c *Cache) fail(e *entry, d decision, req Request, failure Failure, stamp string) error {
+// fail remembers a failure and returns its error, which those get who waited. It
+// counts for nothing if another flight has brought a token in the meantime: they get
+// that then, unless they have asked for claims.
+func (f *trip) fail(failure Failure, stamp string) error {
+	c, e := f.Cache, f.entry
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.end(e, d.bypass)
 	now := clock.Now()
+	b, s := f.end(now), e.state
 	t := e.usable(now)
 	failures, tries := s.memory.failures+1, s.memory.tries+1
 	if t == nil && s.memory.behind {
@@ -211,18 +270,24 @@ func (c *Cache) fail(e *entry, d decision, req Request, failure Failure, stamp s
 		next = next.Earlier(t.usable) // then callers wait, for whom it is worth a try
 	}
 	answer, remembered := failure.At(next.Time())
-	if d.bypass {
-		s.bypass.err = remembered
+	if b != nil {
+		b.err = remembered
 		if asked {
-			s.bypass.notBefore = next.Mono
-		}
-		if t != nil || req.Claims != "" {
-			return answer // an ordinary request need not fail
+			s.word = serverWord{next, remembered}
 		}
 	}
-	s.memory = memory{failures, tries, t != nil, now.Mono, remembered, next.Mono, stamp, now.Mono + int64(statInterval)}
-	if t != nil {
-		e.recheck(next, t)
+	newer := f.overtaken(now)
+	if counts := b == nil || t == nil && f.claims == 0; counts && newer == nil { // else an ordinary request need not fail
+		s.memory = memory{failures, tries, t != nil, now, remembered, next, stamp, now.Add(statInterval)}
+		if t != nil {
+			e.recheck(next, t)
+		}
+	}
+	c.putBack(e, now)
+	if newer != nil && f.claims == 0 { // else it was obtained with other claims, if any
+		f.landing.token = newer
+	} else {
+		f.landing.err = answer
 	}
 	return answer
 }
