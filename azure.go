@@ -34,10 +34,10 @@ import (
 func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, error) {
 	o := opts.orDefault()
 	var errs []error
-	switch v := reflect.ValueOf(cred); {
-	case cred == nil, v.Kind() == reflect.Pointer && v.IsNil():
+	switch {
+	case cred == nil, isNilPointer(cred):
 		errs = append(errs, errorf(ErrCredentialMissing, "apponly: TokenCredential is nil"))
-	case !v.Comparable():
+	case !reflect.ValueOf(cred).Comparable():
 		errs = append(errs, errorf(ErrCredentialMissing, "apponly: a TokenCredential of type %T is not comparable: pass a pointer", cred))
 	}
 	for _, f := range []struct {
@@ -149,6 +149,9 @@ func (t tokenCredential) GetToken(ctx context.Context, o policy.TokenRequestOpti
 		return azcore.AccessToken{}, errorf(ErrScopeInvalid, "apponly: want exactly one scope, got %q", strings.Join(o.Scopes, " "))
 	}
 	c := t.c
+	if err := c.check(); err != nil {
+		return azcore.AccessToken{}, err
+	}
 	if plain := c.shared.withoutCAE; plain != nil && !o.EnableCAE {
 		var err error
 		if c, err = plain().Tenant(c.tokens.Tenant); err != nil {

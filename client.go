@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -104,6 +105,13 @@ func (o *Options) orDefault() *Options {
 	return o
 }
 
+func (o *Options) checkHTTPClient() error {
+	if o.HTTPClient != nil && isNilPointer(o.HTTPClient.Transport) {
+		return errorf(ErrConfiguration, "apponly: Options.HTTPClient: its Transport is a nil %T", o.HTTPClient.Transport)
+	}
+	return nil
+}
+
 func (o *Options) cache() *tokencache.Cache {
 	if o.Cache == nil {
 		return &DefaultCache().tokens
@@ -158,7 +166,7 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	if cloudErr != nil {
 		cloudErr = errorf(ErrAuthorityInvalid, "apponly: Options.Cloud: %w", cloudErr)
 	}
-	if err := errors.Join(tenantErr, appErr, credErr, cloudErr, allowedErr); err != nil {
+	if err := errors.Join(tenantErr, appErr, credErr, cloudErr, allowedErr, o.checkHTTPClient()); err != nil {
 		return nil, err
 	}
 	settings := *o // the caller may go on to change them
@@ -200,14 +208,37 @@ func newClient(s *shared, tenant string) *Client {
 // The error is an [*Error] if there is no token to be had, and errors.Is both
 // ctx.Err() and context.Cause(ctx) if ctx ended first.
 func (c *Client) Token(ctx context.Context, scope string) (Token, error) {
+	if err := c.check(); err != nil {
+		return Token{}, err
+	}
 	if t := c.tokens.Hit(scope); t != nil {
 		return Token{t}, nil
 	}
 	return c.get(ctx, tokencache.Ask{Scope: scope})
 }
 
+// check refuses a client that New has not made, such as the one that comes with an
+// error, before it is dereferenced.
+func (c *Client) check() error {
+	if c == nil || c.shared == nil {
+		return errorf(ErrConfiguration, "apponly: the Client is nil or was not made by New")
+	}
+	return nil
+}
+
+// isNilPointer reports whether v is an interface that holds a nil pointer.
+func isNilPointer(v any) bool {
+	p := reflect.ValueOf(v)
+	return p.Kind() == reflect.Pointer && p.IsNil()
+}
+
+var errNilContext = errorf(ErrConfiguration, "apponly: the context is nil")
+
 // get asks the cache for what was no hit.
 func (c *Client) get(ctx context.Context, a tokencache.Ask) (Token, error) {
+	if ctx == nil {
+		return Token{}, errNilContext
+	}
 	if err := c.checkScope(a.Scope); err != nil {
 		return Token{}, err
 	}
@@ -250,6 +281,9 @@ type TokenRequest struct {
 //
 // The cached token stays where it is if nothing better can be had.
 func (c *Client) TokenFor(ctx context.Context, req TokenRequest) (Token, error) {
+	if err := c.check(); err != nil {
+		return Token{}, err
+	}
 	if req.Claims == "" && req.Rejected.IsZero() && !req.Force {
 		return c.Token(ctx, req.Scope)
 	}
@@ -273,6 +307,9 @@ func (c *Client) TokenFor(ctx context.Context, req TokenRequest) (Token, error) 
 // The tenant must be the client's own or allowed by [Options.AllowedTenants],
 // else the error is [ErrTenantNotAllowed].
 func (c *Client) Tenant(tenantID string) (*Client, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	s := c.shared
 	if tenantID == s.root.tokens.Tenant {
 		return s.root, nil
@@ -315,8 +352,18 @@ func (s *shared) view(tenant string) *Client {
 
 // TenantID returns the tenant of this view, lower-cased; "" for a client from
 // [FromTokenCredential].
-func (c *Client) TenantID() string { return c.tokens.Tenant }
+func (c *Client) TenantID() string {
+	if c == nil {
+		return ""
+	}
+	return c.tokens.Tenant
+}
 
 // ClientID returns the app's client ID, lower-cased; "" for a client from
 // [FromTokenCredential].
-func (c *Client) ClientID() string { return c.shared.clientID }
+func (c *Client) ClientID() string {
+	if c.check() != nil {
+		return ""
+	}
+	return c.shared.clientID
+}
