@@ -153,6 +153,9 @@ type identityKey struct {
 // New returns a client for the app clientID, a GUID, in tenantID, a GUID or
 // domain name, that proves who it is with cred. opts may be nil.
 //
+// It reads no environment variables, AZURE_AUTHORITY_HOST neither, which azidentity's
+// constructors do: see [cloud.FromEnv] and [FromEnv].
+//
 // It performs no I/O. Everything that can be found wrong without I/O is
 // reported at once, joined: errors.Is(err, [ErrTenantNotFound]) and the like
 // tell which.

@@ -102,11 +102,19 @@ func parseHost(s string) (host, error) {
 	switch {
 	case !isHostname(name), portErr != nil, h.port[0] == '0',
 		suffix && (strings.Contains(name, ":") || endsInNumber(name)): // an IP address has no subdomains
-		return h, errorf(ErrConfiguration, `apponly: transport: host %q: want "host", "host:port" or "*.suffix", in ASCII`, ident.OneLine(s, 100))
+		return h, errorf(ErrConfiguration, `apponly: transport: host %s: want "host", "host:port" or "*.suffix", in ASCII`, quoteHost(s))
 	case suffix && !strings.Contains(name, "."):
 		return h, errorf(ErrConfiguration, "apponly: transport: host %q would match a whole top-level domain", ident.OneLine(s, 100))
 	}
 	return h, nil
+}
+
+// quoteHost shows what is no host, unless it may be a secret in the wrong place.
+func quoteHost(s string) string {
+	if what := ident.Misplaced(s); what != "" {
+		return "is " + what
+	}
+	return strconv.Quote(ident.OneLine(s, 100))
 }
 
 // isHostname reports whether s is an IP address or a DNS name in ASCII without an
