@@ -29,6 +29,7 @@ var layers = []string{
 	"entra",
 	"recovery",
 	"client source",
+	"azurefault",
 	"status warm azure transport",
 	"env",
 	"doc",

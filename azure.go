@@ -5,7 +5,6 @@ package apponly
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"os"
 	"reflect"
@@ -31,6 +30,11 @@ import (
 // fails, and [Client.TenantID] and [Client.ClientID] return "". The credential
 // must be comparable, a pointer for example: clients built from the same one
 // share their tokens. It may take two minutes for a token.
+//
+// Of the credential's errors nothing is kept but what is known to hold no request. An
+// endpoint of managed identities that does not answer, or answers that it cannot, is
+// [ErrUnreachable]; [ErrCredentialUnavailable] means that it was asked and refused, or
+// that the credential cannot work here.
 func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, error) {
 	o := opts.orDefault()
 	var errs []error
@@ -56,8 +60,9 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	_, managed := cred.(*azidentity.ManagedIdentityCredential)
 	return newClient(&shared{
-		source: &azureSource{cred: cred},
+		source: &azureSource{cred: cred, managed: managed},
 		identity: tokencache.Identity{
 			Cache: o.cache(), Key: identityKey{credential: azureID{cred}}, Timeout: azureTimeout,
 			NewState: func() any { return nil },
@@ -75,8 +80,9 @@ const azureTimeout = 2 * time.Minute
 type azureID struct{ cred azcore.TokenCredential }
 
 type azureSource struct {
-	cred azcore.TokenCredential
-	hung flight.Guard
+	cred    azcore.TokenCredential
+	managed bool // it is a managed identity
+	hung    flight.Guard
 }
 
 // Stamp returns "": there are no files.
@@ -91,7 +97,7 @@ func (s *azureSource) Fetch(ctx context.Context, req tokencache.Request) (g toke
 		})
 	})
 	if err != nil {
-		return g, nil, azureFailure(err)
+		return g, nil, azureFailure(err, s.managed)
 	}
 	left := t.ExpiresOn.Sub(asked.Time())
 	if !isTokenText(t.Token) || left <= 0 {
@@ -102,33 +108,6 @@ func (s *azureSource) Fetch(ctx context.Context, req tokencache.Request) (g toke
 		refreshIn = t.RefreshOn.Sub(asked.Time())
 	}
 	return newGrant(t.Token, asked, min(left, maxLifetime), refreshIn), nil, nil
-}
-
-// azureFailure makes an Error of what azidentity returned. azidentity's own
-// error is never wrapped: it holds the request, and with it the secret.
-func azureFailure(err error) *Error {
-	if guarded, ok := errors.AsType[*flight.Error](err); ok {
-		return unavailable(guarded)
-	}
-	var resp *http.Response
-	if failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
-		resp = failed.RawResponse
-	} else if failed, ok := errors.AsType[*azcore.ResponseError](err); ok {
-		resp = failed.RawResponse
-	}
-	if resp != nil {
-		var body []byte
-		if resp.Body != nil {
-			// azcore has read it and left a copy that can be read again.
-			body, _ = io.ReadAll(io.LimitReader(resp.Body, wire.MaxAnswer))
-		}
-		return classify(resp.StatusCode, resp.Header, body, ErrOther)
-	}
-	e := unreachable(err)
-	if e.cause == nil { // nothing of the network: the credential cannot work here
-		e = &Error{Kind: ErrCredentialUnavailable, reason: "the TokenCredential failed (" + reflect.TypeOf(err).String() + ")"}
-	}
-	return e
 }
 
 // TokenCredential returns c as a credential for any Azure SDK client. It serves
