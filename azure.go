@@ -64,7 +64,7 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 	return newClient(&shared{
 		source: &azureSource{cred: cred, managed: managed},
 		identity: tokencache.Identity{
-			Cache: o.cache(), Key: identityKey{credential: azureID{cred}}, Timeout: azureTimeout,
+			Cache: &o.cache().tokens, Key: identityKey{credential: azureID{cred}}, Timeout: azureTimeout,
 			NewState: func() any { return nil },
 		},
 		observers: o.observers(),
@@ -115,6 +115,10 @@ func (s *azureSource) Fetch(ctx context.Context, req tokencache.Request) (g toke
 // per call, a tenant within [Options.AllowedTenants] (which a client from
 // [FromTokenCredential] ignores), and claims challenges.
 //
+// Key Vault and other clients name the tenant by its ID. Where this client knows its
+// tenants by domain names, the IDs of those are looked up when the first such call
+// comes: in the OpenID configuration of the authority, by [Options.HTTPClient].
+//
 // The client capability "cp1" is declared for a call if [Options.CAE] is set and
 // the SDK client says EnableCAE, which is its word that it answers challenges.
 // One that does not gets tokens of the usual lifetime, cached apart, which
@@ -131,6 +135,9 @@ func (t tokenCredential) GetToken(ctx context.Context, o policy.TokenRequestOpti
 	if err := c.check(); err != nil {
 		return azcore.AccessToken{}, err
 	}
+	if ctx == nil {
+		return azcore.AccessToken{}, errNilContext
+	}
 	if plain := c.shared.withoutCAE; plain != nil && !o.EnableCAE {
 		var err error
 		if c, err = plain().Tenant(c.tokens.Tenant); err != nil {
@@ -141,7 +148,7 @@ func (t tokenCredential) GetToken(ctx context.Context, o policy.TokenRequestOpti
 	// clients name one each time.
 	if o.TenantID != "" && c.tokens.Tenant != "" {
 		var err error
-		if c, err = c.Tenant(o.TenantID); err != nil {
+		if c, err = c.named(ctx, o.TenantID); err != nil {
 			return azcore.AccessToken{}, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/internal/flight"
@@ -39,6 +40,11 @@ type shared struct {
 
 	root    *Client
 	allowed []string // tenants besides the client's own; "*" for any
+	// tenantIDs knows those of domain names; nil where there is no tenant.
+	tenantIDs *tenantIDs
+	// ownID is the ID of the client's own tenant, if that is a domain name and the ID
+	// has been learned; else nil.
+	ownID atomic.Pointer[string]
 	// withoutCAE returns the root of the same client without cp1; nil if this
 	// one declares none.
 	withoutCAE func() *Client
@@ -112,11 +118,11 @@ func (o *Options) checkHTTPClient() error {
 	return nil
 }
 
-func (o *Options) cache() *tokencache.Cache {
+func (o *Options) cache() *Cache {
 	if o.Cache == nil {
-		return &DefaultCache().tokens
+		return DefaultCache()
 	}
-	return &o.Cache.tokens
+	return o.Cache
 }
 
 func (o *Options) observers() observers {
@@ -175,10 +181,11 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	settings := *o // the caller may go on to change them
 	observers := settings.observers()
 	build := func(cp1 bool) *Client {
+		source := &entraSource{cloud: settings.Cloud, clientID: app, credentials: members, cp1: cp1, http: settings.HTTPClient}
 		return newClient(&shared{
-			source: &entraSource{cloud: settings.Cloud, clientID: app, credentials: members, cp1: cp1, http: settings.HTTPClient},
+			source: source,
 			identity: tokencache.Identity{
-				Cache:    settings.cache(),
+				Cache:    &settings.cache().tokens,
 				Key:      identityKey{cloud: settings.Cloud, clientID: app, credential: identityOf(members), cp1: cp1, http: settings.HTTPClient},
 				Timeout:  entraTimeout,
 				NewState: func() any { return newCredentialState(len(members)) },
@@ -186,6 +193,7 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 			clientID:  app,
 			observers: observers,
 			allowed:   allowed,
+			tenantIDs: &tenantIDs{&settings.cache().domains, source},
 		}, tenant)
 	}
 	c := build(settings.CAE)
@@ -314,7 +322,7 @@ func (c *Client) Tenant(tenantID string) (*Client, error) {
 		return nil, err
 	}
 	s := c.shared
-	if tenantID == s.root.tokens.Tenant {
+	if s.isOwn(tenantID) {
 		return s.root, nil
 	}
 	if v := s.views.Get(tokencache.Hash(tenantID), tenantID); v != nil {
@@ -327,13 +335,19 @@ func (c *Client) Tenant(tenantID string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tenant == s.root.tokens.Tenant {
+	if s.isOwn(tenant) {
 		return s.root, nil
 	}
 	if !slices.Contains(s.allowed, tenant) && !slices.Contains(s.allowed, "*") {
 		return nil, errorf(ErrTenantNotAllowed, "apponly: tenant %s is not among Options.AllowedTenants", tenant)
 	}
 	return s.view(strings.Clone(tenant)), nil
+}
+
+// isOwn reports whether a tenant is the client's own, by its name or its ID.
+func (s *shared) isOwn(tenant string) bool {
+	id := s.ownID.Load()
+	return tenant == s.root.tokens.Tenant || id != nil && tenant == *id
 }
 
 // view returns the view for a tenant, made if need be.
