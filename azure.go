@@ -39,7 +39,7 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 	o := opts.orDefault()
 	var errs []error
 	switch {
-	case cred == nil, isNilPointer(cred):
+	case cred == nil, holdsNil(cred):
 		errs = append(errs, errorf(ErrCredentialMissing, "apponly: TokenCredential is nil"))
 	case !reflect.ValueOf(cred).Comparable():
 		errs = append(errs, errorf(ErrCredentialMissing, "apponly: a TokenCredential of type %T is not comparable: pass a pointer", cred))

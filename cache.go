@@ -54,4 +54,9 @@ type CacheStats struct {
 
 // Stats returns a snapshot. There is no hit counter: it would be the one word
 // that all cores write.
-func (c *Cache) Stats() CacheStats { return CacheStats(c.tokens.Stats()) }
+func (c *Cache) Stats() CacheStats {
+	if c == nil {
+		return CacheStats{}
+	}
+	return CacheStats(c.tokens.Stats())
+}

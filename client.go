@@ -112,7 +112,7 @@ func (o *Options) orDefault() *Options {
 }
 
 func (o *Options) checkHTTPClient() error {
-	if o.HTTPClient != nil && isNilPointer(o.HTTPClient.Transport) {
+	if o.HTTPClient != nil && holdsNil(o.HTTPClient.Transport) {
 		return errorf(ErrConfiguration, "apponly: Options.HTTPClient: its Transport is a nil %T", o.HTTPClient.Transport)
 	}
 	return nil
@@ -237,10 +237,13 @@ func (c *Client) check() error {
 	return nil
 }
 
-// isNilPointer reports whether v is an interface that holds a nil pointer.
-func isNilPointer(v any) bool {
-	p := reflect.ValueOf(v)
-	return p.Kind() == reflect.Pointer && p.IsNil()
+// holdsNil reports whether v is an interface that is not nil and holds nil.
+func holdsNil(v any) bool {
+	switch p := reflect.ValueOf(v); p.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return p.IsNil()
+	}
+	return false
 }
 
 var errNilContext = errorf(ErrConfiguration, "apponly: the context is nil")

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -170,6 +171,32 @@ func TestTransportAllowHTTP(t *testing.T) {
 	wantKind(t, err, apponly.ErrConfiguration, "http://orders.shop.svc", "TransportOptions.AllowHTTP")
 }
 
+// What a mesh would encrypt is readable to a proxy in front of it.
+func TestTransportAllowHTTPAndProxies(t *testing.T) {
+	s := newSTS(t)
+	var seen atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			seen.Add(1)
+		}
+	}))
+	defer proxy.Close()
+	ask := func(target, through string) error {
+		base := &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return url.Parse(through) }}
+		defer base.CloseIdleConnections()
+		rt := s.newTransport(t, &apponly.TransportOptions{Base: base, Hosts: []string{"orders.shop.svc"}, AllowHTTP: []string{"orders.shop.svc"}})
+		resp, err := rt.RoundTrip(newRequest(t, "GET", target, nil))
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}
+	wantKind(t, ask("http://orders.shop.svc/", "http://user:pass@proxy.test:3128"), apponly.ErrConfiguration, "through the proxy proxy.test:3128", "NO_PROXY")
+	if err := ask("http://orders.shop.svc/", proxy.URL); err != nil || seen.Load() != 1 { // a sidecar
+		t.Errorf("a proxy on loopback: %v, %d requests", err, seen.Load())
+	}
+}
+
 func TestHTTPClient(t *testing.T) {
 	s := newSTS(t)
 	base := &apiRecorder{}
@@ -243,6 +270,13 @@ func TestNilArguments(t *testing.T) {
 	}
 	_, err = apponly.NewTransport(good, "https://api.test/.default", &apponly.TransportOptions{Base: (*http.Transport)(nil)})
 	wantKind(t, err, apponly.ErrConfiguration, "TransportOptions.Base is a nil *http.Transport")
+	_, err = apponly.NewTransport(good, "https://api.test/.default", &apponly.TransportOptions{Base: roundTripper(nil)})
+	wantKind(t, err, apponly.ErrConfiguration, "TransportOptions.Base is a nil")
+	_, err = s.newTransport(t, &apponly.TransportOptions{Hosts: []string{"api.test"}}).RoundTrip(nil)
+	wantKind(t, err, apponly.ErrConfiguration, "request is nil")
+	if (*apponly.Cache)(nil).Stats() != (apponly.CacheStats{}) {
+		t.Error("a nil cache holds something")
+	}
 	o := s.options()
 	o.HTTPClient = &http.Client{Transport: (*http.Transport)(nil)}
 	_, err = apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret("x"), o)

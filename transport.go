@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apponly/apponly/internal/ident"
 	"github.com/apponly/apponly/internal/wwwauth"
 	"github.com/hashicorp/go-retryablehttp"
 )
@@ -38,7 +39,8 @@ type TransportOptions struct {
 	// below makes the TLS: the sidecar of a service mesh. They are written as in
 	// Hosts, and each must be among Hosts as well; the port is 80 if none is given.
 	// Where nothing below makes it, whoever reads the network reads the token. Base
-	// must not send such requests through a proxy.
+	// must not send such requests through a proxy; an http.Transport that would is
+	// refused the token.
 	AllowHTTP []string
 
 	// AllowLoopbackHTTP allows plain http to a loopback address that is among
@@ -82,7 +84,7 @@ func NewTransport(c *Client, scope string, opts *TransportOptions) (*Transport, 
 	if err := checkScope(scope); err != nil {
 		scopeErr = errorf(ErrScopeInvalid, "apponly: transport: %w", err)
 	}
-	if isNilPointer(opts.Base) {
+	if holdsNil(opts.Base) {
 		baseErr = errorf(ErrConfiguration, "apponly: transport: TransportOptions.Base is a nil %T", opts.Base)
 	}
 	hosts, hostsErr := parseHosts(opts.Hosts, scope)
@@ -133,15 +135,15 @@ func RetryPolicy(ctx context.Context, resp *http.Response, err error) (bool, err
 //
 // If there is no token the error is that of [Client.Token]; the request is not sent.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if t == nil || t.client == nil {
+	if t == nil || t.client == nil || req == nil {
 		closeBody(req)
-		return nil, errorf(ErrConfiguration, "apponly: transport: it was not made by NewTransport")
+		return nil, errorf(ErrConfiguration, "apponly: transport: the request is nil, or the Transport was not made by NewTransport")
 	}
 	values, authorization := scanHeader(req.Header)
 	if authorization {
 		return t.send(req, req)
 	}
-	if err := t.targets.check(req, t.scope); err != nil {
+	if err := t.check(req); err != nil {
 		if req.Response != nil { // a redirect led away from the hosts: follow it without the token
 			return t.send(req, req)
 		}
@@ -161,6 +163,24 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	return t.retryRefused(req, values, resp, token)
+}
+
+// check returns the reason why req must not carry a token, nil if it may.
+func (t *Transport) check(req *http.Request) error {
+	if err := t.targets.check(req, t.scope); err != nil || req.URL.Scheme != "http" {
+		return err
+	}
+	base, ok := t.base.(*http.Transport)
+	if !ok || base.Proxy == nil {
+		return nil
+	}
+	// To a proxy, plain http is readable whatever makes the TLS behind it.
+	proxy, err := base.Proxy(req)
+	if err != nil || proxy == nil || isLoopback(proxy.Hostname()) {
+		return nil // an error is the base's to tell
+	}
+	return errorf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s through the proxy %s: name the host in NO_PROXY, or set TransportOptions.Base",
+		ident.OneLine(req.URL.Host, 100), ident.OneLine(proxy.Host, 100))
 }
 
 // redirectsStayInside reports whether every request that led to req by redirects
