@@ -21,14 +21,15 @@ import (
 // its own layer and those below it; see docs/architecture.md.
 var layers = []string{
 	"errors kind",
-	"aadsts token event cache file hosts",
+	"aadsts token event domain cache file hosts",
 	"cafile",
 	"material",
 	"credential assertion",
 	"certificate federated rotation",
 	"entra",
-	"recovery",
-	"client source",
+	"recovery lookup",
+	"client source tenantid",
+	"azurefault",
 	"status warm azure transport",
 	"env",
 	"doc",

@@ -5,7 +5,6 @@ package apponly
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"os"
 	"reflect"
@@ -31,13 +30,18 @@ import (
 // fails, and [Client.TenantID] and [Client.ClientID] return "". The credential
 // must be comparable, a pointer for example: clients built from the same one
 // share their tokens. It may take two minutes for a token.
+//
+// Of the credential's errors nothing is kept but what is known to hold no request. An
+// endpoint of managed identities that does not answer, or answers that it cannot, is
+// [ErrUnreachable]; [ErrCredentialUnavailable] means that it was asked and refused, or
+// that the credential cannot work here.
 func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, error) {
 	o := opts.orDefault()
 	var errs []error
-	switch v := reflect.ValueOf(cred); {
-	case cred == nil, v.Kind() == reflect.Pointer && v.IsNil():
+	switch {
+	case cred == nil, holdsNil(cred):
 		errs = append(errs, errorf(ErrCredentialMissing, "apponly: TokenCredential is nil"))
-	case !v.Comparable():
+	case !reflect.ValueOf(cred).Comparable():
 		errs = append(errs, errorf(ErrCredentialMissing, "apponly: a TokenCredential of type %T is not comparable: pass a pointer", cred))
 	}
 	for _, f := range []struct {
@@ -56,10 +60,11 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	_, managed := cred.(*azidentity.ManagedIdentityCredential)
 	return newClient(&shared{
-		source: &azureSource{cred: cred},
+		source: &azureSource{cred: cred, managed: managed},
 		identity: tokencache.Identity{
-			Cache: o.cache(), Key: identityKey{credential: azureID{cred}}, Timeout: azureTimeout,
+			Cache: &o.cache().tokens, Key: identityKey{credential: azureID{cred}}, Timeout: azureTimeout,
 			NewState: func() any { return nil },
 		},
 		observers: o.observers(),
@@ -75,8 +80,9 @@ const azureTimeout = 2 * time.Minute
 type azureID struct{ cred azcore.TokenCredential }
 
 type azureSource struct {
-	cred azcore.TokenCredential
-	hung flight.Guard
+	cred    azcore.TokenCredential
+	managed bool // it is a managed identity
+	hung    flight.Guard
 }
 
 // Stamp returns "": there are no files.
@@ -91,7 +97,7 @@ func (s *azureSource) Fetch(ctx context.Context, req tokencache.Request) (g toke
 		})
 	})
 	if err != nil {
-		return g, nil, azureFailure(err)
+		return g, nil, azureFailure(err, s.managed)
 	}
 	left := t.ExpiresOn.Sub(asked.Time())
 	if !isTokenText(t.Token) || left <= 0 {
@@ -104,37 +110,14 @@ func (s *azureSource) Fetch(ctx context.Context, req tokencache.Request) (g toke
 	return newGrant(t.Token, asked, min(left, maxLifetime), refreshIn), nil, nil
 }
 
-// azureFailure makes an Error of what azidentity returned. azidentity's own
-// error is never wrapped: it holds the request, and with it the secret.
-func azureFailure(err error) *Error {
-	if guarded, ok := errors.AsType[*flight.Error](err); ok {
-		return unavailable(guarded)
-	}
-	var resp *http.Response
-	if failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
-		resp = failed.RawResponse
-	} else if failed, ok := errors.AsType[*azcore.ResponseError](err); ok {
-		resp = failed.RawResponse
-	}
-	if resp != nil {
-		var body []byte
-		if resp.Body != nil {
-			// azcore has read it and left a copy that can be read again.
-			body, _ = io.ReadAll(io.LimitReader(resp.Body, wire.MaxAnswer))
-		}
-		return classify(resp.StatusCode, resp.Header, body, ErrOther)
-	}
-	e := unreachable(err)
-	if e.cause == nil { // nothing of the network: the credential cannot work here
-		e = &Error{Kind: ErrCredentialUnavailable, reason: "the TokenCredential failed (" + reflect.TypeOf(err).String() + ")"}
-	}
-	return e
-}
-
 // TokenCredential returns c as a credential for any Azure SDK client. It serves
 // tokens from c's cache; refresh and retry are the cache's. It takes one scope
 // per call, a tenant within [Options.AllowedTenants] (which a client from
 // [FromTokenCredential] ignores), and claims challenges.
+//
+// Key Vault and other clients name the tenant by its ID. Where this client knows its
+// tenants by domain names, the IDs of those are looked up when the first such call
+// comes: in the OpenID configuration of the authority, by [Options.HTTPClient].
 //
 // The client capability "cp1" is declared for a call if [Options.CAE] is set and
 // the SDK client says EnableCAE, which is its word that it answers challenges.
@@ -149,6 +132,12 @@ func (t tokenCredential) GetToken(ctx context.Context, o policy.TokenRequestOpti
 		return azcore.AccessToken{}, errorf(ErrScopeInvalid, "apponly: want exactly one scope, got %q", strings.Join(o.Scopes, " "))
 	}
 	c := t.c
+	if err := c.check(); err != nil {
+		return azcore.AccessToken{}, err
+	}
+	if ctx == nil {
+		return azcore.AccessToken{}, errNilContext
+	}
 	if plain := c.shared.withoutCAE; plain != nil && !o.EnableCAE {
 		var err error
 		if c, err = plain().Tenant(c.tokens.Tenant); err != nil {
@@ -159,7 +148,7 @@ func (t tokenCredential) GetToken(ctx context.Context, o policy.TokenRequestOpti
 	// clients name one each time.
 	if o.TenantID != "" && c.tokens.Tenant != "" {
 		var err error
-		if c, err = c.Tenant(o.TenantID); err != nil {
+		if c, err = c.named(ctx, o.TenantID); err != nil {
 			return azcore.AccessToken{}, err
 		}
 	}

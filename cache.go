@@ -21,7 +21,10 @@ type CacheOptions struct {
 //
 // It is safe for concurrent use, owns no goroutine and needs no Close. The zero
 // Cache is an empty one.
-type Cache struct{ tokens tokencache.Cache }
+type Cache struct {
+	tokens  tokencache.Cache
+	domains domains
+}
 
 // NewCache returns a cache of its own, for clients that must not share
 // [DefaultCache] with the rest of the process or need another bound.
@@ -29,7 +32,7 @@ func NewCache(opts *CacheOptions) *Cache {
 	if opts == nil {
 		opts = &CacheOptions{}
 	}
-	return &Cache{tokencache.Cache{Max: opts.MaxEntries}}
+	return &Cache{tokens: tokencache.Cache{Max: opts.MaxEntries}}
 }
 
 var defaultCache = sync.OnceValue(func() *Cache { return NewCache(nil) })
@@ -51,4 +54,9 @@ type CacheStats struct {
 
 // Stats returns a snapshot. There is no hit counter: it would be the one word
 // that all cores write.
-func (c *Cache) Stats() CacheStats { return CacheStats(c.tokens.Stats()) }
+func (c *Cache) Stats() CacheStats {
+	if c == nil {
+		return CacheStats{}
+	}
+	return CacheStats(c.tokens.Stats())
+}

@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/apponly/apponly/internal/flight"
@@ -67,10 +69,20 @@ func Certificate(chain []*x509.Certificate, key crypto.Signer, opts *Certificate
 // refused: they are gone through for every token request. Each file may be at
 // most 1 MiB. opts may be nil.
 //
+// path may also be a directory with tls.crt and, unless KeyFile names another,
+// tls.key, as Kubernetes mounts a secret of the type kubernetes.io/tls.
+//
 // Clients built with the same paths and password share their tokens.
 func CertificateFile(path string, opts *CertificateFileOptions) Credential {
 	if opts == nil {
 		opts = &CertificateFileOptions{}
+	}
+	if err := errors.Join(
+		checkPath("the path of CertificateFile", path),
+		checkPath("CertificateFileOptions.KeyFile", opts.KeyFile),
+		checkPath("CertificateFileOptions.PasswordFile", opts.PasswordFile),
+	); err != nil {
+		return &credential{err: err}
 	}
 	f := certificateFile{path: absolute(path), keyPath: absolute(opts.KeyFile), passwordPath: absolute(opts.PasswordFile), x5c: opts.SendX5C}
 	password := opts.Password
@@ -101,9 +113,24 @@ type certificateFile struct {
 	mac                         [sha256.Size]byte // of the password given by value
 }
 
-// files are the paths that are set.
+// files are the paths that are set, and those in them if they are directories.
 func (f certificateFile) files() []string {
-	return slices.DeleteFunc([]string{f.path, f.keyPath, f.passwordPath}, func(p string) bool { return p == "" })
+	files := slices.DeleteFunc([]string{f.path, f.keyPath, f.passwordPath}, func(p string) bool { return p == "" })
+	return append(files, filepath.Join(f.path, "tls.crt"), filepath.Join(f.path, "tls.key"))
+}
+
+// inDirectory returns the files that a directory stands for. It is looked at each
+// time: it may be mounted later.
+func (f certificateFile) inDirectory() (certificateFile, error) {
+	if info, err := os.Stat(f.path); err != nil || !info.IsDir() {
+		return f, nil
+	}
+	crt := filepath.Join(f.path, "tls.crt")
+	if _, err := os.Stat(crt); err != nil {
+		return f, fmt.Errorf("%s is a directory, and has no tls.crt", f.path)
+	}
+	f.path, f.keyPath = crt, cmp.Or(f.keyPath, filepath.Join(f.path, "tls.key"))
+	return f, nil
 }
 
 func (f certificateFile) load(password string) (*pair, error) {
@@ -113,6 +140,10 @@ func (f certificateFile) load(password string) (*pair, error) {
 			return nil, err
 		}
 		password = trimLineBreak(string(b))
+	}
+	f, err := f.inDirectory()
+	if err != nil {
+		return nil, err
 	}
 	chain, key, err := loadKey(f.path, password)
 	if err != nil {
@@ -131,7 +162,7 @@ func (f certificateFile) load(password string) (*pair, error) {
 		chain = append(chain, more...)
 	}
 	if key == nil {
-		return nil, fmt.Errorf("%s: no private key in it", cmp.Or(f.keyPath, f.path))
+		return nil, fmt.Errorf("%s: no private key in it; where that is in a file of its own: KeyFile, APPONLY_CLIENT_CERTIFICATE_KEY_PATH", cmp.Or(f.keyPath, f.path))
 	}
 	p, err := newPair(chain, key)
 	if err != nil {

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apponly/apponly/cloud"
@@ -40,6 +42,11 @@ type shared struct {
 
 	root    *Client
 	allowed []string // tenants besides the client's own; "*" for any
+	// tenantIDs knows those of domain names; nil where there is no tenant.
+	tenantIDs *tenantIDs
+	// ownID is the ID of the client's own tenant, if that is a domain name and the ID
+	// has been learned; else nil.
+	ownID atomic.Pointer[string]
 	// withoutCAE returns the root of the same client without cp1; nil if this
 	// one declares none.
 	withoutCAE func() *Client
@@ -106,11 +113,18 @@ func (o *Options) orDefault() *Options {
 	return o
 }
 
-func (o *Options) cache() *tokencache.Cache {
-	if o.Cache == nil {
-		return &DefaultCache().tokens
+func (o *Options) checkHTTPClient() error {
+	if o.HTTPClient != nil && holdsNil(o.HTTPClient.Transport) {
+		return errorf(ErrConfiguration, "apponly: Options.HTTPClient: its Transport is a nil %T", o.HTTPClient.Transport)
 	}
-	return &o.Cache.tokens
+	return nil
+}
+
+func (o *Options) cache() *Cache {
+	if o.Cache == nil {
+		return DefaultCache()
+	}
+	return o.Cache
 }
 
 func (o *Options) observers() observers {
@@ -147,6 +161,9 @@ type identityKey struct {
 // New returns a client for the app clientID, a GUID, in tenantID, a GUID or
 // domain name, that proves who it is with cred. opts may be nil.
 //
+// It reads no environment variables, AZURE_AUTHORITY_HOST neither, which azidentity's
+// constructors do: see [cloud.FromEnv] and [FromEnv].
+//
 // It performs no I/O. Everything that can be found wrong without I/O is
 // reported at once, joined: errors.Is(err, [ErrTenantNotFound]) and the like
 // tell which.
@@ -160,16 +177,17 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	if cloudErr != nil {
 		cloudErr = errorf(ErrAuthorityInvalid, "apponly: Options.Cloud: %w", cloudErr)
 	}
-	if err := errors.Join(tenantErr, appErr, credErr, cloudErr, allowedErr); err != nil {
+	if err := errors.Join(tenantErr, appErr, credErr, cloudErr, allowedErr, o.checkHTTPClient()); err != nil {
 		return nil, err
 	}
 	settings := *o // the caller may go on to change them
 	observers := settings.observers()
 	build := func(cp1 bool) *Client {
+		source := &entraSource{cloud: settings.Cloud, clientID: app, credentials: members, cp1: cp1, http: settings.HTTPClient}
 		return newClient(&shared{
-			source: &entraSource{cloud: settings.Cloud, clientID: app, credentials: members, cp1: cp1, http: settings.HTTPClient},
+			source: source,
 			identity: tokencache.Identity{
-				Cache:    settings.cache(),
+				Cache:    &settings.cache().tokens,
 				Key:      identityKey{cloud: settings.Cloud, clientID: app, credential: identityOf(members), cp1: cp1, http: settings.HTTPClient},
 				Timeout:  entraTimeout,
 				NewState: func() any { return newCredentialState(len(members)) },
@@ -177,6 +195,7 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 			clientID:  app,
 			observers: observers,
 			allowed:   allowed,
+			tenantIDs: &tenantIDs{&settings.cache().domains, source},
 		}, tenant)
 	}
 	c := build(settings.CAE)
@@ -202,14 +221,40 @@ func newClient(s *shared, tenant string) *Client {
 // The error is an [*Error] if there is no token to be had, and errors.Is both
 // ctx.Err() and context.Cause(ctx) if ctx ended first.
 func (c *Client) Token(ctx context.Context, scope string) (Token, error) {
+	if err := c.check(); err != nil {
+		return Token{}, err
+	}
 	if t := c.tokens.Hit(scope); t != nil {
 		return Token{t}, nil
 	}
 	return c.get(ctx, tokencache.Ask{Scope: scope})
 }
 
+// check refuses a client that New has not made, such as the one that comes with an
+// error, before it is dereferenced.
+func (c *Client) check() error {
+	if c == nil || c.shared == nil {
+		return errorf(ErrConfiguration, "apponly: the Client is nil or was not made by New")
+	}
+	return nil
+}
+
+// holdsNil reports whether v is an interface that is not nil and holds nil.
+func holdsNil(v any) bool {
+	switch p := reflect.ValueOf(v); p.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return p.IsNil()
+	}
+	return false
+}
+
+var errNilContext = errorf(ErrConfiguration, "apponly: the context is nil")
+
 // get asks the cache for what was no hit.
 func (c *Client) get(ctx context.Context, a tokencache.Ask) (Token, error) {
+	if ctx == nil {
+		return Token{}, errNilContext
+	}
 	if err := c.checkScope(a.Scope); err != nil {
 		return Token{}, err
 	}
@@ -263,6 +308,9 @@ type TokenRequest struct {
 // The cached token stays where it is if nothing better can be had. For MinValid
 // alone it is the answer then, also when ctx ends first.
 func (c *Client) TokenFor(ctx context.Context, req TokenRequest) (Token, error) {
+	if err := c.check(); err != nil {
+		return Token{}, err
+	}
 	if req.Claims == "" && req.Rejected.IsZero() && !req.Force {
 		if t := c.tokens.Hit(req.Scope); t != nil && t.Lasts(clock.Now(), req.MinValid) {
 			return Token{t}, nil
@@ -288,8 +336,11 @@ func (c *Client) TokenFor(ctx context.Context, req TokenRequest) (Token, error) 
 // The tenant must be the client's own or allowed by [Options.AllowedTenants],
 // else the error is [ErrTenantNotAllowed].
 func (c *Client) Tenant(tenantID string) (*Client, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	s := c.shared
-	if tenantID == s.root.tokens.Tenant {
+	if s.isOwn(tenantID) {
 		return s.root, nil
 	}
 	if v := s.views.Get(tokencache.Hash(tenantID), tenantID); v != nil {
@@ -302,13 +353,19 @@ func (c *Client) Tenant(tenantID string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tenant == s.root.tokens.Tenant {
+	if s.isOwn(tenant) {
 		return s.root, nil
 	}
 	if !slices.Contains(s.allowed, tenant) && !slices.Contains(s.allowed, "*") {
 		return nil, errorf(ErrTenantNotAllowed, "apponly: tenant %s is not among Options.AllowedTenants", tenant)
 	}
 	return s.view(strings.Clone(tenant)), nil
+}
+
+// isOwn reports whether a tenant is the client's own, by its name or its ID.
+func (s *shared) isOwn(tenant string) bool {
+	id := s.ownID.Load()
+	return tenant == s.root.tokens.Tenant || id != nil && tenant == *id
 }
 
 // view returns the view for a tenant, made if need be.
@@ -330,8 +387,18 @@ func (s *shared) view(tenant string) *Client {
 
 // TenantID returns the tenant of this view, lower-cased; "" for a client from
 // [FromTokenCredential].
-func (c *Client) TenantID() string { return c.tokens.Tenant }
+func (c *Client) TenantID() string {
+	if c == nil {
+		return ""
+	}
+	return c.tokens.Tenant
+}
 
 // ClientID returns the app's client ID, lower-cased; "" for a client from
 // [FromTokenCredential].
-func (c *Client) ClientID() string { return c.shared.clientID }
+func (c *Client) ClientID() string {
+	if c.check() != nil {
+		return ""
+	}
+	return c.shared.clientID
+}

@@ -114,6 +114,9 @@ func Secret(value string) Credential {
 // to the working directory of now.
 func SecretFile(path string) Credential {
 	type secretFile struct{ path string }
+	if err := checkPath("the path of SecretFile", path); err != nil {
+		return &credential{err: err}
+	}
 	path = absolute(path)
 	c := &credential{id: secretFile{path}, files: []string{path}}
 	if path == "" {

@@ -23,7 +23,9 @@ const (
 	envSecret         = "AZURE_CLIENT_SECRET"
 	envSecretFile     = "APPONLY_CLIENT_SECRET_FILE"
 	envCertificate    = "AZURE_CLIENT_CERTIFICATE_PATH"
+	envCertKey        = "APPONLY_CLIENT_CERTIFICATE_KEY_PATH"
 	envCertPassword   = "AZURE_CLIENT_CERTIFICATE_PASSWORD"
+	envCertPassFile   = "APPONLY_CLIENT_CERTIFICATE_PASSWORD_FILE"
 	envSendChain      = "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"
 	envFederated      = "AZURE_FEDERATED_TOKEN_FILE"
 	envAuthority      = "AZURE_AUTHORITY_HOST"
@@ -34,8 +36,8 @@ const (
 
 // envAll is the order of an explanation. Only the Azure SDKs read the last one.
 var envAll = []string{
-	envCredential, envAzureKind, envTenant, envClient, envSecret, envSecretFile, envCertificate, envCertPassword, envSendChain,
-	envFederated, envAuthority, envTrustAuthority, envTenants, envCAFile, "AZURE_REGIONAL_AUTHORITY_NAME",
+	envCredential, envAzureKind, envTenant, envClient, envSecret, envSecretFile,
+	envCertificate, envCertKey, envCertPassword, envCertPassFile, envSendChain, envFederated, envAuthority, envTrustAuthority, envTenants, envCAFile, "AZURE_REGIONAL_AUTHORITY_NAME",
 }
 
 // An envKind is a kind of credential as the environment asks for it.
@@ -64,9 +66,15 @@ const kindFederated, kindManaged = "federated", "managed-identity"
 //   - else AZURE_TOKEN_CREDENTIALS, if set: EnvironmentCredential (a secret or
 //     certificate), WorkloadIdentityCredential, ManagedIdentityCredential, or
 //     prod, which leaves it open;
-//   - else the first that is set of AZURE_CLIENT_SECRET, APPONLY_CLIENT_SECRET_FILE,
-//     AZURE_CLIENT_CERTIFICATE_PATH (with AZURE_CLIENT_CERTIFICATE_PASSWORD and
-//     AZURE_CLIENT_SEND_CERTIFICATE_CHAIN) and AZURE_FEDERATED_TOKEN_FILE.
+//   - else the first that is set of AZURE_CLIENT_SECRET or APPONLY_CLIENT_SECRET_FILE,
+//     AZURE_CLIENT_CERTIFICATE_PATH and AZURE_FEDERATED_TOKEN_FILE. [Options.Logger]
+//     gets one warning that names the others that are set.
+//
+// AZURE_CLIENT_CERTIFICATE_PATH is a file, or a directory with tls.crt and tls.key.
+// With it go APPONLY_CLIENT_CERTIFICATE_KEY_PATH, where the key is in a file of its
+// own, AZURE_CLIENT_CERTIFICATE_PASSWORD or APPONLY_CLIENT_CERTIFICATE_PASSWORD_FILE,
+// and AZURE_CLIENT_SEND_CERTIFICATE_CHAIN. A value and a file for the same thing
+// contradict each other.
 //
 // AZURE_TENANT_ID and AZURE_CLIENT_ID are required, but not for a managed identity,
 // which has to be asked for by name; AZURE_CLIENT_ID then selects a user-assigned
@@ -78,7 +86,15 @@ const kindFederated, kindManaged = "federated", "managed-identity"
 // An empty variable counts as unset, and a field set in opts wins over its variable.
 // The error names everything that is missing or contradictory, at once. [ExplainEnv]
 // says what FromEnv would do. FromEnv performs no I/O.
-func FromEnv(opts *Options) (*Client, error) { return planEnv(opts).build() }
+func FromEnv(opts *Options) (*Client, error) {
+	p := planEnv(opts)
+	c, err := p.build()
+	if err == nil && len(p.passedOver) > 0 && p.opts.Logger != nil {
+		p.opts.Logger.Warn("apponly: more than one credential is set in the environment",
+			"used", p.kind.name, "because", p.reason, "ignored", strings.Join(p.passedOver, ", "))
+	}
+	return c, err
+}
 
 // An EnvExplanation says what [FromEnv] does in the present environment and
 // why. It names variables; of values it holds at most a mistyped ID.
@@ -144,8 +160,10 @@ type envPlan struct {
 	reason string
 	used   map[string]bool
 	files  []string // the variables used that name a file
-	errs   []error
-	build  func() (*Client, error)
+	// passedOver are the variables that decide for a kind, too, but come later.
+	passedOver []string
+	errs       []error
+	build      func() (*Client, error)
 }
 
 func planEnv(opts *Options) *envPlan {
@@ -185,7 +203,7 @@ func (p *envPlan) choose() {
 	}
 	switch {
 	case len(open) == 0:
-		p.fault(ErrCredentialMissing, "%s is %q: want %s", by, ident.OneLine(envValue(by), 40), want)
+		p.fault(ErrCredentialMissing, "%s is %s: want %s", by, ident.QuoteWord(envValue(by)), want)
 	case len(open) == 1:
 		p.kind, p.reason = open[0], by
 	case by == "":
@@ -199,11 +217,18 @@ func (p *envPlan) choose() {
 func (p *envPlan) chooseSet(open []envKind, because string) {
 	var names []string
 	for _, k := range open {
-		if i := slices.IndexFunc(k.vars, isSet); i >= 0 {
+		i := slices.IndexFunc(k.vars, isSet)
+		switch {
+		case i < 0:
+			names = append(names, k.vars...)
+		case p.kind.name == "":
 			p.kind, p.reason = k, because+k.vars[i]+" is set"
-			return
+		default:
+			p.passedOver = append(p.passedOver, k.vars[i])
 		}
-		names = append(names, k.vars...)
+	}
+	if p.kind.name != "" {
+		return
 	}
 	p.fault(ErrCredentialMissing, `no credential in the environment: set one of %s; in a pod with workload identity, the label azure.workload.identity/use: "true" has it injected, and a managed identity has to be asked for with %s=%s`, strings.Join(names, ", "), envCredential, kindManaged)
 }
@@ -235,7 +260,9 @@ func (p *envPlan) planApp() {
 		p.build = func() (*Client, error) { return New(tenant, client, cred, &p.opts) }
 	}
 	if p.opts.HTTPClient == nil && isSet(envCAFile) {
-		p.opts.HTTPClient = caFileClient(absolute(p.file(envCAFile)), envCAFile)
+		if path := p.file(envCAFile); path != "" {
+			p.opts.HTTPClient = caFileClient(absolute(path), envCAFile)
+		}
 	}
 }
 
@@ -263,19 +290,13 @@ func (p *envPlan) readCloud() {
 	if p.opts.Cloud != (cloud.Cloud{}) || !isSet(envAuthority) {
 		return
 	}
-	host := p.get(envAuthority)
-	c, err := cloud.FromAuthority(host)
-	if err != nil {
-		if trust, _ := strconv.ParseBool(p.get(envTrustAuthority)); trust {
-			if !strings.Contains(host, "://") {
-				host = "https://" + host
-			}
-			c = cloud.Custom(host)
-			err = c.Validate()
-		}
+	p.get(envAuthority)
+	c, err := cloud.FromEnv()
+	if err != nil || !c.Known() {
+		p.get(envTrustAuthority)
 	}
 	if err != nil {
-		p.fault(ErrAuthorityInvalid, "%s: %w; the credential would be sent there: if it is yours, set %s=1", envAuthority, err, envTrustAuthority)
+		p.fault(ErrAuthorityInvalid, "%s", strings.TrimPrefix(err.Error(), "cloud: "))
 	}
 	p.opts.Cloud = c
 }
@@ -296,7 +317,7 @@ func (p *envPlan) readAllowedTenants() {
 }
 
 func (p *envPlan) secret() Credential {
-	if !isSet(envSecret) && isSet(envSecretFile) {
+	if p.either(envSecret, envSecretFile) == envSecretFile {
 		return SecretFile(p.file(envSecretFile))
 	}
 	if !isSet(envSecret) {
@@ -305,26 +326,50 @@ func (p *envPlan) secret() Credential {
 	return Secret(p.get(envSecret))
 }
 
+// either returns which of two variables for the same thing is set, the first if none
+// is. That both are is a fault: one would be rotated, and the other go on being used.
+func (p *envPlan) either(value, file string) string {
+	if isSet(value) && isSet(file) {
+		p.get(value)
+		p.get(file)
+		p.fault(ErrConfiguration, "both %s and %s are set: want one of them", value, file)
+	}
+	if !isSet(value) && isSet(file) {
+		return file
+	}
+	return value
+}
+
 func (p *envPlan) certificate() Credential {
 	chain, err := strconv.ParseBool(p.get(envSendChain))
 	if err != nil && isSet(envSendChain) {
 		p.fault(ErrConfiguration, "%s is neither true nor false", envSendChain)
 	}
 	opts := &CertificateFileOptions{SendX5C: chain}
-	if p.get(envCertPassword) != "" {
+	if p.either(envCertPassword, envCertPassFile) == envCertPassFile {
+		opts.PasswordFile = p.file(envCertPassFile)
+	} else if p.get(envCertPassword) != "" {
 		opts.Password = trimLineBreak(os.Getenv(envCertPassword)) // blanks may belong to it
+	}
+	if isSet(envCertKey) {
+		opts.KeyFile = p.file(envCertKey)
 	}
 	return CertificateFile(p.file(envCertificate), opts)
 }
 
 func (p *envPlan) federated() Credential { return Federated(AssertionFile(p.file(envFederated))) }
 
-// file reads a variable that must name a file.
+// file reads a variable that must name a file, "" if it does not.
 func (p *envPlan) file(name string) string {
-	if isSet(name) {
-		p.files = append(p.files, name)
-	} else {
+	path := p.get(name)
+	if path == "" {
 		p.fault(ErrCredentialMissing, "%s asks for a %s credential, but %s is not set", p.reason, p.kind.name, name)
+		return ""
 	}
-	return p.get(name)
+	if err := checkPath(name, path); err != nil {
+		p.errs = append(p.errs, err)
+		return ""
+	}
+	p.files = append(p.files, name)
+	return path
 }

@@ -3,8 +3,11 @@
 package apponly_test
 
 import (
+	"bytes"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,7 +60,7 @@ func TestFromEnv(t *testing.T) {
 		{"nothing", nil, "", "", "", list("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE", "azure.workload.identity/use", "APPONLY_CREDENTIAL=managed-identity")},
 		{"secret", list(tenant, client, secret), "secret", "AZURE_CLIENT_SECRET is set", "", nil},
 		{"secret file", list(tenant, client, secretFile), "secret", "APPONLY_CLIENT_SECRET_FILE is set", "", nil},
-		{"secret and its file", list(tenant, client, secret, secretFile), "secret", "AZURE_CLIENT_SECRET is set", "APPONLY_CLIENT_SECRET_FILE", nil},
+		{"secret and its file", list(tenant, client, secret, secretFile), "secret", "AZURE_CLIENT_SECRET is set", "", list("both AZURE_CLIENT_SECRET and APPONLY_CLIENT_SECRET_FILE are set")},
 		{"certificate", list(tenant, client, cert), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", nil},
 		{"certificate with chain", list(tenant, client, cert, "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=1"), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", nil},
 		{"certificate with password", list(tenant, client, cert, "AZURE_CLIENT_CERTIFICATE_PASSWORD=value-of-the-secret"), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", nil},
@@ -65,12 +68,17 @@ func TestFromEnv(t *testing.T) {
 		{"secret and a password", list(tenant, client, secret, "AZURE_CLIENT_CERTIFICATE_PASSWORD=value-of-the-secret"), "secret", "AZURE_CLIENT_SECRET is set", "AZURE_CLIENT_CERTIFICATE_PASSWORD", nil},
 		{"certificate with TRUE", list(tenant, client, cert, "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=TRUE"), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", nil},
 		{"certificate with what", list(tenant, client, cert, "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=what"), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", list("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN is neither")},
+		{"certificate and key", list(tenant, client, cert, "APPONLY_CLIENT_CERTIFICATE_KEY_PATH="+file), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", nil},
+		{"certificate with password file", list(tenant, client, cert, "APPONLY_CLIENT_CERTIFICATE_PASSWORD_FILE="+file), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", nil},
+		{"certificate with two passwords", list(tenant, client, cert, "APPONLY_CLIENT_CERTIFICATE_PASSWORD_FILE="+file, "AZURE_CLIENT_CERTIFICATE_PASSWORD=value-of-the-secret"), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "", list("both AZURE_CLIENT_CERTIFICATE_PASSWORD and APPONLY_CLIENT_CERTIFICATE_PASSWORD_FILE are set")},
+		{"two secrets, asked for", list(tenant, client, secret, secretFile, "APPONLY_CREDENTIAL=secret"), "secret", "APPONLY_CREDENTIAL", "", list("both AZURE_CLIENT_SECRET and APPONLY_CLIENT_SECRET_FILE are set")},
+		{"two secrets, of which none is asked for", list(tenant, client, secret, secretFile, token, "APPONLY_CREDENTIAL=federated"), "federated", "APPONLY_CREDENTIAL", "AZURE_CLIENT_SECRET APPONLY_CLIENT_SECRET_FILE", nil},
 		{"federated", list(tenant, client, token), "federated", "AZURE_FEDERATED_TOKEN_FILE is set", "", nil},
 		// Everything the webhook injects, next to a secret that was left behind.
 		{"secret before federated", list(tenant, client, secret, token), "secret", "AZURE_CLIENT_SECRET is set", "AZURE_FEDERATED_TOKEN_FILE", nil},
 		{"secret before certificate", list(tenant, client, secret, cert), "secret", "AZURE_CLIENT_SECRET is set", "AZURE_CLIENT_CERTIFICATE_PATH", nil},
 		{"certificate before federated", list(tenant, client, cert, token), "certificate", "AZURE_CLIENT_CERTIFICATE_PATH is set", "AZURE_FEDERATED_TOKEN_FILE", nil},
-		{"all", list(tenant, client, secret, secretFile, cert, token), "secret", "AZURE_CLIENT_SECRET is set", "APPONLY_CLIENT_SECRET_FILE AZURE_CLIENT_CERTIFICATE_PATH AZURE_FEDERATED_TOKEN_FILE", nil},
+		{"all", list(tenant, client, secret, secretFile, cert, token), "secret", "AZURE_CLIENT_SECRET is set", "AZURE_CLIENT_CERTIFICATE_PATH AZURE_FEDERATED_TOKEN_FILE", list("both AZURE_CLIENT_SECRET and APPONLY_CLIENT_SECRET_FILE are set")},
 		{"empty is unset", list(tenant, client, "AZURE_CLIENT_SECRET=", "AZURE_CLIENT_CERTIFICATE_PATH=", token), "federated", "AZURE_FEDERATED_TOKEN_FILE is set", "", nil},
 		{"blank is unset", list(tenant, client, "AZURE_CLIENT_SECRET= \n", token), "federated", "AZURE_FEDERATED_TOKEN_FILE is set", "", nil},
 		{"heredoc", list(tenant+"\n", client+" ", secret+"\n"), "secret", "AZURE_CLIENT_SECRET is set", "", nil},
@@ -332,4 +340,105 @@ func TestFromEnvReadsFilesLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustToken(t, c, s.API().Scope())
+}
+
+// The kinds that come later in the order are ignored with one warning, unless the
+// choice was made by name.
+func TestFromEnvWarnsOfIgnoredCredentials(t *testing.T) {
+	file := writeFile(t, filepath.Join(t.TempDir(), "file"), []byte("x"))
+	base := []string{"AZURE_TENANT_ID=" + someTenant, "AZURE_CLIENT_ID=" + someClient}
+	for _, test := range []struct {
+		env  []string
+		want string // ignored; "": no warning
+	}{
+		{[]string{"AZURE_CLIENT_SECRET=x", "AZURE_FEDERATED_TOKEN_FILE=" + file}, "AZURE_FEDERATED_TOKEN_FILE"},
+		{[]string{"AZURE_CLIENT_SECRET=x", "AZURE_CLIENT_CERTIFICATE_PATH=" + file, "AZURE_FEDERATED_TOKEN_FILE=" + file}, "AZURE_CLIENT_CERTIFICATE_PATH, AZURE_FEDERATED_TOKEN_FILE"},
+		{[]string{"APPONLY_CLIENT_SECRET_FILE=" + file, "AZURE_CLIENT_CERTIFICATE_PATH=" + file}, "AZURE_CLIENT_CERTIFICATE_PATH"},
+		{[]string{"AZURE_CLIENT_CERTIFICATE_PATH=" + file, "AZURE_FEDERATED_TOKEN_FILE=" + file, "AZURE_TOKEN_CREDENTIALS=prod"}, "AZURE_FEDERATED_TOKEN_FILE"},
+		{[]string{"AZURE_CLIENT_SECRET=x", "AZURE_CLIENT_CERTIFICATE_PATH=" + file, "AZURE_FEDERATED_TOKEN_FILE=" + file, "AZURE_TOKEN_CREDENTIALS=EnvironmentCredential"}, "AZURE_CLIENT_CERTIFICATE_PATH"},
+		{[]string{"AZURE_CLIENT_SECRET=x", "AZURE_FEDERATED_TOKEN_FILE=" + file, "APPONLY_CREDENTIAL=federated"}, ""},
+		{[]string{"AZURE_CLIENT_SECRET=x"}, ""},
+		{[]string{"AZURE_CLIENT_SECRET=x", "AZURE_CLIENT_CERTIFICATE_PASSWORD=x"}, ""},
+	} {
+		setEnv(t, append(base, test.env...)...)
+		var log bytes.Buffer
+		opts := &apponly.Options{Logger: slog.New(slog.NewJSONHandler(&log, nil))}
+		if _, err := apponly.FromEnv(opts); err != nil {
+			t.Fatal(err)
+		}
+		apponly.ExplainEnv(opts) // says it itself
+		warned := strings.Count(log.String(), `"level":"WARN"`)
+		if (warned == 1) != (test.want != "") || warned > 1 || !strings.Contains(log.String(), quote(test.want)) && test.want != "" {
+			t.Errorf("%q: log %s, want one warning of %q", test.env, &log, test.want)
+		}
+	}
+}
+
+// What Kubernetes mounts of a secret of the type kubernetes.io/tls: a directory, whose
+// files are links into another that is swapped.
+func TestFromEnvCertificateDirectory(t *testing.T) {
+	s := newSTS(t)
+	dir := t.TempDir()
+	crt, key := s.Certificate().Leaf.Raw, encode("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(s.Certificate().Key))
+	env := []string{"AZURE_TENANT_ID=" + s.Tenant().ID(), "AZURE_CLIENT_ID=" + s.App().ClientID(), "AZURE_CLIENT_CERTIFICATE_PATH=" + dir}
+	ask := func(more ...string) error {
+		t.Helper()
+		setEnv(t, append(env, more...)...)
+		if e := apponly.ExplainEnv(s.options()); e.Err != nil {
+			t.Errorf("explained: %v", e.Err)
+		}
+		c, err := apponly.FromEnv(s.options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Token(t.Context(), s.API().Scope())
+		return err
+	}
+	wantKind(t, ask(), apponly.ErrCredentialUnavailable, dir+" is a directory, and has no tls.crt")
+	data := filepath.Join(dir, "..2026")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(data, "tls.crt"), encode("CERTIFICATE", crt))
+	writeFile(t, filepath.Join(data, "tls.key"), key)
+	for from, to := range map[string]string{"..data": "..2026", "tls.crt": "..data/tls.crt", "tls.key": "..data/tls.key"} {
+		if err := os.Symlink(to, filepath.Join(dir, from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ask(); err != nil {
+		t.Errorf("mounted: %v", err)
+	}
+	// The key elsewhere, and an encrypted one with its password in a file.
+	other := t.TempDir()
+	pfx, err := pkcs12.Modern.Encode(s.Certificate().Key, s.Certificate().Leaf, nil, "opens it")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(data, "tls.key")); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, ask(), apponly.ErrCredentialUnavailable, filepath.Join(dir, "tls.key"))
+	if err := ask("APPONLY_CLIENT_CERTIFICATE_KEY_PATH=" + writeFile(t, filepath.Join(other, "key.pem"), key)); err != nil {
+		t.Errorf("the key elsewhere: %v", err)
+	}
+	env[2] = "AZURE_CLIENT_CERTIFICATE_PATH=" + writeFile(t, filepath.Join(other, "app.p12"), pfx)
+	if err := ask("APPONLY_CLIENT_CERTIFICATE_PASSWORD_FILE=" + writeFile(t, filepath.Join(other, "password"), []byte("opens it\n"))); err != nil {
+		t.Errorf("a password file: %v", err)
+	}
+	env[2] = "AZURE_CLIENT_CERTIFICATE_PATH=" + writeFile(t, filepath.Join(other, "cert.pem"), encode("CERTIFICATE", crt))
+	wantKind(t, ask(), apponly.ErrCredentialUnavailable, "no private key", "APPONLY_CLIENT_CERTIFICATE_KEY_PATH")
+}
+
+// Half of a template, and words in quotes, are shown; see internal/ident for the rest.
+func TestFromEnvShowsWhatIsNoID(t *testing.T) {
+	for value, want := range map[string]string{
+		"$(TENANT_ID)": "$(TENANT_ID)", "<no value>": "<no value>", "{{ .Values.tenant }}": "{{ .Values.tenant }}", `"` + someTenant + `"`: someTenant, "'contoso'": "contoso",
+	} {
+		setEnv(t, "AZURE_TENANT_ID="+value, "AZURE_CLIENT_ID="+value, "AZURE_CLIENT_SECRET=x", "AZURE_ADDITIONALLY_ALLOWED_TENANTS="+value)
+		_, err := apponly.FromEnv(nil)
+		if err == nil || strings.Count(err.Error(), want) != 3 {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
 }

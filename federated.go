@@ -40,7 +40,20 @@ func (f AssertionFunc) Assertion(ctx context.Context, req AssertionRequest) (str
 // time, such as a projected service account token of Kubernetes or what
 // spiffe-helper writes. White space around it is dropped; the file may be at
 // most 1 MiB. The path is taken relative to the working directory of now.
-func AssertionFile(path string) AssertionSource { return assertionFile(absolute(path)) }
+func AssertionFile(path string) AssertionSource {
+	if err := checkPath("the path of AssertionFile", path); err != nil {
+		return noAssertionFile(err.Error())
+	}
+	return assertionFile(absolute(path))
+}
+
+// noAssertionFile is the fault of what was given for a path.
+type noAssertionFile string
+
+// Assertion returns the fault.
+func (f noAssertionFile) Assertion(context.Context, AssertionRequest) (string, error) {
+	return "", errorf(ErrCredentialUnavailable, "%s", string(f))
+}
 
 type assertionFile string
 
@@ -70,6 +83,8 @@ func Federated(src AssertionSource) Credential {
 		if src == nil {
 			c.err = errorf(ErrCredentialMissing, "apponly: assertion function is nil")
 		}
+	case noAssertionFile:
+		_, c.err = src.Assertion(context.Background(), AssertionRequest{})
 	case assertionFile:
 		f.path, c.files = string(src), []string{string(src)}
 		if src == "" {

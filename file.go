@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // maxFile bounds what is read as a credential.
@@ -48,13 +50,44 @@ func readFile(path string) ([]byte, error) {
 	return b, nil
 }
 
-// plainPathError names the path once and leaves out the system call, which
-// differs between attempts to reach the same file.
+// checkPath refuses what is no path but may be a secret in the place of one, before
+// it is kept where it could be printed. name is what holds it.
+func checkPath(name, path string) error {
+	if what := ident.NoPath(path); what != "" {
+		return errorf(ErrCredentialUnavailable, "apponly: %s is %s, not the path of a file", name, what)
+	}
+	return nil
+}
+
+// plainPathError names the path once, as far as it may be shown, and leaves out the
+// system call, which differs between attempts to reach the same file.
 func plainPathError(path string, err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
-	return &pathError{path, err}
+	return &pathError{shownPath(path), err}
+}
+
+// shownPath returns a path with a mark in place of what does not exist. Such a name
+// may be a password that was put where the name of its file belongs, other than one in
+// a directory that is there and was named.
+func shownPath(path string) string {
+	dir, name := filepath.Split(path)
+	wd, _ := os.Getwd()
+	if exists(filepath.Clean(dir)) && filepath.Clean(dir) != wd && ident.Misplaced(name) == "" {
+		return path
+	}
+	for rest := ""; ; rest = "…" {
+		if exists(path) || path == filepath.Dir(path) {
+			return filepath.Join(path, rest)
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 type pathError struct {

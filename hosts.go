@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,7 @@ type host struct {
 	name   string // in a hostList: lower case, without a trailing dot
 	port   string
 	suffix bool // stands for every name below it, not for the name itself
+	noPort bool // the port is the default
 }
 
 func (h host) String() string {
@@ -32,10 +34,40 @@ func (h host) String() string {
 	return net.JoinHostPort(name, h.port)
 }
 
-// A hostList is the hosts that get a token.
+// A hostList is some of the hosts that get a token.
 type hostList []host
 
-// parseHosts reads [TransportOptions.Hosts]; without any, the list is the host of
+// targets are where a token may be sent to.
+type targets struct {
+	hosts    hostList
+	plain    hostList // also in plain http, by their ports for that
+	loopback bool     // so are loopback addresses among hosts
+}
+
+// parsePlain reads TransportOptions.AllowHTTP. Each element has to be among hosts,
+// with the same port or without any.
+func parsePlain(names []string, hosts hostList) (hostList, error) {
+	var list hostList
+	var errs []error
+	for _, name := range names {
+		h, err := parseHost(name)
+		among := slices.ContainsFunc(hosts, func(in host) bool {
+			sameName := in.name == h.name && in.suffix == h.suffix || in.suffix && strings.HasSuffix(h.name, "."+in.name)
+			return sameName && (in.port == h.port || h.noPort && in.port == "80")
+		})
+		if err == nil && !among {
+			err = errorf(ErrConfiguration, "apponly: transport: TransportOptions.AllowHTTP: %s is not among the hosts", ident.OneLine(name, 100))
+		}
+		errs = append(errs, err)
+		if h.noPort {
+			h.port = "80"
+		}
+		list = append(list, h)
+	}
+	return list, errors.Join(errs...)
+}
+
+// parseHosts reads TransportOptions.Hosts; without any, the list is the host of
 // the scope.
 func parseHosts(names []string, scope string) (hostList, error) {
 	if len(names) == 0 {
@@ -54,13 +86,14 @@ func parseHosts(names []string, scope string) (hostList, error) {
 }
 
 func parseHost(s string) (host, error) {
-	h := host{port: "443"}
+	h := host{port: "443", noPort: true}
 	name, suffix := strings.CutPrefix(s, "*.")
 	h.suffix = suffix
 	hostname, port, err := net.SplitHostPort(name)
 	switch {
 	case err == nil:
 		name, h.port = hostname, port
+		h.noPort = false
 	case len(name) > 2 && name[0] == '[' && name[len(name)-1] == ']' && strings.Contains(name, ":"):
 		name = name[1 : len(name)-1]
 	}
@@ -69,11 +102,19 @@ func parseHost(s string) (host, error) {
 	switch {
 	case !isHostname(name), portErr != nil, h.port[0] == '0',
 		suffix && (strings.Contains(name, ":") || endsInNumber(name)): // an IP address has no subdomains
-		return h, errorf(ErrConfiguration, `apponly: transport: host %q: want "host", "host:port" or "*.suffix", in ASCII`, ident.OneLine(s, 100))
+		return h, errorf(ErrConfiguration, `apponly: transport: host %s: want "host", "host:port" or "*.suffix", in ASCII`, quoteHost(s))
 	case suffix && !strings.Contains(name, "."):
 		return h, errorf(ErrConfiguration, "apponly: transport: host %q would match a whole top-level domain", ident.OneLine(s, 100))
 	}
 	return h, nil
+}
+
+// quoteHost shows what is no host, unless it may be a secret in the wrong place.
+func quoteHost(s string) string {
+	if what := ident.Misplaced(s); what != "" {
+		return "is " + what
+	}
+	return strconv.Quote(ident.OneLine(s, 100))
 }
 
 // isHostname reports whether s is an IP address or a DNS name in ASCII without an
@@ -101,18 +142,16 @@ func endsInNumber(name string) bool {
 	return strings.Trim(name[strings.LastIndexByte(name, '.')+1:], "0123456789") == ""
 }
 
-// checkTarget returns the reason why req must not carry a token for scope, nil if it
-// may. loopback admits plain http to loopback addresses among the hosts.
-func (l hostList) checkTarget(req *http.Request, scope string, loopback bool) error {
+// check returns the reason why req must not carry a token for scope, nil if it may.
+func (t *targets) check(req *http.Request, scope string) error {
 	u := req.URL
 	if u == nil {
 		return errorf(ErrConfiguration, "apponly: transport: request has no URL")
 	}
-	port, err := securePort(u, loopback)
+	target, list, err := t.secure(u)
 	if err != nil {
 		return err
 	}
-	target := host{name: u.Hostname(), port: port}
 	switch {
 	case u.User != nil:
 		// It may be a lure, as in https://graph.microsoft.com@evil.test, or a
@@ -122,8 +161,8 @@ func (l hostList) checkTarget(req *http.Request, scope string, loopback bool) er
 		// net/http sends it as the request target, in which a host takes
 		// precedence over the Host header (RFC 9112 section 3.2.2).
 		return errorf(ErrConfiguration, "apponly: transport: refused to send a token to %s: the URL is opaque and no path", ident.OneLine(u.Host, 100))
-	case !l.allows(target):
-		return l.refuse(target, scope)
+	case !list.allows(target):
+		return list.refuse(target, scope)
 	case req.Host == "" || req.Host == u.Host:
 		return nil
 	}
@@ -131,28 +170,39 @@ func (l hostList) checkTarget(req *http.Request, scope string, loopback bool) er
 	// them gets the request, and a reverse proxy by default passes on the one that
 	// its client sent.
 	sent := url.URL{Host: req.Host}
-	target = host{name: sent.Hostname(), port: cmp.Or(sent.Port(), port)}
-	if !l.allows(target) {
-		return l.refuse(target, scope)
+	target = host{name: sent.Hostname(), port: cmp.Or(sent.Port(), target.port)}
+	if !list.allows(target) {
+		return list.refuse(target, scope)
 	}
 	return nil
 }
 
-// securePort returns the port that u leads to, or an error if a token is not safe
-// on the way there.
-func securePort(u *url.URL, loopback bool) (string, error) {
-	local := u.Scheme == "http" && isLoopback(u.Hostname())
-	switch {
-	case u.Scheme == "https":
-		return cmp.Or(u.Port(), "443"), nil
-	case local && loopback:
-		return cmp.Or(u.Port(), "80"), nil
-	case local:
-		return "", errorf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https, or TransportOptions.AllowLoopbackHTTP", ident.OneLine(u.Host, 100))
-	case u.Scheme == "http":
-		return "", errorf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https", ident.OneLine(u.Host, 100))
+// secure returns where u leads to and the hosts that may be spoken to in that way,
+// or an error if a token is not safe on it.
+func (t *targets) secure(u *url.URL) (host, hostList, error) {
+	switch u.Scheme {
+	case "https":
+		return host{name: u.Hostname(), port: cmp.Or(u.Port(), "443")}, t.hosts, nil
+	case "http":
+		return t.securePlain(u)
 	}
-	return "", errorf(ErrConfiguration, "apponly: transport: refused to send a token over %q: want https", ident.OneLine(u.Scheme, 20))
+	return host{}, nil, errorf(ErrConfiguration, "apponly: transport: refused to send a token over %q: want https", ident.OneLine(u.Scheme, 20))
+}
+
+func (t *targets) securePlain(u *url.URL) (host, hostList, error) {
+	target := host{name: u.Hostname(), port: cmp.Or(u.Port(), "80")}
+	local := isLoopback(target.name)
+	switch {
+	case t.plain.allows(target):
+		return target, t.plain, nil
+	case local && t.loopback:
+		return target, t.hosts, nil
+	}
+	option := "AllowHTTP if something below makes the TLS"
+	if local {
+		option = "AllowLoopbackHTTP"
+	}
+	return host{}, nil, errorf(ErrConfiguration, "apponly: transport: refused to send a token to http://%s: want https, or TransportOptions.%s", ident.OneLine(u.Host, 100), option)
 }
 
 func isLoopback(name string) bool {

@@ -53,6 +53,9 @@ type TokenStatus struct {
 // app and tenant, sorted by scope. It does not block on the network, and looks
 // at no other client's tokens.
 func (c *Client) Status() []TokenStatus {
+	if c.check() != nil {
+		return nil
+	}
 	entries, state := c.tokens.Status()
 	var ends time.Time
 	if s, ok := state.(*credentialState); ok {

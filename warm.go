@@ -30,6 +30,12 @@ func (c *Client) Warm(ctx context.Context, scopes ...string) error {
 // cache's pace and show in [Client.Status]. It returns at once if a scope is
 // not one.
 func (c *Client) KeepWarm(ctx context.Context, scopes ...string) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if ctx == nil {
+		return errNilContext
+	}
 	ctx = flight.Safe(ctx) // it is used in goroutines of ours
 	for _, scope := range scopes {
 		if err := c.checkScope(scope); err != nil {

@@ -11,7 +11,8 @@ package cloud
 import (
 	"errors"
 	"fmt"
-	"net/url"
+	"os"
+	"strconv"
 	"strings"
 )
 
@@ -61,14 +62,12 @@ var known = map[string]Cloud{
 // is not trusted. Custom does not fail; [Cloud.Validate] reports what is wrong
 // with the authority, and constructors that take a Cloud call it.
 func Custom(authority string) Cloud {
-	a := strings.TrimSuffix(authority, "/")
-	u, err := url.Parse(a)
-	if err != nil || checkAuthority(u) != nil {
-		// Kept as it is, so that Validate can name it. An empty one must not
-		// turn into Public.
-		return Cloud{authority: "invalid:" + authority}
+	host, fault := parseAuthority(authority, true)
+	if fault != "" {
+		// Kept as a fault, not as it is: it may be a secret in the wrong place, and
+		// an empty one must not turn into Public.
+		return Cloud{authority: invalid + fault}
 	}
-	host := strings.TrimSuffix(strings.ToLower(u.Host), ":443")
 	if c, ok := known[host]; ok {
 		return c
 	}
@@ -81,21 +80,48 @@ func Custom(authority string) Cloud {
 // credential to a host that came from the environment must be a decision, and
 // [Custom] is how to spell it.
 func FromAuthority(host string) (Cloud, error) {
-	h := strings.TrimSuffix(strings.ToLower(host), "/")
-	if scheme, rest, ok := strings.Cut(h, "://"); ok {
-		if scheme != "https" {
-			return Cloud{}, fmt.Errorf("cloud: authority host: scheme is %q, must be https", scheme)
-		}
-		h = rest
+	name, fault := parseAuthority(host, false)
+	if fault != "" {
+		return Cloud{}, errors.New("cloud: authority host" + fault)
 	}
-	h = strings.TrimSuffix(h, ":443")
-	if c, ok := known[h]; ok {
+	if c, ok := known[name]; ok {
 		return c, nil
 	}
-	if strings.Contains(h, "@") {
-		return Cloud{}, errors.New("cloud: authority host has user information") // not quoted: it may be a password
+	return Cloud{}, fmt.Errorf("cloud: authority host%s is not a known Entra cloud", shown(name))
+}
+
+// The variables that FromEnv reads.
+const (
+	envAuthority = "AZURE_AUTHORITY_HOST"
+	envTrust     = "APPONLY_TRUST_AUTHORITY_HOST"
+)
+
+// FromEnv returns the cloud whose authority host AZURE_AUTHORITY_HOST names, [Public]
+// if that is not set. It is for programs that come from azidentity, whose constructors
+// read this variable, and give the cloud to New of package apponly, which does not.
+//
+// A host that is not known is an error unless APPONLY_TRUST_AUTHORITY_HOST is 1: the
+// environment alone should not decide where a credential is sent.
+func FromEnv() (Cloud, error) {
+	value := strings.TrimSpace(os.Getenv(envAuthority))
+	if value == "" {
+		return Public, nil
 	}
-	return Cloud{}, fmt.Errorf("cloud: authority host %q is not a known Entra cloud", host)
+	host, fault := parseAuthority(value, false)
+	if fault != "" {
+		return Cloud{}, errors.New("cloud: " + envAuthority + fault)
+	}
+	if c, ok := known[host]; ok {
+		return c, nil
+	}
+	trust := strings.TrimSpace(os.Getenv(envTrust))
+	switch trusted, err := strconv.ParseBool(trust); {
+	case trusted:
+		return Cloud{authority: "https://" + host}, nil
+	case trust != "" && err != nil:
+		return Cloud{}, errors.New("cloud: " + envTrust + " is neither true nor false")
+	}
+	return Cloud{}, fmt.Errorf("cloud: %s%s is not a known Entra cloud; the credential would be sent there: if it is yours, set %s=1", envAuthority, shown(host), envTrust)
 }
 
 // Known reports whether c is one of the clouds of this package rather than a
@@ -105,18 +131,16 @@ func (c Cloud) Known() bool {
 	return ok && k == c
 }
 
+// invalid begins the authority of a cloud that is none; its fault follows.
+const invalid = "invalid:"
+
 // Validate reports what is wrong with the authority of a [Custom] cloud, nil
 // if nothing is.
 func (c Cloud) Validate() error {
-	bad, ok := strings.CutPrefix(c.authority, "invalid:")
-	if !ok {
-		return nil
+	if fault, ok := strings.CutPrefix(c.authority, invalid); ok {
+		return errors.New("cloud: authority" + fault)
 	}
-	u, err := url.Parse(strings.TrimSuffix(bad, "/"))
-	if err != nil {
-		return errors.New("cloud: authority is not a URL; want https://host[:port]")
-	}
-	return fmt.Errorf("cloud: authority %q: %w", u.Redacted(), checkAuthority(u))
+	return nil
 }
 
 // Authority returns "https://host[:port]" without a trailing slash.
@@ -150,21 +174,3 @@ func (c Cloud) ExchangeAudience() string {
 
 // String returns the authority.
 func (c Cloud) String() string { return c.Authority() }
-
-// checkAuthority demands a bare https origin: user information, a path or a
-// query would end up in URLs built from it.
-func checkAuthority(u *url.URL) error {
-	switch {
-	case u.Scheme != "https":
-		return errors.New("scheme must be https")
-	case u.Hostname() == "":
-		return errors.New("host is missing")
-	case u.User != nil:
-		return errors.New("user information is not allowed")
-	case u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "":
-		return errors.New("want https://host[:port] and nothing behind it")
-	case strings.ContainsAny(u.Host, " %\\@") || strings.HasSuffix(u.Hostname(), "."):
-		return errors.New("host is not a plain host name")
-	}
-	return nil
-}

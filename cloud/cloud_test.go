@@ -3,6 +3,7 @@
 package cloud_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -109,6 +110,71 @@ func TestExchangeAudience(t *testing.T) {
 	} {
 		if got := c.ExchangeAudience(); got != want {
 			t.Errorf("%v.ExchangeAudience() = %q, want %q", c, got, want)
+		}
+	}
+}
+
+// The first fault is named, and following the advice leads on.
+func TestFromEnv(t *testing.T) {
+	const tenant = "11111111-2222-3333-4444-555555555555"
+	for _, test := range []struct {
+		host, trust string
+		want        cloud.Cloud
+		says        []string // the error; none: no error
+		not         string   // what it must not say
+	}{
+		{host: "", want: cloud.Public},
+		{host: " \n", want: cloud.Public},
+		{host: "https://login.microsoftonline.us/", want: cloud.USGovernment},
+		{host: "login.windows.net\n", want: cloud.Public},
+		{host: "https://login.partner.microsoftonline.cn", trust: "0", want: cloud.China},
+		{host: "https://sts.corp.example:8443", trust: "1", want: cloud.Custom("https://sts.corp.example:8443")},
+		{host: "sts.corp.example", trust: "true", want: cloud.Custom("https://sts.corp.example")},
+		{host: "https://sts.corp.example", says: []string{`AZURE_AUTHORITY_HOST "sts.corp.example"`, "APPONLY_TRUST_AUTHORITY_HOST=1"}},
+		{host: "https://sts.corp.example", trust: "false", says: []string{"APPONLY_TRUST_AUTHORITY_HOST=1"}},
+		{host: "https://sts.corp.example", trust: "yes", says: []string{"APPONLY_TRUST_AUTHORITY_HOST is neither"}, not: "=1"},
+		// Trust would not help.
+		{host: "http://sts.corp.example", says: []string{"scheme must be https"}, not: "TRUST"},
+		{host: "http://sts.corp.example/x", trust: "1", says: []string{"scheme must be https"}, not: "TRUST"},
+		{host: "https://login.microsoftonline.com/" + tenant, says: []string{"login.microsoftonline.com", "nothing behind it", "AZURE_TENANT_ID"}, not: "TRUST"},
+		{host: "https://login.microsoftonline.com/common/oauth2/v2.0/token", trust: "1", says: []string{"nothing behind it"}, not: "TRUST"},
+		{host: "login.microsoftonline.us/" + tenant + "/v2.0", says: []string{"nothing behind it"}, not: "TRUST"},
+		{host: "AzureUSGovernment", says: []string{"AzureUSGovernment", "names a cloud", "login.microsoftonline.us"}, not: "TRUST"},
+		{host: `"https://login.microsoftonline.com"`, says: []string{"quotes"}, not: "TRUST"},
+		{host: "https://user:pass@sts.corp.example", trust: "1", says: []string{"user information"}, not: "pass"},
+		// A secret in the wrong variable.
+		{host: "abc8Q~aBcDeFgHiJkLmNoPqRsTuVwXyZ012345", says: []string{"AZURE_AUTHORITY_HOST"}, not: "abc8"},
+		{host: "aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5", says: []string{"AZURE_AUTHORITY_HOST"}, not: "b3de"},
+		{host: "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln", says: []string{"AZURE_AUTHORITY_HOST"}, not: "eyj"},
+		{host: "-----BEGIN PRIVATE KEY-----\nMIIE", says: []string{"AZURE_AUTHORITY_HOST"}, not: "MIIE"},
+	} {
+		t.Setenv("AZURE_AUTHORITY_HOST", test.host)
+		t.Setenv("APPONLY_TRUST_AUTHORITY_HOST", test.trust)
+		c, err := cloud.FromEnv()
+		if (err == nil) != (test.says == nil) || c != test.want {
+			t.Errorf("%q, trust %q: %v, %v; want %v", test.host, test.trust, c, err, test.want)
+		}
+		for _, part := range test.says {
+			if err != nil && !strings.Contains(err.Error(), part) {
+				t.Errorf("%q, trust %q: %v, does not say %q", test.host, test.trust, err, part)
+			}
+		}
+		if err != nil && test.not != "" && strings.Contains(strings.ToLower(err.Error()), strings.ToLower(test.not)) {
+			t.Errorf("%q, trust %q: %v, says %q", test.host, test.trust, err, test.not)
+		}
+	}
+}
+
+// A secret in the place of an authority is printed neither by the error nor by the
+// cloud.
+func TestCustomHoldsNoSecret(t *testing.T) {
+	for _, secret := range []string{"abc8Q~aBcDeFgHiJkLmNoPqRsTuVwXyZ012345", "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln", "-----BEGIN KEY-----\nMIIE"} {
+		for _, authority := range []string{secret, "https://x.test/" + secret, "http://" + secret} {
+			c := cloud.Custom(authority)
+			text := fmt.Sprintf("%+v %#v %v %v", c, c, struct{ c cloud.Cloud }{c}, c.Validate())
+			if strings.Contains(strings.ToLower(text), strings.ToLower(secret[5:14])) || c.Validate() == nil {
+				t.Errorf("%q: %s", authority, text)
+			}
 		}
 	}
 }

@@ -75,3 +75,30 @@ func TestAzureSDKHandsClaimsToEntra(t *testing.T) {
 		t.Errorf("second request asks for %v, want the vault's nbf and the capability cp1", got)
 	}
 }
+
+// Vaults name their tenant by its ID, also to a client that knows it by a domain name.
+func TestAzureSDKWithADomainName(t *testing.T) {
+	sts := entratest.New(t)
+	sts.Tenant().AddDomain("contoso.example")
+	vault := newVault(sts)
+	defer vault.Close()
+	client, err := apponly.New("contoso.example", sts.App().ClientID(), apponly.Secret(sts.Secret()), &apponly.Options{
+		Cloud: sts.Cloud(), HTTPClient: sts.HTTPClient(), Cache: apponly.NewCache(nil), CAE: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets, err := azsecrets.NewClient(vault.url, client.TokenCredential(), &azsecrets.ClientOptions{
+		ClientOptions: azcore.ClientOptions{Transport: vault.Client()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := secrets.GetSecret(t.Context(), "greeting", "", nil)
+	if err != nil || *secret.Value != "hello" {
+		t.Fatalf("%v, %v", secret, err)
+	}
+	if n := sts.Counters().Endpoints["configuration"]; n != 1 || sts.TokenRequests() != 2 {
+		t.Errorf("%d lookups and %d token requests, want 1 and 2", n, sts.TokenRequests())
+	}
+}

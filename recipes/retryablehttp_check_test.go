@@ -31,7 +31,7 @@ func retrying(t *testing.T, client *apponly.Client, scope string, api *httptest.
 	tries = new(int)
 	c = retryablehttp.NewClient()
 	c.HTTPClient = &http.Client{Transport: rt}
-	c.CheckRetry = retryPolicy
+	c.CheckRetry = apponly.RetryPolicy
 	c.Logger = nil
 	c.RetryWaitMin, c.RetryWaitMax = time.Millisecond, time.Millisecond
 	c.RequestLogHook = func(retryablehttp.Logger, *http.Request, int) { *tries++ }
@@ -64,7 +64,7 @@ func TestRetryableHTTPLeavesA401ToTheTransport(t *testing.T) {
 	var seen []int
 	c.CheckRetry = func(ctx context.Context, resp *http.Response, err error) (bool, error) {
 		seen = append(seen, resp.StatusCode)
-		return retryPolicy(ctx, resp, err)
+		return apponly.RetryPolicy(ctx, resp, err)
 	}
 
 	resp, err := c.Post(api.URL, "text/plain", bytes.NewReader([]byte(body)))

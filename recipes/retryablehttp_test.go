@@ -3,8 +3,6 @@
 package recipes_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -14,19 +12,6 @@ import (
 	"github.com/apponly/apponly"
 	"github.com/hashicorp/go-retryablehttp"
 )
-
-// retryPolicy is go-retryablehttp's own for what the API answers. By that one
-// every error is worth another try, so an app without a valid secret would hold
-// up each caller for the whole of the backoff. What is transient stays worth it:
-// asking again is answered from memory until it makes sense.
-func retryPolicy(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	for _, refused := range []error{apponly.ErrCredential, apponly.ErrConfiguration, apponly.ErrPolicy, apponly.ErrOther} {
-		if errors.Is(err, refused) {
-			return false, err
-		}
-	}
-	return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
-}
 
 // The transport goes inside: a retry asks it for a token again, which is in the
 // cache, or another one if that has ended during the backoff; and a 401 is
@@ -54,7 +39,7 @@ func Example_retryablehttp() {
 	}
 	retrying := retryablehttp.NewClient()
 	retrying.HTTPClient = &http.Client{Transport: rt}
-	retrying.CheckRetry = retryPolicy
+	retrying.CheckRetry = apponly.RetryPolicy // by the default one a wrong secret costs 15 seconds
 	retrying.Logger = nil
 	retrying.RetryWaitMin = time.Millisecond // for the example only
 

@@ -227,7 +227,7 @@ func TestManifestMistakes(t *testing.T) {
 		{"another file name", "certificate.yaml", "path: tls-combined.pem", "path: client.pem", "AZURE_CLIENT_CERTIFICATE_PATH: the file it names"},
 		{"client ID that is none", "certificate.yaml", "22222222-2222-2222-2222-222222222222", "your-client-id", "AZURE_CLIENT_ID"},
 		{"another credential", "workload-identity.yaml", "value: federated", "value: secret", "asks for a secret"},
-		{"secret in a variable beside the file", "secret.yaml", "APPONLY_URL\n              value: https://api.example.com/orders", "AZURE_CLIENT_SECRET\n              value: x", "ignored"},
+		{"secret in a variable beside the file", "secret.yaml", "APPONLY_URL\n              value: https://api.example.com/orders", "AZURE_CLIENT_SECRET\n              value: x", "both AZURE_CLIENT_SECRET and APPONLY_CLIENT_SECRET_FILE"},
 		{"value from elsewhere", "secret.yaml", "value: /var", "valueFrom: /var", "neither a name nor a value"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

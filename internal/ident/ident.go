@@ -10,7 +10,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode"
 )
@@ -114,17 +113,6 @@ func IsDomain(s string) bool {
 		}
 	}
 	return true
-}
-
-// Quote returns an identifier that is none, for an error: a mistyped GUID, or a
-// word as short as no secret. Variables get swapped, and a secret in the place
-// of an ID must not be printed.
-func Quote(id string) string {
-	word := len(id) <= 14 && strings.Trim(strings.ToLower(id), "abcdefghijklmnopqrstuvwxyz0123456789-_./* ") == ""
-	if word || strings.Trim(id, "0123456789abcdefABCDEF-{} ") == "" {
-		return strconv.Quote(OneLine(id, 60))
-	}
-	return fmt.Sprintf("of %d bytes", len(id))
 }
 
 // OneLine makes s fit for one line of a log: printable, without line breaks, of

@@ -201,7 +201,7 @@ func TestClaimsChallenge(t *testing.T) {
 		"empty first parameter":      {headers: []string{strings.Replace(want, "Bearer ", "Bearer , ", 1)}, claims: someClaims},
 		"empty elements":             {headers: []string{`, ,` + want + `, ,`}, claims: someClaims},
 		"none":                       {},
-		"another error":              {headers: []string{`Bearer error="invalid_token", claims="` + std + `"`}},
+		"another error":              {headers: []string{`Bearer error="invalid_token", claims="` + std + `"`}, claims: someClaims},
 		"no error":                   {headers: []string{`Bearer claims="` + std + `"`}},
 		"another scheme":             {headers: []string{`PoP error="insufficient_claims", claims="` + std + `"`}},
 		"in a quoted string":         {headers: []string{`Basic realm="Bearer error=insufficient_claims, claims=e30"`}},
@@ -213,11 +213,11 @@ func TestClaimsChallenge(t *testing.T) {
 		"claims that are null":       {headers: []string{`Bearer error="insufficient_claims", claims="bnVsbA"`}, malformed: true},
 		"bad, and then good":         {headers: []string{`Bearer error="insufficient_claims", claims="!"`, want}, claims: someClaims},
 		"and then malformed":         {headers: []string{want + `, nonce="never ends`}, claims: someClaims},
-		"ends in a backslash":        {headers: []string{`Bearer error="insufficient_claims\`}},
+		"ends in a backslash":        {headers: []string{`Bearer error="insufficient_claims\`}, malformed: true},
 		"the first of a name counts": {headers: []string{want + `, claims="e30", error="invalid_token"`}, claims: someClaims},
-		"no challenge":               {headers: []string{want[len("Bearer "):]}},
-		"behind a missing value":     {headers: []string{`Bearer a="b", realm=, ` + want}},
-		"behind a missing name":      {headers: []string{`Bearer ="x", ` + want[len("Bearer "):]}},
+		"no challenge":               {headers: []string{want[len("Bearer "):]}, malformed: true},
+		"behind a missing value":     {headers: []string{`Bearer a="b", realm=, ` + want}, claims: someClaims},
+		"behind a missing name":      {headers: []string{`Bearer ="x", ` + want[len("Bearer "):]}, malformed: true},
 	} {
 		claims, malformed := wwwauth.Claims(header(tc.headers...))
 		if claims != tc.claims || malformed != tc.malformed {
@@ -226,10 +226,97 @@ func TestClaimsChallenge(t *testing.T) {
 	}
 }
 
+// Challenges in the forms in which services have been seen to send them.
+func TestClaimsInTheWild(t *testing.T) {
+	std := base64.StdEncoding.EncodeToString([]byte(someClaims))
+	const tenant = "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/oauth2/authorize"
+	ask := `error="insufficient_claims", claims="` + std + `"`
+	for name, lines := range map[string][]string{
+		"Graph":                          {`Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", client_id="00000003-0000-0000-c000-000000000000", errorDescription="Continuous access evaluation resulted in challenge with result: InteractionRequired and code: TokenIssuedBeforeRevocationTimestamp", ` + ask},
+		"Graph, the URL without quotes":  {`Bearer authorization_uri=https://login.microsoftonline.com/common/oauth2/authorize, client_id="00000003-0000-0000-c000-000000000000", ` + ask},
+		"a session that was revoked":     {`Bearer authorization_uri="https://login.windows.net/", error="invalid_token", error_description="User session has been revoked", claims="` + std + `"`},
+		"Resource Manager":               {`Bearer authorization_uri="https://login.windows.net/", error="invalid_token", error_description="The authentication failed because of missing 'Authorization' header."`, `Bearer ` + ask},
+		"Dataverse":                      {"Bearer authorization_uri=" + tenant + ", resource_id=https://orgxyz.crm11.dynamics.com/, " + ask},
+		"Storage, blanks for commas":     {"Bearer authorization_uri=" + tenant + ` resource_id=https://storage.azure.com error=insufficient_claims claims=` + std},
+		"Storage, quoted":                {`Bearer authorization_uri="` + tenant + `" resource_id="https://storage.azure.com" ` + ask},
+		"Key Vault":                      {`Bearer authorization="https://login.windows.net/de763a21-49f7-4b08-a8e1-52c8fbc103b4", resource="https://vault.azure.net", ` + ask},
+		"SharePoint":                     {`Bearer realm="6c482541-f706-4168-9e58-8e35a9992f58",client_id="00000003-0000-0ff1-ce00-000000000000",trusted_issuers="00000001-0000-0000-c000-000000000000@*,https://sts.windows.net/*/,00000003-0000-0ff1-ce00-000000000000@90140122-8516-11e1-8eff-49304924019b",authorization_uri="https://login.windows.net/common/oauth2/authorize",error="insufficient_claims",claims="` + std + `"`},
+		"Azure DevOps":                   {"Bearer authorization_uri=https://login.windows.net/de763a21-49f7-4b08-a8e1-52c8fbc103b4, Basic realm=\"https://tfs.test/\", TFS-Federated, Bearer " + ask},
+		"PoP in front of Bearer":         {"PoP authorization_uri=" + tenant + `, Bearer ` + ask},
+		"folded by the documentation":    {"Bearer  authorization_uri=\"" + tenant + "\",  error=\"insufficient_claims\",  claims=\"" + std[:20] + " " + std[20:] + "\""},
+		"semicolons":                     {`Bearer realm=""; authorization_uri=` + tenant + `; error="insufficient_claims"; claims="` + std + `"`},
+		"semicolons without blanks":      {`Bearer error=insufficient_claims;claims=` + std + `;realm=x`},
+		"no separators":                  {`Bearer realm=""error="insufficient_claims"claims="` + std + `"`},
+		"another case of the error":      {`Bearer error="Insufficient_Claims", claims="` + std + `"`},
+		"single quotes":                  {`Bearer error='insufficient_claims', claims='` + std + `'`},
+		"a comma in a URL":               {"Bearer authorization_uri=https://x.test/a,b;c?d=e&f=g,h, " + ask},
+		"a sentence without quotes":      {"Bearer error_description=The token has expired, or was revoked, please sign in, " + ask},
+		"padding of a value not in quot": {`Bearer claims=` + std + `, error=insufficient_claims`},
+		"escaped padding":                {`Bearer error="insufficient_claims", claims="` + strings.ReplaceAll(std, "=", "%3D") + `"`},
+		"an empty value":                 {`Bearer realm=, resource=,, ` + ask},
+		"the error last":                 {`Bearer claims="` + std + `" error_description=see https://x.test/ error=insufficient_claims`},
+	} {
+		if claims, malformed := wwwauth.Claims(header(lines...)); claims != someClaims || malformed {
+			t.Errorf("%s: %q, %v", name, claims, malformed)
+		}
+	}
+	for name, test := range map[string]struct {
+		line      string
+		malformed bool
+	}{
+		"cut off in the claims":    {`Bearer error="insufficient_claims", claims="` + std[:20], true},
+		"cut off, not in quotes":   {`Bearer error=insufficient_claims, claims=` + std[:21], true},
+		"a scheme is missing":      {ask, true},
+		"a quote is missing":       {`Bearer realm="x, error="insufficient_claims", claims="` + std + `"`, true},
+		"65 parameters in front":   {"Bearer " + strings.Repeat("a=b, ", 65) + ask, true},
+		"revoked, no base64":       {`Bearer error="invalid_token", claims="not base64!"`, true},
+		"revoked, no JSON":         {`Bearer error="invalid_token", claims="ey=="`, true},
+		"no claims asked for":      {"Bearer authorization_uri=" + tenant + " resource_id=https://storage.azure.com", false},
+		"the word in another":      {`Bearer error="invalid_token", error_description="no insufficient_claims here"`, false},
+		"a quote is missing there": {`Bearer error="invalid_token", error_description="no`, false},
+	} {
+		if claims, malformed := wwwauth.Claims(header(test.line)); claims != "" || malformed != test.malformed {
+			t.Errorf("%s: %q, %v", name, claims, malformed)
+		}
+	}
+}
+
+// A value without quotes ends where what follows is something else.
+func TestParseUnquoted(t *testing.T) {
+	for line, want := range map[string][]wwwauth.Challenge{
+		"Bearer a=https://x.test/ b=c":                 {challenge("Bearer", "a", "https://x.test/", "b", "c")},
+		"Bearer a=https://x.test/,y ; b = c":           {challenge("Bearer", "a", "https://x.test/,y", "b", "c")},
+		"Bearer a=https://x.test/?y=z&b=c,d=e":         {challenge("Bearer", "a", "https://x.test/?y=z&b=c", "d", "e")},
+		`Bearer a=x y, z, Basic realm="b"`:             {challenge("Bearer", "a", "x y, z"), challenge("Basic", "realm", "b")},
+		"Bearer a=":                                    {challenge("Bearer")}, // a token68
+		"Bearer x=y, a=":                               {challenge("Bearer", "x", "y", "a", "")},
+		"Bearer a=(x) [y] , b=c":                       {challenge("Bearer", "a", "(x) [y]", "b", "c")},
+		`Bearer a=x"y, z", b=c`:                        {challenge("Bearer", "a", `x"y, z"`, "b", "c")},
+		"Bearer a=x, Negotiate":                        {challenge("Bearer", "a", "x, Negotiate")}, // as a sentence may end
+		`Basic realm=x, Bearer realm="", y=z, NTLM y=`: {challenge("Basic", "realm", "x"), challenge("Bearer", "realm", "", "y", "z"), challenge("NTLM")},
+	} {
+		if got := wwwauth.Parse(header(line)); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s\n got %q\nwant %q", line, got, want)
+		}
+	}
+}
+
+func TestInvalidToken(t *testing.T) {
+	for line, want := range map[string]bool{
+		`Bearer error="invalid_token"`: true, `bearer x=https://y.test error=Invalid_Token`: true,
+		`Bearer error="insufficient_claims"`: false, `Basic error="invalid_token"`: false, "": false,
+	} {
+		if got := wwwauth.InvalidToken(header(line)); got != want {
+			t.Errorf("%s: %v", line, got)
+		}
+	}
+}
+
 func FuzzClaimsChallenge(f *testing.F) {
 	f.Add(`Bearer realm="", error="insufficient_claims", claims="e30="`)
 	f.Add(`Negotiate YWJj==, Basic realm="a\"b", Bearer x=y`)
 	f.Add("Bearer \t,=\"\\")
+	f.Add("Bearer a=https://x.test/,y; error=insufficient_claims claims=e30=, PoP b=c")
 	f.Fuzz(func(t *testing.T, line string) {
 		claims, _ := wwwauth.Claims(header(line))
 		var object map[string]json.RawMessage
