@@ -52,6 +52,11 @@ func azureFailure(err error, managed bool) *Error {
 			host = resp.Request.URL.Host
 		}
 	}
+	// A chain has a line for each of its credentials.
+	if _, line, ok := strings.Cut(f.text, "\tManagedIdentityCredential"); ok && f.status == 0 {
+		line, _, _ = strings.Cut(line, "\n\t")
+		f.text, managed = line, true
+	}
 	if managed || strings.HasPrefix(f.text, "ManagedIdentityCredential") {
 		f.endpoint = "managed identity endpoint " + cmp.Or(host, managedEndpoint())
 	}
@@ -148,7 +153,7 @@ func (f *azureFault) passes() bool {
 // azidentity and of net.
 func (f *azureFault) byText() *Error {
 	for _, n := range networkTexts {
-		if strings.Contains(f.text, n.part) {
+		if strings.Contains(f.text, n.part) && (n.reason != foreignAnswer || f.endpoint != "") {
 			return &Error{Kind: ErrUnreachable, reason: cmp.Or(n.reason, n.part), cause: n.cause}
 		}
 	}
@@ -158,6 +163,9 @@ func (f *azureFault) byText() *Error {
 	}
 	return e
 }
+
+// foreignAnswer is what a proxy in front of a managed identity's endpoint brings.
+const foreignAnswer = "something else answered"
 
 // networkTexts are how a request that brought no answer ends in a text.
 var networkTexts = []struct {
@@ -178,15 +186,16 @@ var networkTexts = []struct {
 	{"host is down", "", syscall.EHOSTDOWN},
 	{"no such host", "host name not found", nil},
 	{"server misbehaving", "host name lookup failed", nil},
-	{"tls: ", "TLS failed", nil},
-	{"x509: ", "TLS: the server's certificate was not accepted", nil},
+	{"tls: failed to verify certificate", "TLS: the server's certificate was not accepted", nil},
+	{"tls: first record does not look like a TLS handshake", "TLS: the server does not speak TLS", nil},
+	{"remote error: tls: ", "TLS failed", nil},
 	{"proxyconnect", "the proxy did not let the connection through", nil},
 	{"unexpected EOF", "connection closed", io.ErrUnexpectedEOF},
 	{": EOF", "connection closed", io.ErrUnexpectedEOF},
 	{"use of closed network connection", "connection closed", io.ErrUnexpectedEOF},
-	{"unexpected response", "something else answered", nil},
-	{"error parsing the json", "something else answered", nil},
-	{"json decode error", "something else answered", nil},
+	{"unexpected response", foreignAnswer, nil},
+	{"error parsing the json", foreignAnswer, nil},
+	{"json decode error", foreignAnswer, nil},
 }
 
 // knownReason returns the part of an error's text that says what is wrong and is a

@@ -165,7 +165,21 @@ func TestAzidentityReasons(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantKind(t, askWith(t, chain, scope), apponly.ErrUnreachable, "connection refused")
+	wantKind(t, askWith(t, chain, scope), apponly.ErrUnreachable, "managed identity endpoint 169.254.169.254: connection refused")
+	s.setFault(status(400, `{"error":"invalid_request","error_description":"Identity not found"}`))
+	wantKind(t, askWith(t, chain, scope), apponly.ErrCredentialUnavailable, "managed identity endpoint 169.254.169.254: failed to authenticate a system assigned identity")
+	chain, err = azidentity.NewChainedTokenCredential([]azcore.TokenCredential{cli, cli}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, askWith(t, chain, scope), apponly.ErrCredentialUnavailable, "executable not found on path")
+	t.Setenv("AZURE_TENANT_ID", "")
+	def, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: s.http, Retry: policy.RetryOptions{MaxRetries: -1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, askWith(t, def, scope), apponly.ErrCredentialUnavailable, "managed identity endpoint 169.254.169.254")
+	s.setFault(dialError(syscall.ECONNREFUSED))
 
 	secret, err := azidentity.NewClientSecretCredential(s.Tenant().ID(), s.App().ClientID(), canarySecret, &azidentity.ClientSecretCredentialOptions{
 		ClientOptions: azcore.ClientOptions{Transport: s.http, Retry: policy.RetryOptions{MaxRetries: -1}}, DisableInstanceDiscovery: true,

@@ -3,8 +3,10 @@
 package ident
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -28,10 +30,8 @@ func Misplaced(s string) string {
 	case strings.ContainsFunc(trimmed, unicode.IsControl):
 		return "text of several lines, or binary data"
 	}
-	for _, piece := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(`/\ :"'`, r) }) {
-		if isRandom(piece) {
-			return "what looks like a secret"
-		}
+	if slices.ContainsFunc(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(`/\ :"'`, r) }), isRandom) {
+		return "what looks like a secret"
 	}
 	return ""
 }
@@ -76,14 +76,16 @@ func classOf(c byte) int {
 func NoPath(s string) string {
 	what := Misplaced(s)
 	switch {
-	case what == pemBlock, what != "" && !beginsPath.MatchString(s):
+	case what == pemBlock:
 		return what
-	case strings.ContainsAny(s, `"<>|*?`):
-		return "a text with characters that no path has"
 	case len(s) > 4096:
 		return fmt.Sprintf("a text of %d bytes", len(s))
+	case beginsPath.MatchString(s):
+		return ""
+	case strings.ContainsAny(s, `"<>|*?`):
+		return cmp.Or(what, "a text with characters that no path has")
 	}
-	return ""
+	return what
 }
 
 var beginsPath = regexp.MustCompile(`^(/|\.{1,2}[/\\]|[A-Za-z]:[/\\]|\\\\)`)
