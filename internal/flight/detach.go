@@ -10,7 +10,7 @@ import (
 
 // Detach returns a context for work that others wait for, too: it keeps the
 // values of ctx, such as a span, and not its cancellation, and ends after limit
-// with cause.
+// with cause. [Pause] stops its clock.
 //
 // httptrace hooks are not kept. They are a caller's, for one request to an API:
 // the work may go on when that request is long done, and sends headers that the
@@ -19,7 +19,7 @@ func Detach(ctx context.Context, limit time.Duration, cause error) (context.Cont
 	ctx = traceless{context.WithoutCancel(ctx)}
 	// Package net keeps hooks under a key of its own, which only others replace.
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{DNSStart: func(httptrace.DNSStartInfo) {}})
-	return context.WithTimeoutCause(ctx, limit, cause)
+	return newLimited(ctx, limit, cause)
 }
 
 type traceless struct{ context.Context }
