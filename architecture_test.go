@@ -21,7 +21,7 @@ import (
 // its own layer and those below it; see docs/architecture.md.
 var layers = []string{
 	"errors kind",
-	"aadsts token event cache file hosts",
+	"aadsts answer claims echo token event cache file hosts",
 	"cafile",
 	"material",
 	"credential assertion",

@@ -234,8 +234,8 @@ func (p *envPlan) planApp() {
 		cred := p.kind.read(p)
 		p.build = func() (*Client, error) { return New(tenant, client, cred, &p.opts) }
 	}
-	if p.opts.HTTPClient == nil && isSet(envCAFile) {
-		p.opts.HTTPClient = caFileClient(absolute(p.file(envCAFile)), envCAFile)
+	if p.opts.HTTPClient == nil && p.opts.CAFile == "" && isSet(envCAFile) {
+		p.opts.CAFile = p.file(envCAFile)
 	}
 }
 

@@ -69,7 +69,7 @@ type fault struct {
 // find asks those that know the errors of one part of the way each. What tells
 // more comes first.
 func find(err error) fault {
-	for _, finder := range []func(error) fault{findEnd, findProxy, findName, findCertificate, findHandshake, findText, findConnection} {
+	for _, finder := range []func(error) fault{findEnd, findProxy, findName, findCertificate, findHandshake, findText, findConnection, findRefusal} {
 		if f := finder(err); f.reason != "" {
 			return f
 		}

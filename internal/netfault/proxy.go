@@ -6,7 +6,10 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
+	"reflect"
 	"strconv"
+	"strings"
 )
 
 // A ProxyStatus is the HTTP status with which a proxy refused to connect.
@@ -43,26 +46,30 @@ func findProxy(err error) fault {
 		}
 		return fault{reason: "the proxy did not let the connection through", cause: cause}
 	}
+	return fault{}
+}
+
+// findRefusal knows a proxy's refusal of which net/http has left the text of the
+// status alone, a plain error. Its own plain errors are known to others or begin
+// with what they are about.
+func findRefusal(err error) fault {
 	route, ok := errors.AsType[*RouteError](err)
 	if !ok || route.Proxy == "" {
 		return fault{}
 	}
-	// Of a refusal net/http leaves the text of the status alone.
-	for inner := route.Err; inner != nil; inner = errors.Unwrap(inner) {
-		if s := statusOf[inner.Error()]; s != 0 {
+	err = route.Err
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	text := err.Error()
+	if reflect.TypeOf(err) != reflect.TypeOf(errTransport) || strings.Contains(text, ": ") {
+		return fault{}
+	}
+	for code := 300; code < 600; code++ {
+		if name := http.StatusText(code); name != "" && strings.HasPrefix(text, name) {
+			s := ProxyStatus(code)
 			return fault{s.Error(), s, !s.mayPass()}
 		}
 	}
-	return fault{}
+	return fault{reason: "the proxy refused the connection"}
 }
-
-// statusOf finds the status of a text.
-var statusOf = func() map[string]ProxyStatus {
-	all := map[string]ProxyStatus{}
-	for code := 300; code < 600; code++ {
-		if text := http.StatusText(code); text != "" {
-			all[text] = ProxyStatus(code)
-		}
-	}
-	return all
-}()

@@ -34,6 +34,7 @@ type Source interface {
 // A Request is what a source is asked for.
 type Request struct {
 	Tenant, Scope, Claims string
+	Reason                Reason
 	// Waiting says that callers wait for the answer, for whom it is worth
 	// trying again; a refresh behind a good token makes one try.
 	Waiting bool
@@ -54,7 +55,6 @@ type Failure interface {
 // A Flight is one trip to the source that has ended.
 type Flight struct {
 	Request
-	Reason   Reason
 	Began    time.Time
 	Duration time.Duration
 	Token    *Token // nil with Err
@@ -95,7 +95,7 @@ func (id *Identity) launch(ctx context.Context, e *entry, d decision, now clock.
 		s.bypass.at, s.bypass.gap = now.Mono, d.gap
 	}
 	req := Request{
-		Tenant: e.owner.tenant, Scope: e.scope, Claims: d.claims, State: e.owner.namespace.state,
+		Tenant: e.owner.tenant, Scope: e.scope, Claims: d.claims, Reason: d.reason, State: e.owner.namespace.state,
 		Waiting: d.step == fly && (s.memory.failures == 0 || now.Mono > s.memory.failedAt+int64(oneTryWindow)),
 		Worked:  e.token.Load() != nil,
 	}
@@ -136,7 +136,7 @@ var errNothing = errors.New("the token source returned neither a token nor an er
 // run is the flight. x/sync ends the process when it panics and never answers
 // when it ends its goroutine, so whatever is not ours runs in a guard.
 func (id *Identity) run(ctx context.Context, e *entry, hung *flight.Guard, d decision, req Request) (*Token, error) {
-	f := Flight{Request: req, Reason: d.reason, Began: time.Now()}
+	f := Flight{Request: req, Began: time.Now()}
 	ctx, cancel := flight.Detach(ctx, id.Timeout, flight.TimeoutError("no answer within the time limit of one token request"))
 	defer cancel()
 	id.Cache.exchanges.Add(1)
