@@ -60,7 +60,11 @@ func (t *Turn) take(ctx context.Context) error {
 	}
 	key, held := t.queue, new(sync.Once)
 	t.held = held
-	t.stop = context.AfterFunc(ctx, func() { held.Do(func() { leave(key) }) })
+	// A RoundTripper that heeds ctx has a moment to return, or there would be one too
+	// many under way.
+	t.stop = context.AfterFunc(ctx, func() {
+		time.AfterFunc(flight.Grace, func() { held.Do(func() { leave(key) }) })
+	})
 	return nil
 }
 
