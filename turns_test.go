@@ -4,9 +4,14 @@ package apponly_test
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +19,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/cloud"
 )
 
 // A gauge counts the requests that are under way.
@@ -170,4 +176,41 @@ func TestTurnsInSeveralBubbles(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Over real connections, by the transport of the package: no more of them than there
+// are turns, and they are kept.
+func TestColdStartOverTLS(t *testing.T) {
+	const tenants = 1000
+	var open, most, all atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"token_type":"Bearer","expires_in":3600,"access_token":"a.b.c"}`)
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			all.Add(1)
+			most.Store(max(most.Load(), open.Add(1)))
+		case http.StateClosed:
+			open.Add(-1)
+		}
+	}
+	server.StartTLS()
+	defer server.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	writeFile(t, ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	c, err := apponly.New("contoso.test", "00000000-0000-4000-8000-000000000001", apponly.Secret("secret"), &apponly.Options{
+		Cloud: cloud.Custom(server.URL), CAFile: ca, AllowedTenants: []string{"*"}, Cache: apponly.NewCache(nil),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if errs := crowd(t, tenants, func(int) *apponly.Client { return c }); len(errs) > 0 {
+		t.Errorf("%d of %d failed: %v", len(errs), tenants, errs[0])
+	}
+	if most.Load() > 100 || all.Load() > 100 {
+		t.Errorf("%d connections, %d at once", all.Load(), most.Load())
+	}
+	t.Logf("%d connections", all.Load())
 }
