@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/apponly/apponly/internal/flight"
 )
 
 //go:embed aadsts.csv
@@ -112,9 +110,9 @@ func classify(status int, header http.Header, body []byte, proofKind Kind) *Erro
 		}
 	case b.OAuthError == "" && len(codes) == 0:
 		e.Kind = ErrService
-		e.reason = describeForeign(status, header)
+		e.reason = describeForeign(status, header, body)
 	}
-	if wait, ok := flight.RetryAfter(header, time.Now()); ok {
+	if wait, ok := askedToWait(status, header, body); ok {
 		e.RetryAt = time.Now().Add(wait)
 	}
 	return e
@@ -153,23 +151,6 @@ func (b *entraError) decide(codes []int, proofKind Kind) (code int, kind Kind, k
 	return code, ErrOther, false
 }
 
-// describeForeign says what stood in Entra's place when the answer is not one of
-// Entra's.
-func describeForeign(status int, header http.Header) string {
-	switch {
-	case status >= 300 && status < 400:
-		return "the answer is a redirect, which is not followed: a proxy or captive portal may stand in between"
-	case isWebPage(header):
-		return "the answer is a web page: a proxy or captive portal may stand in between"
-	default:
-		return "the answer is not one of the token endpoint"
-	}
-}
-
-func isWebPage(header http.Header) bool {
-	return strings.HasPrefix(strings.ToLower(header.Get("Content-Type")), "text/html")
-}
-
 // maxMember bounds what is kept of one member of an answer: errors are
 // remembered.
 const maxMember = 8 << 10
@@ -190,7 +171,7 @@ type entraError struct {
 // missing, numbers as strings, anything from a proxy. What cannot be read is
 // left out.
 func parseEntraError(body []byte) (b entraError, codes []int) {
-	if err := json.Unmarshal(body, &b); err != nil {
+	if err := json.Unmarshal(withoutBOM(body), &b); err != nil {
 		// A member of another type is skipped and the rest is there; anything
 		// else is no JSON, and nothing of it is believed.
 		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); !ok {

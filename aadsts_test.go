@@ -4,7 +4,6 @@ package apponly_test
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -276,7 +275,7 @@ func TestAnswerShapes(t *testing.T) {
 		{"members of wrong types", 400, `{"error":["invalid_scope"],"error_description":{},"trace_id":1,"timestamp":[]}`, nil, apponly.ErrService, 0, "not one of the token endpoint"},
 		{"duplicate keys", 400, `{"error":"invalid_scope","error":"invalid_tenant"}`, nil, apponly.ErrTenantNotFound, 0, "(invalid_tenant)"},
 		{"CRLF", 400, "{\"error\":\"invalid_scope\",\r\n\"error_description\":\"AADSTS70011: a\\r\\nb\\r\\nTrace ID: x\"}\r\n", nil, apponly.ErrScopeInvalid, 70011, ""},
-		{"BOM", 400, "\ufeff{\"error\":\"invalid_scope\"}", nil, apponly.ErrService, 0, ""},
+		{"BOM", 400, "\ufeff{\"error\":\"invalid_scope\"}", nil, apponly.ErrScopeInvalid, 0, ""},
 		{"control characters", 400, `{"error":"\u001b[31mred\u0007\u202e"}`, nil, apponly.ErrOther, 0, "?[31mred"},
 		{"invalid UTF-8", 400, "{\"error\":\"invalid\xff\xfe\",\"error_description\":\"\xc3\"}", nil, apponly.ErrOther, 0, "invalid"},
 		{"long error", 400, `{"error":"` + strings.Repeat("x", 100_000) + `"}`, nil, apponly.ErrOther, 0, "xxx…"},
@@ -299,8 +298,13 @@ func TestAnswerShapes(t *testing.T) {
 		{"200 with another type", 200, `{"access_token":"x","expires_in":3600,"token_type":"mac"}`, nil, apponly.ErrService, 0, "not a token"},
 		{"200 without a lifetime", 200, `{"access_token":"x","token_type":"Bearer"}`, nil, apponly.ErrService, 0, "not a token"},
 		{"200 with a negative lifetime", 200, `{"access_token":"x","token_type":"Bearer","expires_in":-1}`, nil, apponly.ErrService, 0, "not a token"},
-		{"200 with an endless lifetime", 200, `{"access_token":"x","token_type":"Bearer","expires_in":1e300}`, nil, apponly.ErrService, 0, "not a token"},
-		{"200 with a lifetime of a year", 200, `{"access_token":"x","token_type":"Bearer","expires_in":31536000}`, nil, apponly.ErrService, 0, "not a token"},
+		{"200 with a lifetime in words", 200, `{"access_token":"x","token_type":"Bearer","expires_in":"an hour"}`, nil, apponly.ErrService, 0, "not a token"},
+		{"200 with a lifetime of Inf", 200, `{"access_token":"x","token_type":"Bearer","expires_in":"Infinity"}`, nil, apponly.ErrService, 0, "not a token"},
+		{"200 with a lifetime of NaN", 200, `{"access_token":"x","token_type":"Bearer","expires_in":"NaN"}`, nil, apponly.ErrService, 0, "not a token"},
+		{"200 with garbage behind the token", 200, `{"access_token":"x","token_type":"Bearer","expires_in":3600}<!-- proxy -->`, nil, apponly.ErrService, 0, "not a token"},
+		{"200 with a token as HTML", 200, `{"access_token":"x","token_type":"Bearer","expires_in":3600}`, []string{"Content-Type", "text/html"}, apponly.ErrService, 0, "web page"},
+		{"200 with HTML as JSON", 200, "\n<!DOCTYPE html><html>sign in</html>", nil, apponly.ErrService, 0, "web page"},
+		{"206 with a token", 206, `{"access_token":"x","token_type":"Bearer","expires_in":3600}`, nil, apponly.ErrService, 0, "not one of the token endpoint"},
 		{"200 with a token of two words", 200, `{"access_token":"x y","token_type":"Bearer","expires_in":3600}`, nil, apponly.ErrService, 0, "not a token"},
 		{"200 with a token beyond ASCII", 200, `{"access_token":"xé","token_type":"Bearer","expires_in":3600}`, nil, apponly.ErrService, 0, "not a token"},
 		{"200 with an error and a token", 200, `{"access_token":"x","token_type":"Bearer","expires_in":3600,"error":"invalid_client","error_codes":[7000222]}`, nil, apponly.ErrSecretExpired, 7000222, ""},
@@ -343,25 +347,69 @@ func TestAnswerShapes(t *testing.T) {
 	}
 }
 
-// Lifetimes as Entra and its kin write them.
+// Tokens as Entra, its copies and what stands in between send them. What nobody
+// needs must not cost a good one, and neither must its wrapping.
 func TestTokenShapes(t *testing.T) {
+	const rest = `,"token_type":"Bearer","access_token":"a.b.c"}`
+	const hour = `{"expires_in":3600`
 	for _, test := range []struct {
+		status   int
+		media    string // "-": none
 		body     string
 		lifetime time.Duration
-		media    string // "": what Entra sends
 	}{
-		{`{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"a.b.c"}`, 3599 * time.Second, ""},
-		{`{"token_type":"bearer","expires_in":"3599","access_token":"a.b.c"}`, 3599 * time.Second, ""}, // a string from the v1 endpoint and its copies
-		{`{"token_type":"Bearer","expires_in":86400,"refresh_in":43200,"access_token":"a.b.c"}`, 24 * time.Hour, ""},
-		{`{"token_type":"Bearer","expires_in":60,"refresh_in":"30","access_token":"opaque~token+/="}`, time.Minute, ""},
-		{`{"token_type":"Bearer","expires_in":3600,"refresh_in":-1,"access_token":"a.b.c"}`, time.Hour, "text/json"},
+		{200, "application/json; charset=utf-8", `{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"a.b.c"}`, 3599 * time.Second},
+		{200, "application/json", `{"token_type":"bearer","expires_in":"3599","access_token":"a.b.c"}`, 3599 * time.Second}, // a string from the v1 endpoint and its copies
+		{200, "application/json", `{"token_type":"Bearer","expires_in":86400,"refresh_in":43200,"access_token":"a.b.c"}`, 24 * time.Hour},
+		{200, "application/json", `{"token_type":"Bearer","expires_in":60,"refresh_in":"30","access_token":"opaque~token+/="}`, time.Minute},
+		{200, "text/json", `{"token_type":"Bearer","expires_in":3600,"refresh_in":-1,"access_token":"a.b.c"}`, time.Hour},
+		// Numbers.
+		{200, "application/json", `{"expires_in":3599.7` + rest, 3599 * time.Second},
+		{200, "application/json", `{"expires_in":"3599.5"` + rest, 3599 * time.Second},
+		{200, "application/json", `{"expires_in":1e3` + rest, 1000 * time.Second},
+		{200, "application/json", `{"expires_in":"1E3"` + rest, 1000 * time.Second},
+		{200, "application/json", `{"expires_in":" 3599 "` + rest, 3599 * time.Second},
+		{200, "application/json", `{"expires_in":31536000` + rest, 30 * 24 * time.Hour},
+		{200, "application/json", `{"expires_in":1e300` + rest, 30 * 24 * time.Hour},
+		{200, "application/json", `{"expires_in":99999999999999999999` + rest, 30 * 24 * time.Hour},
+		{200, "application/json", `{"refresh_in":"soon","expires_in":3600` + rest, time.Hour},
+		// What it is called.
+		{200, "-", hour + rest, time.Hour},
+		{200, "text/plain", hour + rest, time.Hour},
+		{200, "text/plain; charset=UTF-8", hour + rest, time.Hour},
+		{200, "application/json; charset", hour + rest, time.Hour},
+		{200, "application/json; charset=", hour + rest, time.Hour},
+		{200, "application/json;;", hour + rest, time.Hour},
+		{200, "application/octet-stream", hour + rest, time.Hour},
+		{200, "application/problem+json", hour + rest, time.Hour},
+		{201, "application/json", hour + rest, time.Hour},
+		{202, "application/json", hour + rest, time.Hour},
+		{203, "application/json", hour + rest, time.Hour},
+		{200, "application/json", "\ufeff" + hour + rest, time.Hour},
+		{200, "application/json", "\r\n " + hour + rest + "\r\n", time.Hour},
+		// What else it says.
+		{200, "application/json", hour + `,"id_token":""` + rest, time.Hour},
+		{200, "application/json", hour + `,"id_token":"x"` + rest, time.Hour},
+		{200, "application/json", hour + `,"id_token":7` + rest, time.Hour},
+		{200, "application/json", hour + `,"client_info":"!"` + rest, time.Hour},
+		{200, "application/json", hour + `,"client_info":{}` + rest, time.Hour},
+		{200, "application/json", hour + `,"scope":["a","b"]` + rest, time.Hour},
+		{200, "application/json", hour + `,"scope":"another"` + rest, time.Hour},
+		{200, "application/json", hour + `,"expires_on":"tomorrow","ext_expires_in":"-","foci":1,"refresh_token":[]` + rest, time.Hour},
+		{200, "application/json", hour + `,"error":null` + rest, time.Hour},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSTS(t)
-			s.setFault(status(200, test.body, "Content-Type", cmp.Or(test.media, "application/json; charset=utf-8")))
+			s.setFault(func(r *http.Request) (*http.Response, error) {
+				resp, err := status(test.status, test.body, "Content-Type", test.media)(r)
+				if test.media == "-" {
+					resp.Header.Del("Content-Type")
+				}
+				return resp, err
+			})
 			tok, err := s.client(t).Token(t.Context(), s.API().Scope())
 			if err != nil {
-				t.Errorf("%s: %v", test.body, err)
+				t.Errorf("%d %s %s: %v", test.status, test.media, test.body, err)
 				return
 			}
 			if left := time.Until(tok.ExpiresOn()); left != test.lifetime {

@@ -21,7 +21,7 @@ import (
 // its own layer and those below it; see docs/architecture.md.
 var layers = []string{
 	"errors kind",
-	"aadsts token event domain cache file hosts",
+	"aadsts answer claims echo token event domain cache file hosts",
 	"cafile",
 	"material",
 	"credential assertion",

@@ -3,7 +3,12 @@
 package apponly
 
 import (
+	"bytes"
 	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 
@@ -15,18 +20,65 @@ import (
 var caFileClients sync.Map // path → *http.Client
 
 // caFileClient returns the HTTP client that trusts the roots in a file and no
-// others. setting is what the file was named by.
-func caFileClient(path, setting string) *http.Client {
+// others.
+func caFileClient(path string) *http.Client {
 	c, _ := caFileClients.LoadOrStore(path, wire.NewRootsClient(func() (*x509.CertPool, error) {
 		b, err := readFile(path)
 		if err != nil {
-			return nil, errorf(ErrConfiguration, "%s: %w", setting, err)
+			return nil, errorf(ErrCAFile, "Options.CAFile (APPONLY_CA_FILE): %w", err)
 		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(b) {
-			return nil, errorf(ErrConfiguration, "%s: %s has no certificate in PEM", setting, path)
+		roots, err := readRoots(b)
+		if err != nil {
+			return nil, errorf(ErrCAFile, "Options.CAFile (APPONLY_CA_FILE): %s %w", path, err)
 		}
 		return roots, nil
 	}))
 	return c.(*http.Client)
+}
+
+// readRoots reads certificates in PEM, or DER. One that cannot be read is left
+// out, as in the system's roots: there is always one in a large bundle. Nothing is
+// left out because of an editor's byte order mark, indentation or line breaks,
+// which package pem silently stumbles over.
+func readRoots(b []byte) (*x509.CertPool, error) {
+	roots := x509.NewCertPool()
+	if certs, err := x509.ParseCertificates(b); err == nil && len(certs) > 0 {
+		for _, c := range certs {
+			roots.AddCert(c)
+		}
+		return roots, nil
+	}
+	b = bytes.ReplaceAll(withoutBOM(b), []byte("\r"), []byte("\n"))
+	var clean []byte
+	for line := range bytes.Lines(b) {
+		clean = append(append(clean, bytes.TrimSpace(withoutBOM(line))...), '\n')
+	}
+	var found int
+	var unreadable error
+	for block, rest := pem.Decode(clean); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" && block.Type != "TRUSTED CERTIFICATE" {
+			continue
+		}
+		var cert *x509.Certificate
+		var first asn1.RawValue // behind it OpenSSL keeps what it trusts the certificate for
+		_, err := asn1.Unmarshal(block.Bytes, &first)
+		if err == nil {
+			cert, err = x509.ParseCertificate(first.FullBytes)
+		}
+		if err != nil {
+			unreadable = err
+			continue
+		}
+		roots.AddCert(cert)
+		found++
+	}
+	switch {
+	case found > 0:
+		return roots, nil
+	case len(bytes.TrimSpace(clean)) == 0:
+		return nil, errors.New("is empty")
+	case unreadable != nil:
+		return nil, fmt.Errorf("has no certificate that can be read: %w", unreadable)
+	}
+	return nil, errors.New("has no certificate in PEM")
 }

@@ -85,6 +85,15 @@ type Options struct {
 	// Client.
 	HTTPClient *http.Client
 
+	// CAFile is a file of certificates in PEM that token requests trust in place of
+	// the system's roots, with an HTTP client that all clients of the same path
+	// share. It is read for every token request, so
+	// that a rotated bundle counts without a restart; while it cannot be read the
+	// roots that were read last stay. If there are none yet the error is
+	// [ErrCAFile]. By default the system's roots are trusted. Not together with
+	// HTTPClient.
+	CAFile string
+
 	// CAE declares the client capability "cp1" for every token of this client:
 	// Entra may then revoke a token early and the API answer with a claims
 	// challenge, in return for tokens that last about a day. [Transport] and Azure
@@ -125,6 +134,17 @@ func (o *Options) cache() *Cache {
 		return DefaultCache()
 	}
 	return o.Cache
+}
+
+// httpClient returns what token requests are sent by, nil for the default.
+func (o *Options) httpClient() (*http.Client, error) {
+	switch {
+	case o.CAFile == "":
+		return o.HTTPClient, nil
+	case o.HTTPClient != nil:
+		return nil, errorf(ErrConfiguration, "apponly: Options.CAFile and Options.HTTPClient are both set: the roots belong into the client's transport")
+	}
+	return caFileClient(absolute(o.CAFile)), nil
 }
 
 func (o *Options) observers() observers {
@@ -173,22 +193,23 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	app, appErr := checkClientID(clientID)
 	allowed, allowedErr := o.allowedTenants()
 	members, credErr := membersOf(cred)
+	httpClient, httpErr := o.httpClient()
 	cloudErr := o.Cloud.Validate()
 	if cloudErr != nil {
 		cloudErr = errorf(ErrAuthorityInvalid, "apponly: Options.Cloud: %w", cloudErr)
 	}
-	if err := errors.Join(tenantErr, appErr, credErr, cloudErr, allowedErr, o.checkHTTPClient()); err != nil {
+	if err := errors.Join(tenantErr, appErr, credErr, cloudErr, allowedErr, httpErr, o.checkHTTPClient()); err != nil {
 		return nil, err
 	}
 	settings := *o // the caller may go on to change them
 	observers := settings.observers()
 	build := func(cp1 bool) *Client {
-		source := &entraSource{cloud: settings.Cloud, clientID: app, credentials: members, cp1: cp1, http: settings.HTTPClient}
+		source := &entraSource{cloud: settings.Cloud, clientID: app, credentials: members, cp1: cp1, http: httpClient, caFile: absolute(settings.CAFile), observers: observers}
 		return newClient(&shared{
 			source: source,
 			identity: tokencache.Identity{
 				Cache:    &settings.cache().tokens,
-				Key:      identityKey{cloud: settings.Cloud, clientID: app, credential: identityOf(members), cp1: cp1, http: settings.HTTPClient},
+				Key:      identityKey{cloud: settings.Cloud, clientID: app, credential: identityOf(members), cp1: cp1, http: httpClient},
 				Timeout:  entraTimeout,
 				NewState: func() any { return newCredentialState(len(members)) },
 			},

@@ -8,17 +8,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"html"
 	"io"
-	"mime"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	"github.com/apponly/apponly/cloud"
-	"github.com/apponly/apponly/internal/flight"
 	"github.com/apponly/apponly/internal/ident"
 	"github.com/apponly/apponly/internal/tokencache"
 	"github.com/apponly/apponly/internal/wire"
@@ -34,14 +30,17 @@ type entraSource struct {
 	credentials []*credential // those of a FirstOf, or the only one
 	cp1         bool
 	http        *http.Client
+	caFile      string // of http, "" if there is none
+	observers   observers
 }
 
 // An acquisition is one flight to Entra, and what is seen on the way.
 type acquisition struct {
 	*entraSource
 	tokencache.Request
-	state  *credentialState
-	events []Event
+	state    *credentialState
+	events   []Event
+	repeated bool // an attempt, and the observers were told
 }
 
 // record notes what the observers are told once the flight is over.
@@ -67,16 +66,31 @@ func (a *acquisition) assertionRequest() AssertionRequest {
 // ask sends one token request with some material. ends is when the proof of it
 // does, zero if that is not known.
 func (a *acquisition) ask(ctx context.Context, m *material) (g tokencache.Grant, ends time.Time, err error) {
+	// Before the proof is made: it must not grow old in the queue, and thousands of
+	// signatures at once would be no faster.
+	turn, err := wire.TakeTurn(ctx, a.http)
+	if err != nil {
+		return g, ends, noTurn(err)
+	}
+	defer turn.End()
 	asked := a.assertionRequest()
 	p, err := m.prove(ctx, asked)
 	if err != nil {
 		return g, ends, unavailable(err)
 	}
-	g, err = a.exchange(ctx, p)
+	g, err = a.exchange(ctx, turn, p)
 	if err != nil && m.refused != nil {
 		m.refused(asked)
 	}
 	return g, p.expires, err
+}
+
+func noTurn(err error) *Error {
+	e := unreachable(err)
+	if errors.Is(err, wire.ErrNoTurn) {
+		e.reason, e.cause = err.Error(), err
+	}
+	return e
 }
 
 // exchange makes one token request. MSAL writes it; everything below and above
@@ -85,24 +99,30 @@ func (a *acquisition) ask(ctx context.Context, m *material) (g tokencache.Grant,
 // A new MSAL client for each request costs microseconds and keeps nothing of
 // MSAL's alive: no token cache that never shrinks, no credential fixed at
 // construction, no discovery that is shared and ends with one caller's context.
-func (a *acquisition) exchange(ctx context.Context, p proof) (tokencache.Grant, error) {
-	t := &tokenRequest{acquisition: a, id: ident.NewGUID()}
+func (a *acquisition) exchange(ctx context.Context, turn *wire.Turn, p proof) (tokencache.Grant, error) {
+	t := &tokenRequest{acquisition: a, turn: turn, id: ident.NewGUID()}
 	client, err := a.msal(t, p)
 	if err != nil {
 		return tokencache.Grant{}, err
 	}
 	var opts []confidential.AcquireByCredentialOption
-	if a.Claims != "" {
-		opts = append(opts, confidential.WithClaims(a.Claims))
+	claims := a.Claims
+	if a.cp1 {
+		var ok bool
+		if claims, ok = withCP1(claims); !ok {
+			return tokencache.Grant{}, &Error{Kind: ErrRequestMalformed, reason: "the claims cannot be sent together with Options.CAE: access_token in them must be an object"}
+		}
 	}
-	result, err := client.AcquireTokenByCredential(ctx, []string{a.Scope}, opts...)
+	if claims != "" {
+		opts = append(opts, confidential.WithClaims(claims)) // as they are: MSAL is told of no capability to merge
+	}
+	_, _ = client.AcquireTokenByCredential(ctx, []string{a.Scope}, opts...)
 	a.measureSkew(t)
-	if err != nil {
-		// Never wrapped: MSAL's errors hold the request, and with it the secret,
-		// or quote the whole answer, and with it the token.
+	if t.got.token == "" {
+		// MSAL's error is never wrapped: it holds the request, and with it the secret.
 		return tokencache.Grant{}, t.failure(ctx, p)
 	}
-	return newGrant(result.AccessToken, t.answer.Sent, t.lifetime, t.refreshIn), nil // the lifetime began no later than it was asked for
+	return newGrant(t.got.token, t.answer.Sent, t.got.lifetime, t.got.refreshIn), nil // the lifetime began no later than it was asked for
 }
 
 // msal returns an MSAL client for one request, which t sends.
@@ -122,9 +142,6 @@ func (a *acquisition) msal(t *tokenRequest, p proof) (confidential.Client, error
 		// credential to a regional host, or ask IMDS which one.
 		confidential.WithAzureRegion("DisableMsalForceRegion"),
 	}
-	if a.cp1 {
-		opts = append(opts, confidential.WithClientCapabilities([]string{"cp1"}))
-	}
 	client, err := confidential.New(a.cloud.Authority()+"/"+a.Tenant, a.clientID, cred, opts...)
 	if err != nil {
 		return client, &Error{Kind: ErrRequestMalformed, reason: "the request could not be built"}
@@ -135,7 +152,7 @@ func (a *acquisition) msal(t *tokenRequest, p proof) (confidential.Client, error
 // measureSkew learns from the clock of an answer, if it is one of Entra's and
 // not of a proxy.
 func (a *acquisition) measureSkew(t *tokenRequest) {
-	if t.lifetime == 0 && !isEntraError(t.answer.Body) {
+	if t.got.token == "" && !isEntraError(t.answer.Body) {
 		return
 	}
 	date, err := http.ParseTime(t.answer.Header.Get("Date"))
@@ -153,16 +170,18 @@ func (a *acquisition) measureSkew(t *tokenRequest) {
 // nothing anywhere but to the token endpoint, and keeps what came back.
 type tokenRequest struct {
 	*acquisition
+	turn   *wire.Turn
 	id     string // Entra echoes only GUIDs as correlation IDs
 	answer wire.Answer
-	// The members of an answer that is a token (RFC 6749 section 5.1), but for
-	// the token itself, which is taken from MSAL. lifetime is 0 if it is none.
-	lifetime, refreshIn time.Duration
+	got    tokenAnswer
 }
 
 var (
-	errRefused = errors.New("refused")                   // the answer is kept in the tokenRequest
-	errStray   = errors.New("request to an unknown URL") // MSAL asked for something else
+	// MSAL is not given the answer, which is kept in the tokenRequest: it refuses
+	// good ones whose members that nobody needs are not to its liking, and quotes bad
+	// ones.
+	errKept  = errors.New("the answer is read elsewhere")
+	errStray = errors.New("request to an unknown URL") // MSAL asked for something else
 )
 
 // CloseIdleConnections does nothing: MSAL calls it when one request fails, and
@@ -182,19 +201,14 @@ func (t *tokenRequest) Do(req *http.Request) (*http.Response, error) {
 			"authorization_endpoint": authority + "/oauth2/v2.0/authorize",
 			"token_endpoint":         endpoint,
 		})
-		return response(req, http.Header{"Content-Type": {"application/json"}}, b), nil
+		return &http.Response{
+			StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(b)), ContentLength: int64(len(b)), Request: req,
+		}, nil
 	case "POST " + endpoint:
 		return t.post(req)
 	}
 	return nil, errStray
-}
-
-// response returns an answer of status 200 that MSAL reads.
-func response(req *http.Request, header http.Header, body []byte) *http.Response {
-	return &http.Response{
-		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: req,
-	}
 }
 
 func (t *tokenRequest) post(req *http.Request) (*http.Response, error) {
@@ -203,63 +217,47 @@ func (t *tokenRequest) post(req *http.Request) (*http.Response, error) {
 	// Says that Retry-After is heeded, for which Entra sends it.
 	req.Header.Set("x-ms-lib-capability", "retry-after, h429")
 	req.Header.Set("Accept", "application/json")
-	again := worthAgain
-	if !t.Waiting {
-		again = nil
+	var policy wire.Policy // once
+	if t.Waiting {
+		policy = wire.Policy{Again: worthAgain, Repeating: func(failed wire.Answer) { t.repeating(req.Context(), failed) }}
 	}
-	t.answer = wire.Send(req, t.http, again)
-	switch {
-	case t.answer.Err != nil:
-		return nil, t.answer.Err
-	case t.answer.Status != http.StatusOK || !t.parse():
-		return nil, errRefused // MSAL would only quote it
+	t.answer = t.turn.Send(req, policy)
+	t.got = readToken(t.answer.Status, t.answer.Header, t.answer.Body)
+	return nil, errKept
+}
+
+// repeating tells the observers, once in a flight, that an attempt failed and that
+// callers go on waiting: a start during an outage would be silent until the end.
+func (t *tokenRequest) repeating(ctx context.Context, failed wire.Answer) {
+	if t.repeated {
+		return
 	}
-	return response(req, t.answer.Header, t.answer.Body), nil
+	t.repeated = true
+	var e *Error
+	if failed.Status == 0 {
+		e = unreachable(failed.Err)
+	} else {
+		e = &Error{Kind: classify(failed.Status, failed.Header, failed.Body, ErrOther).Kind, HTTPStatus: failed.Status}
+	}
+	e.CorrelationID = t.id
+	e = e.of(t.Tenant, t.clientID, t.Scope)
+	t.observers.emit(context.WithoutCancel(ctx), Event{
+		Kind: EventAttemptFailed, Time: time.Now(), TenantID: e.TenantID, ClientID: e.ClientID, Scope: e.Scope, Reason: Reason(t.Reason), Err: e,
+	}, nil)
 }
 
 // worthAgain reports whether an answer may be another one soon, and how long
 // Entra asks to wait.
 func worthAgain(a wire.Answer) (after time.Duration, ok bool) {
-	if a.Status == http.StatusOK {
+	if isSuccess(a.Status) {
 		return 0, false
 	}
 	e := classify(a.Status, a.Header, a.Body, ErrOther)
 	if !recoveryFor(e).retry || e.reason != "" { // a reason: not Entra answered
 		return 0, false
 	}
-	after, _ = flight.RetryAfter(a.Header, time.Now())
+	after, _ = askedToWait(a.Status, a.Header, a.Body)
 	return after, true
-}
-
-// parse reads the members of a 200 that decide whether it is a token, before
-// MSAL does, which quotes what it cannot read.
-func (t *tokenRequest) parse() bool {
-	if media, _, err := mime.ParseMediaType(t.answer.Header.Get("Content-Type")); err != nil || media != "application/json" && media != "text/json" {
-		return false
-	}
-	var b struct {
-		AccessToken string          `json:"access_token"`
-		TokenType   string          `json:"token_type"`
-		ExpiresIn   json.RawMessage `json:"expires_in"`
-		RefreshIn   json.RawMessage `json:"refresh_in"`
-		Error       string          `json:"error"`
-	}
-	if json.Unmarshal(t.answer.Body, &b) != nil || b.Error != "" || !strings.EqualFold(b.TokenType, "Bearer") || !isTokenText(b.AccessToken) {
-		return false
-	}
-	t.lifetime = seconds(b.ExpiresIn)
-	t.refreshIn = seconds(b.RefreshIn)
-	return t.lifetime > 0
-}
-
-// seconds reads a number of seconds that may stand in quotes; 0 if it is none,
-// not positive or absurd.
-func seconds(raw json.RawMessage) time.Duration {
-	var f float64
-	if json.Unmarshal(bytes.Trim(raw, `"`), &f) != nil || !(f >= 1 && f <= maxLifetime.Seconds()) {
-		return 0
-	}
-	return time.Duration(f) * time.Second
 }
 
 // failure makes the error of the last attempt.
@@ -267,16 +265,15 @@ func (t *tokenRequest) failure(ctx context.Context, p proof) *Error {
 	var e *Error
 	switch a := &t.answer; {
 	case a.Status == 0 && a.Err == nil && ctx.Err() == nil:
-		// MSAL sent nothing: what it cannot put together is the claims.
-		e = &Error{Kind: ErrRequestMalformed, reason: "the claims cannot be sent: access_token must be an object, and xms_cc is for Options.CAE to set"}
+		e = &Error{Kind: ErrRequestMalformed, reason: "the request could not be built"} // MSAL sent nothing
 	case a.Status == 0:
 		e = unreachable(cmp.Or(a.Err, context.Cause(ctx)))
-	case a.Status == http.StatusOK && !isEntraError(a.Body):
+	case isSuccess(a.Status) && !isEntraError(a.Body):
 		e = &Error{Kind: ErrService, HTTPStatus: a.Status, reason: "the answer is not a token"}
 		if errors.Is(a.Err, wire.ErrTooLarge) {
 			e.reason = "the " + wire.ErrTooLarge.Error()
-		} else if isWebPage(a.Header) {
-			e.reason = describeForeign(a.Status, a.Header)
+		} else if isWebPage(a.Header, a.Body) {
+			e.reason = describeForeign(a.Status, a.Header, a.Body)
 		}
 	default:
 		e = classify(a.Status, a.Header, a.Body, p.refusedAs)
@@ -287,41 +284,10 @@ func (t *tokenRequest) failure(ctx context.Context, p proof) *Error {
 	var token struct {
 		Value string `json:"access_token"`
 	}
-	_ = json.Unmarshal(t.answer.Body, &token) // whatever can be read of an answer that is none
+	_ = json.Unmarshal(withoutBOM(t.answer.Body), &token) // whatever can be read of an answer that is none
+	echoes := newEchoes(p.value(), token.Value)
 	for _, s := range []*string{&e.OAuthError, &e.Suberror, &e.Description, &e.Claims, &e.TraceID, &e.CorrelationID} {
-		*s = redactEcho(*s, p.value(), token.Value)
+		*s = echoes.redact(*s)
 	}
 	return e
-}
-
-// redactEcho returns text, which a server wrote, or a mark in its place if it
-// repeats one of secrets or a longer piece of one, plain or escaped. An echo by
-// whatever stands in Entra's place is the one way in which what was sent could
-// come back in an error; Entra repeats nothing.
-func redactEcho(text string, secrets ...string) string {
-	plain, _ := url.QueryUnescape(text) // "" if it is not escaped that way
-	for _, s := range secrets {
-		if containsPart(text, s) || containsPart(plain, s) || containsPart(html.UnescapeString(text), s) {
-			return redacted
-		}
-	}
-	return text
-}
-
-// containsPart reports whether text holds secret or a piece of it: echoes get
-// cut off. Any piece of twice the step holds one that begins at a multiple of it.
-func containsPart(text, secret string) bool {
-	const shortest, step = 6, 12
-	if len(secret) < shortest || text == "" {
-		return false // so short that it is no secret, and may be any word
-	}
-	if len(secret) < step {
-		return strings.Contains(text, secret)
-	}
-	for i := 0; i+step <= len(secret); i += step {
-		if strings.Contains(text, secret[i:i+step]) {
-			return true
-		}
-	}
-	return false
 }

@@ -259,10 +259,8 @@ func (p *envPlan) planApp() {
 		cred := p.kind.read(p)
 		p.build = func() (*Client, error) { return New(tenant, client, cred, &p.opts) }
 	}
-	if p.opts.HTTPClient == nil && isSet(envCAFile) {
-		if path := p.file(envCAFile); path != "" {
-			p.opts.HTTPClient = caFileClient(absolute(path), envCAFile)
-		}
+	if p.opts.HTTPClient == nil && p.opts.CAFile == "" && isSet(envCAFile) {
+		p.opts.CAFile = p.file(envCAFile)
 	}
 }
 

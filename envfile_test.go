@@ -61,12 +61,13 @@ func TestCAFileRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := ask()
-	wantKind(t, err, apponly.ErrUnreachable, "APPONLY_CA_FILE", ca)
+	wantKind(t, err, apponly.ErrCAFile, "APPONLY_CA_FILE", ca)
+	wantKind(t, err, apponly.ErrConfiguration)
 	if !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error = %v, is not os.ErrNotExist", err)
 	}
 	writeFile(t, ca, []byte("nothing"))
-	wantKind(t, ask(), apponly.ErrUnreachable, "no certificate in PEM")
+	wantKind(t, ask(), apponly.ErrCAFile, "no certificate in PEM")
 	writeFile(t, ca, other.CAPEM())
 	wantKind(t, ask(), apponly.ErrUnreachable, "unknown authority")
 	writeFile(t, ca, s.CAPEM())

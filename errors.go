@@ -160,6 +160,9 @@ func unreachable(err error) *Error {
 	e := &Error{Kind: ErrUnreachable}
 	if local, ok := errors.AsType[*localError](err); ok {
 		e.reason, e.cause = local.Error(), local
+		if _, ok := kinds[local.kind]; ok {
+			e.Kind = local.kind // it was not the network
+		}
 	} else {
 		e.reason, e.cause = netfault.Describe(err)
 	}

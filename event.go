@@ -32,6 +32,10 @@ const (
 	// EventTokenRequest: a token request has ended. Serving a token from memory
 	// is no event.
 	EventTokenRequest EventKind = "token-request"
+	// EventAttemptFailed: the first attempt of a token request failed, Err says how,
+	// and it is going to be repeated while callers wait. At most one for each token
+	// request, whose EventTokenRequest follows.
+	EventAttemptFailed EventKind = "attempt-failed"
 	// EventCredentialChanged: Entra has taken new material for the first time.
 	EventCredentialChanged EventKind = "credential-changed"
 	// EventCredentialUnreadable: the source of the credential failed, Err says
@@ -58,7 +62,8 @@ type Event struct {
 	Time                      time.Time
 	TenantID, ClientID, Scope string
 
-	// Reason and Duration, retries included, are those of the token request.
+	// Reason and Duration, retries included, are those of the token request. That of
+	// an EventAttemptFailed has none yet.
 	Reason   Reason
 	Duration time.Duration
 	// ExpiresOn is when the token ends that a request brought, zero if it
@@ -109,6 +114,7 @@ var messages = map[EventKind]struct {
 	text  string
 }{
 	EventTokenRequest:         {slog.LevelDebug, "token obtained"},
+	EventAttemptFailed:        {slog.LevelWarn, "token request is repeated"},
 	EventCredentialChanged:    {slog.LevelInfo, "credential changed"},
 	EventCredentialUnreadable: {slog.LevelWarn, "credential cannot be read"},
 	EventCredentialSetAside:   {slog.LevelWarn, "credential set aside"},
@@ -125,6 +131,8 @@ func (ev Event) log(ctx context.Context, l *slog.Logger) {
 		slog.String("scope", ev.Scope),
 	}
 	switch ev.Kind {
+	case EventAttemptFailed:
+		attrs = append(attrs, slog.String("reason", string(ev.Reason)))
 	case EventTokenRequest:
 		if ev.Err != nil {
 			m.level, m.text = slog.LevelWarn, "token request failed"

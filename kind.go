@@ -100,6 +100,9 @@ const (
 	ErrConditionalAccess Kind = "conditional_access"
 	// ErrClaimsChallenge: a resource wants a token with other claims.
 	ErrClaimsChallenge Kind = "claims_challenge"
+	// ErrCAFile: the file of roots that Options.CAFile or APPONLY_CA_FILE names is
+	// missing or holds none. Entra was not asked.
+	ErrCAFile Kind = "ca_file"
 	// ErrRequestMalformed: a parameter is missing or badly formed.
 	ErrRequestMalformed Kind = "request_malformed"
 	// ErrOther: a refusal without a better kind. It belongs to no group.
@@ -203,6 +206,8 @@ var kinds = map[Kind]kindInfo{
 		"Look up the service principal's sign-in log by correlation ID; add the egress addresses to the named location or exempt the service principal.", recovery{}},
 	ErrClaimsChallenge: {ErrPolicy, "resource demands other claims",
 		"Usually none: the transport answers the challenge. If it lasts, a policy has revoked the service principal.", recovery{}},
+	ErrCAFile: {ErrConfiguration, "the file of trusted roots cannot be used",
+		"Mount the file that Options.CAFile or APPONLY_CA_FILE names, with the roots to trust for token requests in PEM, or unset it to trust the system's.", recovery{retrySoon: true}},
 	ErrRequestMalformed: {ErrConfiguration, "request was malformed",
 		"Check client ID, tenant and scope for stray characters; report the correlation ID with the configuration if they are clean.", recovery{}},
 	ErrOther: {ErrOther, "refused",

@@ -22,7 +22,12 @@ func (s *entraSource) lookUp(ctx context.Context, domain string) (string, error)
 		return "", errorf(ErrTenantNotFound, "apponly: the configuration of %s has no URL", domain)
 	}
 	req.Header.Set("Accept", "application/json")
-	a := wire.Send(req, s.http, worthAgain)
+	turn, err := wire.TakeTurn(ctx, s.http)
+	if err != nil {
+		return "", unreachable(err).of(domain, s.clientID, "")
+	}
+	defer turn.End()
+	a := turn.Send(req, wire.Policy{Again: worthAgain})
 	var e *Error
 	switch {
 	case a.Err != nil:

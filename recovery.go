@@ -20,9 +20,12 @@ func (s *entraSource) Fetch(ctx context.Context, req tokencache.Request) (g toke
 	return g, a.events, err
 }
 
-// Stamp changes when a file of the credential does.
+// Stamp changes when a file of the credential or that of the roots does.
 func (s *entraSource) Stamp() string {
 	var files []string
+	if s.caFile != "" {
+		files = append(files, s.caFile)
+	}
 	for _, m := range s.credentials {
 		files = append(files, m.files...)
 	}

@@ -11,13 +11,13 @@ import (
 // Detach returns a context for work that others wait for, too: it keeps the
 // values of ctx, such as a span, and not its cancellation, and ends after limit
 // with cause. No method of ctx is called but Value, by those who look something up,
-// and a panic in that does not reach them.
+// and a panic in that does not reach them. [Pause] stops its clock.
 //
 // httptrace hooks are not kept. They are a caller's, for one request to an API:
 // the work may go on when that request is long done, and sends headers that the
 // hooks must not see.
 func Detach(ctx context.Context, limit time.Duration, cause error) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(values{noHooks, context.WithoutCancel(Safe(ctx))}, limit, cause)
+	return newLimited(values{noHooks, context.WithoutCancel(Safe(ctx))}, limit, cause)
 }
 
 // values has the values of both contexts, and no end.

@@ -24,7 +24,9 @@ func Backoff(first, limit time.Duration, n int) time.Duration {
 // silence a daemon for a day.
 const MaxRetryAfter = time.Hour
 
-// RetryAfter reads Retry-After (RFC 9110 section 10.2.3): seconds or a date.
+// RetryAfter reads Retry-After (RFC 9110 section 10.2.3): seconds, or a date, which
+// is read by the clock that wrote it, the Date of the answer, and by now where
+// there is none.
 func RetryAfter(header http.Header, now time.Time) (time.Duration, bool) {
 	v := strings.TrimSpace(header.Get("Retry-After"))
 	if v == "" {
@@ -42,6 +44,9 @@ func RetryAfter(header http.Header, now time.Time) (time.Duration, bool) {
 	at, err := http.ParseTime(v)
 	if err != nil {
 		return 0, false
+	}
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		now = date
 	}
 	return min(max(at.Sub(now), 0), MaxRetryAfter), true
 }

@@ -6,56 +6,28 @@ package netfault
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/apponly/apponly/internal/flight"
 )
 
-// Describe returns why a request brought no answer. The text names no addresses
-// or ports, which differ between two failures of the same kind. Only
-// causes of known types stay reachable, nil if there is none: the error of a
-// user's RoundTripper may hold the request, and with it the credential.
+// Describe returns why a request brought no answer. The text names the host and
+// the proxy of a [RouteError], and no addresses or ports of sockets, which differ
+// between two failures of the same kind. Only causes of known types stay
+// reachable, nil if there is none: the error of a user's RoundTripper may hold
+// the request, and with it the credential.
 func Describe(err error) (reason string, cause error) {
-	var dns *net.DNSError
-	var guarded *flight.Error
-	switch {
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return "no answer in time", context.DeadlineExceeded
-	case errors.As(err, &guarded):
-		return guarded.Error(), guarded
-	case errors.Is(err, context.Canceled):
-		return "canceled", context.Canceled
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return "host name not found", &net.DNSError{Err: "no such host", Name: dns.Name, IsNotFound: true}
-	case errors.As(err, &dns):
-		return "host name lookup failed", &net.DNSError{Err: "lookup failed", Name: dns.Name, IsTimeout: dns.IsTimeout, IsTemporary: dns.IsTemporary}
+	f := find(err)
+	if route, ok := errors.AsType[*RouteError](err); ok {
+		f.reason = route.where() + ": " + f.reason
 	}
-	if reason, cause := certificate(err); cause != nil {
-		return "TLS: the server's certificate was not accepted: " + reason, cause
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
-		return "connection closed", io.ErrUnexpectedEOF
-	}
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
-		return errno.Error(), errno
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return operation(op.Op), &net.OpError{Op: op.Op, Net: op.Net, Addr: op.Addr, Err: errTransport}
-	}
-	if alert, ok := errors.AsType[tls.AlertError](err); ok {
-		return alert.Error(), alert
-	}
-	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
-		err = inner
-	}
-	return fmt.Sprintf("transport failed (%T)", err), nil
+	return f.reason, f.cause
 }
 
 // ErrLocal is what errors of this machine are, by their Is method: no other
@@ -63,45 +35,128 @@ func Describe(err error) (reason string, cause error) {
 var ErrLocal = errors.New("a fault of this machine")
 
 // Permanent reports whether sending the request again cannot help: there is no
-// such host, its certificate is not accepted, or the fault is [ErrLocal].
-func Permanent(err error) bool {
-	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
-		return true
+// such host, TLS or the proxy does not let it through, or the fault is
+// [ErrLocal].
+func Permanent(err error) bool { return find(err).permanent || errors.Is(err, ErrLocal) }
+
+// A RouteError says which way a request went that brought no answer.
+type RouteError struct {
+	Host  string // and the port, where the URL has one
+	Proxy string // likewise; "" if none was used
+	Err   error
+}
+
+// Error is for debugging: Err may hold anything.
+func (e *RouteError) Error() string { return e.where() + ": " + e.Err.Error() }
+
+// Unwrap returns the error of the request.
+func (e *RouteError) Unwrap() error { return e.Err }
+
+func (e *RouteError) where() string {
+	if e.Proxy != "" {
+		return e.Host + " through the proxy " + e.Proxy
 	}
-	_, cause := certificate(err)
-	return cause != nil || errors.Is(err, ErrLocal)
+	return e.Host
+}
+
+// A fault is what is known of an error; zero: nothing.
+type fault struct {
+	reason    string
+	cause     error // fit to be kept, nil if there is none
+	permanent bool
+}
+
+// find asks those that know the errors of one part of the way each. What tells
+// more comes first.
+func find(err error) fault {
+	for _, finder := range []func(error) fault{findEnd, findProxy, findName, findCertificate, findHandshake, findText, findConnection, findRefusal} {
+		if f := finder(err); f.reason != "" {
+			return f
+		}
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return fault{reason: fmt.Sprintf("transport failed (%T)", err)}
+}
+
+// findEnd knows what ends a request from our side.
+func findEnd(err error) fault {
+	var guarded *flight.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return fault{reason: "no answer in time", cause: context.DeadlineExceeded}
+	case errors.As(err, &guarded):
+		return fault{reason: guarded.Error(), cause: guarded}
+	case errors.Is(err, context.Canceled):
+		return fault{reason: "canceled", cause: context.Canceled}
+	}
+	return fault{}
+}
+
+func findName(err error) fault {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	switch {
+	case !ok:
+		return fault{}
+	case dns.IsNotFound:
+		return fault{"host name not found", &net.DNSError{Err: "no such host", Name: dns.Name, IsNotFound: true}, true}
+	}
+	return fault{"host name lookup failed", &net.DNSError{Err: "lookup failed", Name: dns.Name, IsTimeout: dns.IsTimeout, IsTemporary: dns.IsTemporary}, false}
+}
+
+// texts are how errors without a type of their own begin or go on, most of them
+// net/http's.
+var texts = []struct {
+	part string
+	fault
+}{
+	{"net/http: TLS handshake timeout", fault{"no answer in time: the TLS handshake did not end", context.DeadlineExceeded, false}},
+	{"invalid proxy URL", fault{"the proxy's address cannot be read", nil, true}},
+	{"invalid proxy address", fault{"the proxy's address cannot be read", nil, true}},
+	{"unsupported proxy scheme", fault{"the proxy's address has an unknown scheme", nil, true}},
+	{"proxy: unknown scheme", fault{"the proxy's address has an unknown scheme", nil, true}},
+	{"malformed HTTP", fault{"what came back is not HTTP", nil, true}},
+	{"malformed MIME header", fault{"what came back is not HTTP", nil, true}},
+	{"response headers exceeded", fault{"the header of the answer is too large", nil, true}},
+	{"http2: ", fault{"connection closed", io.ErrUnexpectedEOF, false}},
+	{"http: server closed idle connection", fault{"connection closed", io.ErrUnexpectedEOF, false}},
+}
+
+func findText(err error) fault {
+	text := err.Error()
+	for _, t := range texts {
+		if strings.Contains(text, t.part) {
+			return t.fault
+		}
+	}
+	return fault{}
 }
 
 // errTransport stands for a cause whose text could be anybody's.
 var errTransport = errors.New("transport failed")
 
+// findConnection knows the errors of a connection.
+func findConnection(err error) fault {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
+		return fault{reason: "connection closed", cause: io.ErrUnexpectedEOF}
+	}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return fault{reason: errno.Error(), cause: errno}
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return fault{reason: operation(op.Op), cause: &net.OpError{Op: op.Op, Net: op.Net, Addr: op.Addr, Err: errTransport}}
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return fault{reason: "no answer in time", cause: context.DeadlineExceeded}
+	}
+	return fault{}
+}
+
 func operation(op string) string {
 	switch op {
 	case "dial", "read", "write":
 		return op + " failed"
-	case "proxyconnect":
-		return "the proxy did not let the connection through"
 	}
 	return "connection failed"
-}
-
-// certificate says why a server's certificate was not accepted; cause is nil if
-// err is something else.
-func certificate(err error) (reason string, cause error) {
-	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return "unknown authority; behind an inspecting proxy its root must be trusted", e
-	}
-	if e, ok := errors.AsType[x509.HostnameError](err); ok {
-		return "it is for another host", e
-	}
-	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
-		return "it is not valid, or not now", e
-	}
-	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return "verification failed", e
-	}
-	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "the server does not speak TLS", tls.RecordHeaderError{Msg: e.Msg, RecordHeader: e.RecordHeader} // without the connection
-	}
-	return "", nil
 }

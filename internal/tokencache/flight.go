@@ -32,6 +32,7 @@ type Source interface {
 // A Request is what a source is asked for.
 type Request struct {
 	Tenant, Scope, Claims string
+	Reason                Reason
 	// Waiting says that callers wait for the answer, for whom it is worth
 	// trying again; a refresh behind a good token makes one try.
 	Waiting bool
@@ -52,7 +53,6 @@ type Failure interface {
 // A Flight is one trip to the source that has ended.
 type Flight struct {
 	Request
-	Reason   Reason
 	Began    time.Time
 	Duration time.Duration
 	Token    *Token // nil with Err
@@ -103,7 +103,6 @@ type trip struct {
 	*Identity
 	entry   *entry
 	request Request
-	reason  Reason
 	bypass  bool
 	claims  uint64        // see claimsID
 	before  *Token        // what the entry held when it began
@@ -128,10 +127,10 @@ func (id *Identity) launch(ctx context.Context, e *entry, d decision, now clock.
 	}
 	s := e.state
 	f := &trip{
-		Identity: id, entry: e, reason: d.reason, bypass: d.bypass, claims: claimsID(d.claims),
+		Identity: id, entry: e, bypass: d.bypass, claims: claimsID(d.claims),
 		before: e.token.Load(), hung: s.hung, landing: &landing{done: make(chan struct{})},
 		request: Request{
-			Tenant: e.owner.tenant, Scope: e.scope, Claims: d.claims, State: e.owner.namespace.state,
+			Tenant: e.owner.tenant, Scope: e.scope, Claims: d.claims, Reason: d.reason, State: e.owner.namespace.state,
 			Waiting: d.step == fly && (s.memory.failures == 0 || s.memory.failedAt.Add(oneTryWindow).Reached(now)),
 			Worked:  e.token.Load() != nil,
 		},
@@ -152,7 +151,7 @@ var errNothing = errors.New("the token source returned neither a token nor an er
 // run is the flight. Whatever is not ours runs in a guard, also what is made of an
 // error, which may be anybody's.
 func (f *trip) run(ctx context.Context) {
-	seen := Flight{Request: f.request, Reason: f.reason, Began: time.Now()}
+	seen := Flight{Request: f.request, Began: time.Now()}
 	ctx, cancel := flight.Detach(ctx, f.Timeout, flight.TimeoutError("no answer within the time limit of one token request"))
 	defer cancel()
 	type fetched struct {

@@ -3,12 +3,16 @@
 package wire
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
+
+	"github.com/apponly/apponly/internal/netfault"
 )
 
 // NewTransport returns a transport for requests that carry a credential. It
@@ -20,9 +24,17 @@ func NewTransport(roots *x509.CertPool) *http.Transport {
 		TLSHandshakeTimeout:    5 * time.Second,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		ForceAttemptHTTP2:      true,
-		MaxIdleConnsPerHost:    16,
+		MaxConnsPerHost:        MaxUnderWay, // those that a request was spared count as well
+		MaxIdleConnsPerHost:    MaxUnderWay,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
+		// Without it net/http keeps the text of the status, and nothing else.
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+			if resp.StatusCode != http.StatusOK {
+				return netfault.ProxyStatus(resp.StatusCode)
+			}
+			return nil
+		},
 		// A dead HTTP/2 connection is found before the attempt times out.
 		// Without pings it stays in the pool for as long as the kernel takes to
 		// give up on it, a quarter of an hour, and swallows every request.

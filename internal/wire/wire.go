@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/apponly/apponly/internal/clock"
@@ -47,27 +48,34 @@ type Answer struct {
 	Err    error         // why there is none, or no whole one
 }
 
-// Send sends req by client, or by one of the process if that is nil, and returns
-// the last answer, or why there was none. It blocks until then or until the
-// context of req ends. again says whether an answer is worth another attempt, and
-// how long the server wants it to be put off; nil: it is sent once.
-func Send(req *http.Request, client *http.Client, again func(Answer) (after time.Duration, ok bool)) Answer {
+// A Policy says what is done about answers.
+type Policy struct {
+	// Again says whether an answer is worth another attempt, and how long the
+	// server wants it to be put off; nil: the request is sent once.
+	Again func(Answer) (after time.Duration, ok bool)
+	// Repeating, if set, is told of an attempt that failed, before the wait for
+	// the next one.
+	Repeating func(Answer)
+}
+
+// Send sends req, the turn for which has come, and returns the last answer, or
+// why there was none: a [netfault.RouteError] if it was sent. It blocks until then
+// or until the context of req ends. Between two attempts others have their turn.
+func (t *Turn) Send(req *http.Request, p Policy) Answer {
 	r, err := retryablehttp.FromRequest(req)
 	if err != nil {
 		return Answer{Err: err}
 	}
-	if client == nil {
-		client = defaultClient()
-	}
-	x := &exchange{again: again}
-	attempt := *client
-	attempt.Transport = &attemptTransport{x, client.Transport}
+	x := &exchange{turn: t, policy: p, req: req}
+	attempt := *t.client
+	attempt.Transport = &attemptTransport{x, t.client.Transport}
 	attempt.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	attempt.Jar = nil // a token request keeps no cookies
 	retrying := retryablehttp.Client{
-		HTTPClient: &attempt,
-		CheckRetry: x.checkRetry,
-		Backoff:    func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return x.wait },
+		HTTPClient:   &attempt,
+		CheckRetry:   x.checkRetry,
+		Backoff:      func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return x.wait },
+		PrepareRetry: func(r *http.Request) error { return t.take(r.Context()) },
 		// The last answer is the answer. The stock handler that passes it on
 		// leaves the body open where there is an error, too.
 		ErrorHandler: func(resp *http.Response, err error, _ int) (*http.Response, error) {
@@ -78,18 +86,20 @@ func Send(req *http.Request, client *http.Client, again func(Answer) (after time
 			return resp, err
 		},
 	}
-	if again != nil {
+	if p.Again != nil {
 		retrying.RetryMax = retries
 	}
 	if _, err := retrying.Do(r); err != nil {
-		x.answer.Err = err
+		x.answer.Err = x.route(err)
 	}
 	return x.answer
 }
 
 // An exchange is one request with its attempts.
 type exchange struct {
-	again    func(Answer) (time.Duration, bool)
+	turn     *Turn
+	policy   Policy
+	req      *http.Request
 	answer   Answer        // of the last attempt
 	attempts int           // made so far
 	wait     time.Duration // before the next one
@@ -144,24 +154,58 @@ func (t *attemptTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 // checkRetry decides whether another attempt may help and fits into the time
 // that is left. It never waits in vain: what would end only with the context is
 // an answer now.
-func (x *exchange) checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	if ctx.Err() != nil || x.again == nil {
+func (x *exchange) checkRetry(ctx context.Context, _ *http.Response, err error) (bool, error) {
+	if ctx.Err() != nil || x.policy.Again == nil {
 		return false, nil
 	}
 	// Full jitter under a limit that doubles.
 	x.wait = rand.N(500*time.Millisecond<<x.attempts) + 1
 	x.attempts++
 	if err != nil {
+		err = x.route(err)
 		if netfault.Permanent(err) || errors.Is(err, ErrTooLarge) {
 			return false, nil
 		}
 	} else {
-		after, again := x.again(x.answer)
+		after, again := x.policy.Again(x.answer)
 		if !again {
 			return false, nil
 		}
 		x.wait = max(x.wait, after)
 	}
-	deadline, ok := ctx.Deadline()
-	return !ok || time.Until(deadline) > x.wait+time.Second, nil
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= x.wait+time.Second || x.attempts > retries {
+		return false, nil
+	}
+	x.turn.End()
+	if x.policy.Repeating != nil {
+		failed := x.answer
+		failed.Err = err
+		x.policy.Repeating(failed)
+	}
+	return true, nil
+}
+
+// route says of an error which way the request was sent that brought it.
+func (x *exchange) route(err error) error {
+	r := &netfault.RouteError{Host: x.req.URL.Host, Err: err}
+	if proxy := proxyOf(x.turn.client.Transport); proxy != nil {
+		if u, err := proxy(x.req); err == nil && u != nil {
+			r.Proxy = u.Host // and not the password before it
+		}
+	}
+	return r
+}
+
+// proxyOf returns how a transport finds its proxy, nil if that cannot be known.
+func proxyOf(base http.RoundTripper) func(*http.Request) (*url.URL, error) {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	switch t := base.(type) {
+	case *http.Transport:
+		return t.Proxy
+	case *ownTransport:
+		return http.ProxyFromEnvironment
+	}
+	return nil
 }

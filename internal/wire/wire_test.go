@@ -28,6 +28,16 @@ func post(t *testing.T, ctx context.Context) *http.Request {
 	return req
 }
 
+// send takes a turn and sends.
+func send(req *http.Request, client *http.Client, again func(wire.Answer) (time.Duration, bool)) wire.Answer {
+	turn, err := wire.TakeTurn(req.Context(), client)
+	if err != nil {
+		return wire.Answer{Err: err}
+	}
+	defer turn.End()
+	return turn.Send(req, wire.Policy{Again: again})
+}
+
 // always is worth another attempt, as soon as may be.
 func always(wire.Answer) (time.Duration, bool) { return 0, true }
 
@@ -69,7 +79,7 @@ func TestSend(t *testing.T) {
 					requests++
 					tc.handler(w, r)
 				}))}
-				a := wire.Send(post(t, t.Context()), client, tc.again)
+				a := send(post(t, t.Context()), client, tc.again)
 				if a.Status != tc.status || string(a.Body) != tc.body || requests != tc.requests {
 					t.Errorf("status %d, %d bytes, %d requests; want %d, %d, %d", a.Status, len(a.Body), requests, tc.status, len(tc.body), tc.requests)
 				}
@@ -89,7 +99,7 @@ func TestSendInTime(t *testing.T) {
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
-		a := wire.Send(post(t, ctx), hang, always)
+		a := send(post(t, ctx), hang, always)
 		if took := time.Since(start); !errors.Is(a.Err, context.DeadlineExceeded) || took < 20*time.Second || took > 30*time.Second {
 			t.Errorf("a server that hangs: %v after %v", a.Err, took)
 		}
@@ -97,7 +107,7 @@ func TestSendInTime(t *testing.T) {
 		ctx, cancel = context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		busy := &http.Client{Transport: memhttp.New(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }))}
-		a = wire.Send(post(t, ctx), busy, func(wire.Answer) (time.Duration, bool) { return time.Hour, true })
+		a = send(post(t, ctx), busy, func(wire.Answer) (time.Duration, bool) { return time.Hour, true })
 		if took := time.Since(start); a.Status != 503 || took != 0 {
 			t.Errorf("told to wait an hour: status %d after %v", a.Status, took)
 		}
