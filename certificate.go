@@ -145,11 +145,14 @@ func loadKey(path, password string) ([]*x509.Certificate, crypto.Signer, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	chain, key, err := keyfile.Parse(b, password)
-	if err != nil {
+	c, err := keyfile.Parse(b, password)
+	switch {
+	case err != nil:
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	case c.Key == nil:
+		return c.Certificates, nil, nil
 	}
-	return chain, key, nil
+	return c.Certificates, c.Key, nil
 }
 
 // CertificateFunc returns a credential whose certificate and key fn is asked for
