@@ -3,6 +3,7 @@
 package apponly
 
 import (
+	"bytes"
 	"crypto/x509"
 	"net/http"
 	"sync"
@@ -23,7 +24,7 @@ func caFileClient(path, setting string) *http.Client {
 			return nil, errorf(ErrConfiguration, "%s: %w", setting, err)
 		}
 		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(b) {
+		if !roots.AppendCertsFromPEM(bytes.ReplaceAll(b, []byte(byteOrderMark), nil)) {
 			return nil, errorf(ErrConfiguration, "%s: %s has no certificate in PEM", setting, path)
 		}
 		return roots, nil

@@ -134,7 +134,7 @@ func ExplainEnv(opts *Options) EnvExplanation {
 }
 
 // envValue drops the white space that "echo" and heredocs leave around a value.
-func envValue(name string) string { return strings.TrimSpace(os.Getenv(name)) }
+func envValue(name string) string { return strings.TrimSpace(outsideText(os.Getenv(name))) }
 func isSet(name string) bool      { return envValue(name) != "" }
 
 // An envPlan is what the environment comes to.
@@ -312,7 +312,7 @@ func (p *envPlan) certificate() Credential {
 	}
 	opts := &CertificateFileOptions{SendX5C: chain}
 	if p.get(envCertPassword) != "" {
-		opts.Password = trimLineBreak(os.Getenv(envCertPassword)) // blanks may belong to it
+		opts.Password = outsideText(os.Getenv(envCertPassword)) // blanks may belong to it
 	}
 	return CertificateFile(p.file(envCertificate), opts)
 }
