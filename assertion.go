@@ -47,7 +47,7 @@ type pair struct {
 const maxChain = 10
 
 // maxLeaves bounds the certificates of one key that are tried.
-const maxLeaves = 4
+const maxLeaves = 8
 
 // newPairs finds the certificates of key and orders the rest by issuer: bundles
 // come in any order, and Entra wants the leaf first.

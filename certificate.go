@@ -77,7 +77,7 @@ func CertificateFile(path string, opts *CertificateFileOptions) Credential {
 	if password != "" {
 		f.mac = macOf(password)
 	}
-	c := &credential{id: f, files: f.files()}
+	c := &credential{id: f, files: f.files(), stats: newLooks()}
 	if f.path == "" {
 		c.err = errorf(ErrCredentialMissing, "apponly: path of the certificate file is empty")
 	}
@@ -85,7 +85,7 @@ func CertificateFile(path string, opts *CertificateFileOptions) Credential {
 		c.err = errors.Join(c.err, errorf(ErrConfiguration, "apponly: certificate file: both Password and PasswordFile are set"))
 	}
 	c.resolve = func(ctx context.Context, req AssertionRequest, files *fileReader) (*material, error) {
-		p, err := look(ctx, files, f.path, func() (*pairs, error) { return f.load(files, password) })
+		p, err := readWith(ctx, files, f.path, func() (*pairs, error) { return f.load(files, password) })
 		if err != nil {
 			return nil, errorf(ErrCredentialUnavailable, "certificate file: %w", err)
 		}

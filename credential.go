@@ -37,8 +37,8 @@ type credential struct {
 	// resolve reads the material for one token request: from files, with the
 	// reader of the identity, from callbacks. Its errors hold no material.
 	resolve func(ctx context.Context, req AssertionRequest, files *fileReader) (*material, error)
-	// stat guards the looks at the state of the files.
-	stat flight.Guard
+	// stats are the looks at the state of the files.
+	stats *looks
 }
 
 func (c *credential) members() []*credential { return []*credential{c} }
@@ -118,12 +118,12 @@ func Secret(value string) Credential {
 func SecretFile(path string) Credential {
 	type secretFile struct{ path string }
 	path = absolute(path)
-	c := &credential{id: secretFile{path}, files: []string{path}}
+	c := &credential{id: secretFile{path}, files: []string{path}, stats: newLooks()}
 	if path == "" {
 		c.err = errorf(ErrCredentialMissing, "apponly: path of the secret file is empty")
 	}
 	c.resolve = func(ctx context.Context, _ AssertionRequest, files *fileReader) (*material, error) {
-		b, err := look(ctx, files, path, func() ([]byte, error) { return readFile(path) })
+		b, err := readWith(ctx, files, path, func() ([]byte, error) { return readFile(path) })
 		if err != nil {
 			return nil, errorf(ErrCredentialUnavailable, "secret file: %w", err)
 		}

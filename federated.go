@@ -73,7 +73,7 @@ func Federated(src AssertionSource) Credential {
 			c.err = errorf(ErrCredentialMissing, "apponly: assertion function is nil")
 		}
 	case assertionFile:
-		f.path, c.files = string(src), []string{string(src)}
+		f.path, c.files, c.stats = string(src), []string{string(src)}, newLooks()
 		if src == "" {
 			c.err = errorf(ErrCredentialMissing, "apponly: path of the assertion file is empty")
 		}
@@ -122,7 +122,7 @@ func (f *federated) resolve(ctx context.Context, req AssertionRequest, files *fi
 // read returns an assertion and what it claims.
 func (f *federated) read(ctx context.Context, req AssertionRequest, files *fileReader) (assertion string, claims assertionClaims, err error) {
 	if f.path != "" {
-		assertion, err = look(ctx, files, f.path, func() (string, error) { return f.src.Assertion(ctx, req) })
+		assertion, err = readWith(ctx, files, f.path, func() (string, error) { return f.src.Assertion(ctx, req) })
 	} else {
 		assertion, err = flight.Run(ctx, &f.hung, "the source", func(ctx context.Context) (string, error) {
 			return f.src.Assertion(ctx, req)
@@ -233,7 +233,7 @@ func (f *federated) expiredError(ctx context.Context, exp time.Time, files *file
 	if f.path == "" {
 		return e
 	}
-	info, err := look(ctx, files, f.path, func() (fs.FileInfo, error) { return os.Stat(f.path) })
+	info, err := readWith(ctx, files, f.path, func() (fs.FileInfo, error) { return os.Stat(f.path) })
 	if err == nil {
 		e.detail += ", file written " + info.ModTime().UTC().Format(time.RFC3339)
 	}

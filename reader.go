@@ -9,16 +9,33 @@ import (
 	"sync"
 
 	"github.com/apponly/apponly/internal/flight"
+	"golang.org/x/sync/semaphore"
 )
 
-// A fileReader reads the files of one credential. A file system can hang for
-// good, as NFS does when its server is gone: whoever waits for a look at a file
-// stops waiting when its time is up, and a look that hangs costs one goroutine
-// however many wait.
-type fileReader struct {
-	turn chan struct{} // holds one look at a time
+// looks are the looks at the files of one credential. A file system can hang for
+// good, as NFS does when its server is gone: whoever waits for a look stops waiting
+// when its time is up, and looks that hang cost one goroutine however many wait.
+type looks struct {
+	// turn is not a channel, which would belong to the synctest bubble that it was
+	// made in.
+	turn *semaphore.Weighted
 	hung flight.Guard
+}
 
+func newLooks() *looks { return &looks{turn: semaphore.NewWeighted(1)} }
+
+// look has do look at what, alone and for as long as ctx lasts.
+func look[T any](ctx context.Context, l *looks, what string, do func() (T, error)) (v T, err error) {
+	if err := l.turn.Acquire(ctx, 1); err != nil {
+		return v, fmt.Errorf("%s did not get its turn in time: %w", what, err)
+	}
+	defer l.turn.Release(1)
+	return flight.Run(ctx, &l.hung, what, func(context.Context) (T, error) { return do() })
+}
+
+// A fileReader reads the files of one credential.
+type fileReader struct {
+	*looks
 	mu   sync.Mutex // guards kept; not held while a file is read or parsed
 	kept []parsedKey
 }
@@ -27,21 +44,14 @@ type fileReader struct {
 func newFileReaders(n int) []*fileReader {
 	readers := make([]*fileReader, n)
 	for i := range readers {
-		readers[i] = &fileReader{turn: make(chan struct{}, 1)}
+		readers[i] = &fileReader{looks: newLooks()}
 	}
 	return readers
 }
 
-// look has read read the file of that path, and others perhaps: alone, and for as
-// long as ctx lasts.
-func look[T any](ctx context.Context, r *fileReader, path string, read func() (T, error)) (v T, err error) {
-	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
-	case <-ctx.Done():
-		return v, fmt.Errorf("reading %s did not get its turn in time: %w", path, ctx.Err())
-	}
-	return flight.Run(ctx, &r.hung, "reading "+path, func(context.Context) (T, error) { return read() })
+// readWith has read read the file of that path, and others perhaps.
+func readWith[T any](ctx context.Context, r *fileReader, path string, read func() (T, error)) (T, error) {
+	return look(ctx, r.looks, "reading "+path, read)
 }
 
 // A parsedKey is what one content came to. A key that is encrypted costs a second

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/apponly/apponly/internal/flight"
 	"github.com/apponly/apponly/internal/tokencache"
 )
 
@@ -32,15 +31,15 @@ func (s *entraSource) Stamp() string {
 	return all.String()
 }
 
-// stamp changes when a file of the credential does. It is of no account that it
-// hangs: then it is always the same, and another once it does not hang any more.
+// stamp changes when a file of the credential does. While a look at one hangs it is
+// always the same, and another once it does not hang any more.
 func (c *credential) stamp() string {
 	if len(c.files) == 0 {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	s, err := flight.Run(ctx, &c.stat, "the file system", func(context.Context) (string, error) { return fileStamp(c.files...), nil })
+	s, err := look(ctx, c.stats, "the file system", func() (string, error) { return fileStamp(c.files...), nil })
 	if err != nil {
 		return "hangs"
 	}
