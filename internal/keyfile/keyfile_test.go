@@ -120,6 +120,7 @@ func TestParse(t *testing.T) {
 		{"pbes1-md5-des.pem", pw, 0, false, "PBE-MD5-DES" + toPKCS8 + " -provider legacy -provider default"},
 		{"pkcs12-des3.pem", pw, 0, true, ""},
 		{"pbes2-many-iterations.pem", pw, 0, false, "a password hash with more than 10000000 iterations" + toPKCS8},
+		{"pbes2-not-too-many-iterations.pem", pw, 0, true, ""},
 		{"pbes2-scrypt-much.pem", pw, 0, false, "scrypt with N·r·p above 524288" + toPKCS8},
 		{"dek-info.pem", pw, 0, false, "encryption by RFC 1423 (AES-256-CBC)" + toPKCS8},
 

@@ -59,4 +59,7 @@ openssl x509 -in cert.pem -trustout -addtrust clientAuth -setalias corpus -out t
 openssl x509 -in cert.pem -signkey pkcs8.pem -set_serial -5 -days 36500 -out negative-serial.pem 2> /dev/null
 openssl pkcs12 -export -in cert.pem -inkey pkcs8.pem -passout "pass:$pass" -keypbe PBE-SHA1-2DES -certpbe PBE-SHA1-2DES $legacy -out openssl3-2des.p12
 
+# As costly as keys get: seconds of work.
+openssl pkcs8 -topk8 -in pkcs8.pem -passout "pass:$pass" -iter 5000000 -out pbes2-not-too-many-iterations.pem
+
 chmod 644 -- *.p12 *.pem
