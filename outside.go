@@ -22,8 +22,7 @@ func outsideText(s string) string {
 }
 
 // strayText names what no secret, password or assertion has and what carried it
-// has added, nil if there is nothing: "<where> has a blank at its start". It never
-// quotes.
+// here has added: "is in quotes". It is nil if there is nothing, and never quotes.
 func strayText(s string) error {
 	text := ""
 	switch {
@@ -31,14 +30,14 @@ func strayText(s string) error {
 		text = "is text in UTF-16; convert with: iconv -f UTF-16 -t UTF-8"
 	case !utf8.ValidString(s):
 		text = "is binary data, not text"
-	case strings.ContainsFunc(strings.Trim(s, " \t"), func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case strings.ContainsFunc(strings.TrimSpace(s), func(r rune) bool { return r < ' ' || r == 0x7f }):
 		text = "has line breaks or control characters inside"
 	case strings.ContainsFunc(s, invisible):
 		text = "has characters in it that cannot be seen (zero-width, a soft hyphen or a byte order mark)"
 	case strings.ContainsFunc(s, func(r rune) bool { return r > '~' && unicode.IsSpace(r) }):
 		text = "has a no-break space or another blank that is not ASCII in it"
 	case strings.TrimSpace(s) != s:
-		text = "has blanks at its start or end"
+		text = "has blanks or line breaks at its start or end"
 	case isAssignment(s):
 		text = "is a NAME=value: want the value alone"
 	case inQuotes(s):
