@@ -42,7 +42,7 @@ func TestCauseComesFirst(t *testing.T) {
 				_, err := s.with(t, test.cred).Token(t.Context(), s.API().Scope())
 				text := err.Error()
 				at := strings.Index(text, test.cause)
-				if at < 0 || at > 100 {
+				if at < 0 || at > 170 {
 					t.Errorf("the cause is not in front: %s", text)
 				}
 				if tenant := strings.Index(text, s.Tenant().ID()); tenant < at {

@@ -120,9 +120,9 @@ func (c *Contents) parseBlock(d *decoder, b block, password string) error {
 	case strings.HasSuffix(b.label, "PRIVATE KEY"):
 		key, err := d.parseAnyKey(b.der, password)
 		switch {
-		case errors.Is(err, errBadKey) && b.label == "DSA PRIVATE KEY":
+		case err != nil && b.label == "DSA PRIVATE KEY":
 			return NotRSA("a DSA")
-		case errors.Is(err, errBadKey) && isEC(b.der, b.label):
+		case err != nil && isEC(b.der, b.label):
 			return NotRSA("an elliptic curve")
 		case err != nil:
 			return err
