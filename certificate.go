@@ -62,10 +62,13 @@ func Certificate(chain []*x509.Certificate, key crypto.Signer, opts *Certificate
 // file for every token request, so that a renewed certificate counts from the
 // next request on. The file is PEM or PKCS#12, told apart by content; the
 // certificates may be in any order, and the key in a file of its own. In PEM the
-// key may be PKCS#1, PKCS#8 or PKCS#8 encrypted with PBES2. A file that asks for
+// key may be PKCS#1 or PKCS#8, plain or encrypted. A key is opened once for each
+// content and password, however many tenants and clients ask; a file that asks for
 // more than 10,000,000 iterations of a function that makes keys of passwords is
-// refused: they are gone through for every token request. Each file may be at
-// most 1 MiB. opts may be nil.
+// refused. Each file may be at most 1 MiB.
+//
+// Of several certificates of the key, those valid now are sent first, the latest of
+// them before the others, which follow if Entra refuses it. opts may be nil.
 //
 // Clients built with the same paths and password share their tokens.
 func CertificateFile(path string, opts *CertificateFileOptions) Credential {
