@@ -38,31 +38,53 @@ func elementToDER(b []byte, depth int) (der, rest []byte, err error) {
 	if tag&constructed == 0 {
 		return appendElement(tag, content), rest, nil
 	}
-	var inner []byte
-	for len(content) > 0 && !(indefinite && content[0] == 0) {
-		var child []byte
-		if child, content, err = elementToDER(content, depth-1); err != nil {
-			return nil, nil, err
-		}
-		if tag == octetString|constructed {
-			var piece []byte
-			if _, err := asn1.Unmarshal(child, &piece); err != nil {
-				return nil, nil, errBER
-			}
-			child = piece
-		}
-		inner = append(inner, child...)
+	inner, after, err := childrenToDER(content, indefinite, tag == octetString|constructed, depth-1)
+	if err != nil {
+		return nil, nil, err
 	}
 	if indefinite {
-		if len(content) < 2 || content[1] != 0 { // the two zeros at the end
-			return nil, nil, errBER
-		}
-		rest = content[2:]
+		rest = after
 	}
 	if tag == octetString|constructed {
 		tag = octetString
 	}
 	return appendElement(tag, inner), rest, nil
+}
+
+// childrenToDER rewrites the elements of content: to its end, or to the two zeros
+// that end what is of indefinite length. Those of a string are joined.
+func childrenToDER(content []byte, indefinite, isString bool, depth int) (inner, after []byte, err error) {
+	for len(content) > 0 {
+		if indefinite && content[0] == 0 {
+			if len(content) < 2 || content[1] != 0 {
+				return nil, nil, errBER
+			}
+			return inner, content[2:], nil
+		}
+		var child []byte
+		if child, content, err = elementToDER(content, depth); err != nil {
+			return nil, nil, err
+		}
+		if isString {
+			child, err = stringIn(child)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		inner = append(inner, child...)
+	}
+	if indefinite {
+		return nil, nil, errBER
+	}
+	return inner, nil, nil
+}
+
+// stringIn returns what a string in DER holds.
+func stringIn(der []byte) (s []byte, err error) {
+	if _, err := asn1.Unmarshal(der, &s); err != nil {
+		return nil, errBER
+	}
+	return s, nil
 }
 
 // berContent reads a length and returns what it covers, and what comes behind:

@@ -289,45 +289,6 @@ func (d *decoder) pbmac1Key(a pkix.AlgorithmIdentifier, password string) (hash f
 	return hash, key, err
 }
 
-// pkcs12Key derives a key as RFC 7292 appendix B.2 does, for the purpose id: 1 a
-// key, 2 an IV, 3 a MAC.
-func pkcs12Key(newHash func() hash.Hash, id byte, salt, password []byte, iterations, size int) []byte {
-	h := newHash()
-	v := h.BlockSize()
-	fill := func(b []byte) []byte { // to whole blocks
-		if len(b) == 0 {
-			return nil
-		}
-		n := (len(b) + v - 1) / v * v
-		return bytes.Repeat(b, n/len(b)+1)[:n]
-	}
-	in := append(fill(salt), fill(password)...)
-	var key []byte
-	for {
-		h.Reset()
-		h.Write(bytes.Repeat([]byte{id}, v))
-		h.Write(in)
-		a := h.Sum(nil)
-		for range iterations - 1 {
-			h.Reset()
-			h.Write(a)
-			a = h.Sum(a[:0])
-		}
-		if key = append(key, a...); len(key) >= size {
-			return key[:size]
-		}
-		b := fill(a)[:v]
-		for block := in; len(block) > 0; block = block[v:] { // plus b plus one
-			carry := 1
-			for i := v - 1; i >= 0; i-- {
-				carry += int(block[i]) + int(b[i])
-				block[i] = byte(carry)
-				carry >>= 8
-			}
-		}
-	}
-}
-
 var (
 	errWrongPassword = errors.New("wrong password")
 	errGibberish     = errors.New("what was decrypted makes no sense")
