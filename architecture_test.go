@@ -21,10 +21,11 @@ import (
 // its own layer and those below it; see docs/architecture.md.
 var layers = []string{
 	"errors kind",
-	"aadsts answer claims echo token event domain cache file hosts",
+	"aadsts answer claims echo token event domain cache file hosts outside",
 	"cafile",
 	"material",
-	"credential assertion",
+	"chain assertion",
+	"credential reader reuse",
 	"certificate federated rotation",
 	"entra",
 	"recovery lookup",

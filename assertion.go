@@ -3,43 +3,55 @@
 package apponly
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/fips140"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
+	"strings"
 	"time"
 
-	"github.com/apponly/apponly/internal/clock"
 	"github.com/apponly/apponly/internal/flight"
 	"github.com/apponly/apponly/internal/keyfile"
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// A pair is a certificate with its key, and the chain above it.
-type pair struct {
+// pairs are the certificates of one key, each with its chain: a renewal may keep
+// the key, and stand in one file with what it renews.
+type pairs struct {
 	// key is a closure, as every secret is: dumpers print a private key's
 	// unexported fields at any depth.
-	key   func() crypto.Signer
-	chain []*x509.Certificate // leaf first, root left out
+	key func() crypto.Signer
+	all []pair
+}
+
+// A pair is one certificate of the key, and the chain above it.
+type pair struct {
+	chain   []*x509.Certificate // leaf first, root left out
+	leftOut []string            // the subjects of what was given and is not in the chain
 }
 
 // maxChain bounds what is sent, and what it takes to put a bundle of hundreds of
 // certificates in order. Public chains have three or four.
 const maxChain = 10
 
-// newPair finds the leaf by its key and orders the rest by issuer: bundles come
-// in any order, and Entra wants the leaf first.
-func newPair(chain []*x509.Certificate, key crypto.Signer) (*pair, error) {
+// maxLeaves bounds the certificates of one key that are tried.
+const maxLeaves = 8
+
+// newPairs finds the certificates of key and orders the rest by issuer: bundles
+// come in any order, and Entra wants the leaf first.
+func newPairs(chain []*x509.Certificate, key crypto.Signer) (*pairs, error) {
 	if key == nil {
 		return nil, errors.New("no private key")
 	}
@@ -51,19 +63,61 @@ func newPair(chain []*x509.Certificate, key crypto.Signer) (*pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	var leaf *x509.Certificate
+	if len(chain) == 0 {
+		return nil, errors.New("no certificate")
+	}
+	chain = distinct(chain)
+	p := &pairs{key: func() crypto.Signer { return key }}
+	others := slices.DeleteFunc(slices.Clone(chain), func(c *x509.Certificate) bool { return pub.Equal(c.PublicKey) })
 	for _, cert := range chain {
-		if cert != nil && pub.Equal(cert.PublicKey) && (leaf == nil || cert.NotAfter.After(leaf.NotAfter)) {
-			leaf = cert // of two for one key the one that lasts longer
+		if pub.Equal(cert.PublicKey) {
+			p.all = append(p.all, newPair(cert, others))
 		}
 	}
-	switch {
-	case len(chain) == 0:
-		return nil, errors.New("no certificate")
-	case leaf == nil:
+	if len(p.all) == 0 {
 		return nil, errors.New("the private key belongs to none of the certificates")
 	}
-	return &pair{key: func() crypto.Signer { return key }, chain: order(leaf, chain)}, nil
+	return p, nil
+}
+
+// distinct returns certs without nil and repetitions.
+func distinct(certs []*x509.Certificate) (once []*x509.Certificate) {
+	for _, c := range certs {
+		if c != nil && !slices.ContainsFunc(once, c.Equal) {
+			once = append(once, c)
+		}
+	}
+	return once
+}
+
+// material is the pairs as they are sent: of the certificates that are valid now
+// the latest first, and after it, should Entra refuse it, the others.
+func (p *pairs) material(req AssertionRequest, sign SignFunc, x5c bool) *material {
+	inOrder := slices.SortedStableFunc(slices.Values(p.all), func(a, b pair) int { return byUse(a.chain[0], b.chain[0], req.now()) })
+	var first *material
+	for _, one := range slices.Backward(inOrder[:min(len(inOrder), maxLeaves)]) {
+		m := one.material(sign, x5c)
+		m.next, first = first, m
+	}
+	return first
+}
+
+// byUse orders certificates of one key. Those that are valid come first, the
+// latest of them before all, as it is what its issuer wants to be used; then what
+// is valid soonest, and last what ended: the local clock may be wrong.
+func byUse(a, b *x509.Certificate, now time.Time) int {
+	rank := func(c *x509.Certificate) (class int, distance time.Duration) {
+		switch {
+		case now.Before(c.NotBefore):
+			return 1, c.NotBefore.Sub(now)
+		case now.After(c.NotAfter):
+			return 2, now.Sub(c.NotAfter)
+		}
+		return 0, now.Sub(c.NotBefore)
+	}
+	classA, distanceA := rank(a)
+	classB, distanceB := rank(b)
+	return cmp.Or(cmp.Compare(classA, classB), cmp.Compare(distanceA, distanceB), -cmp.Compare(a.NotAfter.Unix(), b.NotAfter.Unix()))
 }
 
 // checkPublicKey refuses what Entra takes no assertion from.
@@ -85,19 +139,6 @@ func checkPublicKey(public crypto.PublicKey) (*rsa.PublicKey, error) {
 	return nil, keyfile.NotRSA(fmt.Sprintf("a %T", public))
 }
 
-// order returns leaf and those of certs above it, without the root.
-func order(leaf *x509.Certificate, certs []*x509.Certificate) []*x509.Certificate {
-	ordered := []*x509.Certificate{leaf}
-	for last := leaf; len(ordered) < maxChain; last = ordered[len(ordered)-1] {
-		next := issuerOf(last, certs)
-		if next == nil || selfSigned(next) || slices.Contains(ordered, next) { // cross-signed ones may go in a circle
-			break
-		}
-		ordered = append(ordered, next)
-	}
-	return ordered
-}
-
 // publicKey asks key, which is not ours and may be a nil pointer in an
 // interface, for its public part.
 func publicKey(key crypto.Signer) (pub crypto.PublicKey, err error) {
@@ -109,20 +150,6 @@ func publicKey(key crypto.Signer) (pub crypto.PublicKey, err error) {
 	return key.Public(), nil
 }
 
-func issuerOf(cert *x509.Certificate, chain []*x509.Certificate) *x509.Certificate {
-	if selfSigned(cert) {
-		return nil
-	}
-	for _, c := range chain {
-		if c != nil && c != cert && bytes.Equal(c.RawSubject, cert.RawIssuer) && cert.CheckSignatureFrom(c) == nil {
-			return c
-		}
-	}
-	return nil
-}
-
-func selfSigned(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
-
 // A SignFunc signs a SHA-256 digest with a key that never leaves its place: a
 // KMS, an HSM. opts is an *rsa.PSSOptions with a salt as long as the hash
 // (PS256, RFC 7518 section 3.5). It must be safe for concurrent use.
@@ -130,7 +157,7 @@ type SignFunc func(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 
 // signWith returns a SignFunc of the pair's key. A local key cannot hang;
 // one on a smart card or in an HSM can, and runs in a guard.
-func (p *pair) signWith(hung *flight.Guard) SignFunc {
+func (p *pairs) signWith(hung *flight.Guard) SignFunc {
 	return func(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 		key := p.key()
 		if _, local := key.(*rsa.PrivateKey); local {
@@ -151,8 +178,8 @@ const (
 
 // material is the pair as it is sent. Its fingerprint is that of the leaf: a
 // certificate that was renewed for the same key is other material.
-func (p *pair) material(sign SignFunc, x5c bool) *material {
-	return &material{
+func (p pair) material(sign SignFunc, x5c bool) *material {
+	m := &material{
 		fingerprint:   sha256.Sum256(p.chain[0].Raw),
 		reusable:      true,
 		timeDependent: true,
@@ -160,11 +187,15 @@ func (p *pair) material(sign SignFunc, x5c bool) *material {
 			return p.prove(ctx, req, sign, x5c)
 		},
 	}
+	if x5c {
+		m.leftOut = p.leftOut
+	}
+	return m
 }
 
 // prove signs a client assertion (RFC 7523 section 2.2) in the form Entra asks
 // for: https://learn.microsoft.com/entra/identity-platform/certificate-credentials.
-func (p *pair) prove(ctx context.Context, req AssertionRequest, sign SignFunc, x5c bool) (proof, error) {
+func (p pair) prove(ctx context.Context, req AssertionRequest, sign SignFunc, x5c bool) (proof, error) {
 	now := req.now()
 	token := jwt.NewWithClaims(jwt.SigningMethodPS256, jwt.MapClaims{
 		"aud": req.TokenEndpoint,
@@ -196,70 +227,21 @@ func (p *pair) prove(ctx context.Context, req AssertionRequest, sign SignFunc, x
 	}
 	assertion := text + "." + token.EncodeSegment(sig)
 	refusedAs := ErrCertificateInvalid
-	if now.After(leaf.NotAfter) {
+	if now.After(leaf.NotAfter) || now.Before(leaf.NotBefore) {
 		refusedAs = ErrCertificateExpired
 	}
-	return proof{value: func() string { return assertion }, assertion: true, expires: leaf.NotAfter, refusedAs: refusedAs}, nil
+	return proof{
+		value: func() string { return assertion }, assertion: true, expires: leaf.NotAfter, refusedAs: refusedAs,
+		sent: sentProof{thumbprint: thumbprintSHA1(leaf.Raw), thumbprintSHA256: strings.ToUpper(hex.EncodeToString(thumbprint[:]))},
+	}, nil
 }
 
-// assertions are those that are used again, so that a KMS is not asked for each
-// request.
-type assertions struct {
-	mu   sync.Mutex // guards made; not held while one is signed
-	made map[AssertionRequest]madeAssertion
-}
-
-type madeAssertion struct {
-	proof proof
-	until clock.Instant // it is used again
-	skew  time.Duration // that it was made with
-}
-
-// reusedFor is how long an assertion is used again, of the ten minutes it is
-// good for.
-const reusedFor = 5 * time.Minute
-
-// reuse returns prove with a memory.
-func (a *assertions) reuse(prove func(context.Context, AssertionRequest) (proof, error)) func(context.Context, AssertionRequest) (proof, error) {
-	return func(ctx context.Context, req AssertionRequest) (proof, error) {
-		a.mu.Lock()
-		old, ok := a.made[addressee(req)]
-		a.mu.Unlock()
-		if ok && !old.until.Reached(clock.Now()) && (old.skew-req.skew).Abs() <= tolerableSkew {
-			return old.proof, nil
-		}
-		until := clock.Now().Add(reusedFor)
-		p, err := prove(ctx, req)
-		if err == nil {
-			a.keep(req, madeAssertion{p, until, req.skew})
-		}
-		return p, err
+// thumbprintSHA1 is what the Azure portal shows. SHA-1 panics where FIPS 140 is
+// enforced.
+func thumbprintSHA1(der []byte) (text string) {
+	if fips140.Enforced() {
+		return "not computed (FIPS 140)"
 	}
-}
-
-func (a *assertions) keep(req AssertionRequest, m madeAssertion) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for r, old := range a.made { // there is no timer that would
-		if old.until.Reached(clock.Now()) {
-			delete(a.made, r)
-		}
-	}
-	if a.made == nil {
-		a.made = map[AssertionRequest]madeAssertion{}
-	}
-	a.made[addressee(req)] = m
-}
-
-// forget drops what was signed for a request that was refused.
-func (a *assertions) forget(req AssertionRequest) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.made, addressee(req))
-}
-
-// addressee is what an assertion is made out to: the clock is not part of it.
-func addressee(req AssertionRequest) AssertionRequest {
-	req.skew, req.clockKnown = 0, false
-	return req
+	sum := sha1.Sum(der)
+	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }

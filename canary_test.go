@@ -5,6 +5,8 @@ package apponly_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
@@ -264,6 +266,9 @@ func testNothingPrintsASecret(t *testing.T) {
 	secretFile := writeFile(t, filepath.Join(dir, "secret"), []byte(canarySecret))
 	assertionFile := writeFile(t, filepath.Join(dir, "assertion"), []byte(assertion))
 	certFile := writeFile(t, filepath.Join(dir, "cert.pem"), cert.PEM())
+	keyFile := writeFile(t, filepath.Join(dir, "tls.key"), cert.KeyPEM())
+	crtFile := writeFile(t, filepath.Join(dir, "tls.crt"), append(cert.CertPEM(), certPEM(certificateFor(t, cert.Key, "renewed", time.Now(), time.Now().Add(time.Hour)))...))
+	passwordFile := writeFile(t, filepath.Join(dir, "password"), []byte(canarySecret))
 	sources := map[string]apponly.AssertionSource{
 		"AssertionFile": apponly.AssertionFile(assertionFile),
 		"AssertionFunc": apponly.AssertionFunc(func(context.Context, apponly.AssertionRequest) (string, error) { return assertion, nil }),
@@ -273,8 +278,14 @@ func testNothingPrintsASecret(t *testing.T) {
 		"SecretFile":      apponly.SecretFile(secretFile),
 		"Certificate":     apponly.Certificate(certs(cert.Leaf), cert.Key, nil),
 		"CertificateFile": apponly.CertificateFile(certFile, &apponly.CertificateFileOptions{SendX5C: true}),
-		"FederatedFile":   apponly.Federated(sources["AssertionFile"]),
-		"FederatedFunc":   apponly.Federated(sources["AssertionFunc"]),
+		// What is kept of parsed keys, of two certificates, of a signer's assertions.
+		"CertificateFiles":    apponly.CertificateFile(crtFile, &apponly.CertificateFileOptions{KeyFile: keyFile, PasswordFile: passwordFile}),
+		"CertificatePassword": apponly.CertificateFile(crtFile, &apponly.CertificateFileOptions{KeyFile: keyFile, Password: canarySecret}),
+		"CertificateSigner": apponly.CertificateSigner(certs(cert.Leaf), func(_ context.Context, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+			return cert.Key.Sign(rand.Reader, digest, o)
+		}, nil),
+		"FederatedFile": apponly.Federated(sources["AssertionFile"]),
+		"FederatedFunc": apponly.Federated(sources["AssertionFunc"]),
 	}
 	var values []struct {
 		name string

@@ -50,13 +50,13 @@ type CertificateFileOptions struct {
 // built with it do not share their tokens. A key that hangs or panics fails the
 // token request it was asked for and nothing else.
 func Certificate(chain []*x509.Certificate, key crypto.Signer, opts *CertificateOptions) Credential {
-	p, err := newPair(chain, key)
+	p, err := newPairs(chain, key)
 	if err != nil {
 		err = errorf(ErrCertificateInvalid, "apponly: certificate: %w", err)
 	}
 	sign, x5c := p.signWith(new(flight.Guard)), opts.sendX5C()
-	return &credential{id: unique(), err: err, resolve: func(context.Context, AssertionRequest) (*material, error) {
-		return p.material(sign, x5c), nil
+	return &credential{id: unique(), err: err, resolve: func(_ context.Context, req AssertionRequest, _ *fileReader) (*material, error) {
+		return p.material(req, sign, x5c), nil
 	}}
 }
 
@@ -64,10 +64,13 @@ func Certificate(chain []*x509.Certificate, key crypto.Signer, opts *Certificate
 // file for every token request, so that a renewed certificate counts from the
 // next request on. The file is PEM or PKCS#12, told apart by content; the
 // certificates may be in any order, and the key in a file of its own. In PEM the
-// key may be PKCS#1, PKCS#8 or PKCS#8 encrypted with PBES2. A file that asks for
+// key may be PKCS#1 or PKCS#8, plain or encrypted. A key is opened once for each
+// content and password, however many tenants and clients ask; a file that asks for
 // more than 10,000,000 iterations of a function that makes keys of passwords is
-// refused: they are gone through for every token request. Each file may be at
-// most 1 MiB. opts may be nil.
+// refused. Each file may be at most 1 MiB.
+//
+// Of several certificates of the key, those valid now are sent first, the latest of
+// them before the others, which follow if Entra refuses it. opts may be nil.
 //
 // path may also be a directory with tls.crt and, unless KeyFile names another,
 // tls.key, as Kubernetes mounts a secret of the type kubernetes.io/tls.
@@ -89,19 +92,19 @@ func CertificateFile(path string, opts *CertificateFileOptions) Credential {
 	if password != "" {
 		f.mac = macOf(password)
 	}
-	c := &credential{id: f, files: f.files()}
+	c := &credential{id: f, files: f.files(), stats: newLooks()}
 	if f.path == "" {
 		c.err = errorf(ErrCredentialMissing, "apponly: path of the certificate file is empty")
 	}
 	if password != "" && f.passwordPath != "" {
 		c.err = errors.Join(c.err, errorf(ErrConfiguration, "apponly: certificate file: both Password and PasswordFile are set"))
 	}
-	c.resolve = func(context.Context, AssertionRequest) (*material, error) {
-		p, err := f.load(password)
+	c.resolve = func(ctx context.Context, req AssertionRequest, files *fileReader) (*material, error) {
+		p, err := readWith(ctx, files, f.path, func() (*pairs, error) { return f.load(files, password) })
 		if err != nil {
 			return nil, errorf(ErrCredentialUnavailable, "certificate file: %w", err)
 		}
-		return p.material(p.signWith(nil), f.x5c), nil
+		return p.material(req, p.signWith(nil), f.x5c), nil
 	}
 	return c
 }
@@ -133,54 +136,71 @@ func (f certificateFile) inDirectory() (certificateFile, error) {
 	return f, nil
 }
 
-func (f certificateFile) load(password string) (*pair, error) {
+// load reads the files and parses what they hold, if that is new.
+func (f certificateFile) load(files *fileReader, password string) (*pairs, error) {
+	var oddity error
 	if f.passwordPath != "" {
 		b, err := readFile(f.passwordPath)
 		if err != nil {
 			return nil, err
 		}
-		password = trimLineBreak(string(b))
+		password = outsideText(string(b))
+		oddity = strayText(password)
 	}
 	f, err := f.inDirectory()
 	if err != nil {
 		return nil, err
 	}
-	chain, key, err := loadKey(f.path, password)
+	content, err := readFile(f.path)
 	if err != nil {
 		return nil, err
 	}
+	var keyContent []byte
 	if f.keyPath != "" {
-		more, other, err := loadKey(f.keyPath, password)
-		switch {
-		case err != nil:
+		if keyContent, err = readFile(f.keyPath); err != nil {
 			return nil, err
-		case key != nil && other != nil:
-			return nil, fmt.Errorf("%s: %w", f.keyPath, keyfile.ErrSecondKey)
-		case key == nil:
-			key = other
 		}
-		chain = append(chain, more...)
 	}
-	if key == nil {
-		return nil, fmt.Errorf("%s: no private key in it; where that is in a file of its own: KeyFile, APPONLY_CLIENT_CERTIFICATE_KEY_PATH", cmp.Or(f.keyPath, f.path))
+	sum := macOf(fmt.Sprint(len(content), " ", len(keyContent), " ", string(content), string(keyContent), password))
+	p, err := files.parse(sum, func() (*pairs, error) { return f.parse(content, keyContent, password) })
+	if err != nil && oddity != nil { // which a password may have, if it opens the file
+		err = fmt.Errorf("%w; the password in %s %w", err, f.passwordPath, oddity)
 	}
-	p, err := newPair(chain, key)
+	return p, err
+}
+
+// parse makes pairs of what the files hold; keyContent is nil if there is one.
+func (f certificateFile) parse(content, keyContent []byte, password string) (*pairs, error) {
+	file, err := keyfile.Parse(content, password)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	if keyContent != nil {
+		more, err := keyfile.Parse(keyContent, password)
+		if err == nil {
+			err = file.Join(more)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.keyPath, err)
+		}
+	}
+	if file.Key == nil {
+		return nil, fmt.Errorf("%s: no private key in it; where that is in a file of its own: KeyFile, APPONLY_CLIENT_CERTIFICATE_KEY_PATH", cmp.Or(f.keyPath, f.path))
+	}
+	p, err := newPairs(file.Certificates, file.Key)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, withReason(err, file.Unparsed))
 	}
 	return p, nil
 }
 
-func loadKey(path, password string) ([]*x509.Certificate, crypto.Signer, error) {
-	b, err := readFile(path)
-	if err != nil {
-		return nil, nil, err
+// withReason adds to err why a certificate was not parsed, which may be the one
+// that is missed.
+func withReason(err, unparsed error) error {
+	if unparsed == nil {
+		return err
 	}
-	chain, key, err := keyfile.Parse(b, password)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return chain, key, nil
+	return fmt.Errorf("%w; %w", err, unparsed)
 }
 
 // CertificateFunc returns a credential whose certificate and key fn is asked for
@@ -198,8 +218,8 @@ func CertificateFunc(fn func(ctx context.Context) (*tls.Certificate, error), opt
 		c.err = errorf(ErrCredentialMissing, "apponly: certificate function is nil")
 	}
 	var hung flight.Guard
-	c.resolve = func(ctx context.Context, _ AssertionRequest) (*material, error) {
-		p, err := flight.Run(ctx, &hung, "the function", func(ctx context.Context) (*pair, error) {
+	c.resolve = func(ctx context.Context, req AssertionRequest, _ *fileReader) (*material, error) {
+		p, err := flight.Run(ctx, &hung, "the function", func(ctx context.Context) (*pairs, error) {
 			cert, err := fn(ctx)
 			switch {
 			case err != nil:
@@ -207,30 +227,37 @@ func CertificateFunc(fn func(ctx context.Context) (*tls.Certificate, error), opt
 			case cert == nil:
 				return nil, errors.New("returned neither a certificate nor an error")
 			}
-			return pairOf(cert) // asks the key for its public part, which may be far away
+			return pairsOf(cert) // asks the key for its public part, which may be far away
 		})
 		if err != nil {
 			return nil, errorf(ErrCredentialUnavailable, "certificate: %w", err)
 		}
-		return p.material(p.signWith(&hung), x5c), nil
+		return p.material(req, p.signWith(&hung), x5c), nil
 	}
 	return c
 }
 
-func pairOf(cert *tls.Certificate) (*pair, error) {
+func pairsOf(cert *tls.Certificate) (*pairs, error) {
 	key, ok := cert.PrivateKey.(crypto.Signer)
 	if !ok {
 		return nil, errors.New("the private key is no crypto.Signer")
 	}
 	var chain []*x509.Certificate
+	var unparsed error
 	for _, der := range cert.Certificate {
-		parsed, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, errors.New("a certificate cannot be parsed")
+		parsed, err := keyfile.ParseCertificate(der)
+		if unparsed == nil {
+			unparsed = err
 		}
-		chain = append(chain, parsed)
+		if parsed != nil {
+			chain = append(chain, parsed)
+		}
 	}
-	return newPair(chain, key)
+	p, err := newPairs(chain, key)
+	if err != nil {
+		return nil, withReason(err, unparsed)
+	}
+	return p, nil
 }
 
 // CertificateSigner returns a credential that has sign make its signatures. The
@@ -245,7 +272,7 @@ func pairOf(cert *tls.Certificate) (*pair, error) {
 // is abandoned and not asked again before it has.
 func CertificateSigner(chain []*x509.Certificate, sign SignFunc, opts *CertificateOptions) Credential {
 	c, x5c := &credential{id: unique()}, opts.sendX5C()
-	var p *pair
+	var p *pairs
 	var err error
 	switch {
 	case sign == nil:
@@ -253,7 +280,7 @@ func CertificateSigner(chain []*x509.Certificate, sign SignFunc, opts *Certifica
 	case len(chain) == 0 || chain[0] == nil:
 		err = errors.New("no certificate")
 	default:
-		p, err = newPair(chain, publicOnly{chain[0].PublicKey})
+		p, err = newPairs(chain, publicOnly{chain[0].PublicKey})
 	}
 	if err != nil {
 		c.err = errorf(ErrCertificateInvalid, "apponly: certificate: %w", err)
@@ -263,10 +290,12 @@ func CertificateSigner(chain []*x509.Certificate, sign SignFunc, opts *Certifica
 	guarded := func(ctx context.Context, digest []byte, o crypto.SignerOpts) ([]byte, error) {
 		return flight.Run(ctx, &hung, "the sign function", func(ctx context.Context) ([]byte, error) { return sign(ctx, digest, o) })
 	}
-	c.resolve = func(context.Context, AssertionRequest) (*material, error) {
-		m := p.material(guarded, x5c)
-		m.prove, m.refused = made.reuse(m.prove), made.forget
-		return m, nil
+	c.resolve = func(_ context.Context, req AssertionRequest, _ *fileReader) (*material, error) {
+		first := p.material(req, guarded, x5c)
+		for m := first; m != nil; m = m.next {
+			made.reuseFor(m)
+		}
+		return first, nil
 	}
 	return c
 }

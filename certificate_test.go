@@ -228,30 +228,6 @@ func TestCertificateOptionsAreCopied(t *testing.T) {
 	}
 }
 
-// Of two certificates for one key, the renewed one is sent.
-func TestRenewedCertificateOfOneKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSTS(t)
-		old := s.Certificate()
-		time.Sleep(24 * time.Hour)
-		renewed := issue(t, "renewed", &old.Key.PublicKey, nil, old.Key)
-		renewed2 := issue(t, "renewed", &old.Key.PublicKey, nil, old.Key)
-		longer := old.Leaf
-		for _, c := range certs(renewed, renewed2) {
-			if c.NotAfter.After(longer.NotAfter) {
-				longer = c
-			}
-		}
-		s.App().AddCertificate(longer)
-		sent := assertions(t, s)
-		mustToken(t, s.with(t, apponly.Certificate(certs(old.Leaf, renewed), old.Key, nil)), s.API().Scope())
-		sum := sha256.Sum256(longer.Raw)
-		if got := (*sent)[0].header.X5TS256; got != base64.RawURLEncoding.EncodeToString(sum[:]) {
-			t.Error("the certificate that ends sooner was sent")
-		}
-	})
-}
-
 func TestCertificateRefusedByNew(t *testing.T) {
 	s := newSTS(t)
 	cert := s.Certificate()
@@ -363,7 +339,7 @@ func TestCertificateFileFaults(t *testing.T) {
 		{"no certificate", file(cert.KeyPEM()), "", "no certificate"},
 		{"another's key", file(cert.CertPEM(), other.KeyPEM()), "", "belongs to none of the certificates"},
 		{"two keys", file(cert.PEM(), other.KeyPEM()), "", "second private key"},
-		{"keys in two files", file(cert.PEM()), file(cert.KeyPEM()), "second private key"},
+		{"keys in two files", file(cert.PEM()), file(other.KeyPEM()), "second private key"},
 		{"EC, SEC 1", file(certPEM(ecCert), encode("EC PRIVATE KEY", ec)), "", "elliptic curve"},
 		{"EC, PKCS#8", file(certPEM(ecCert), pkcs8(t, ecKey())), "", "elliptic curve"},
 		{"encrypted", file(cert.CertPEM(), encode("ENCRYPTED PRIVATE KEY", []byte("x"))), "", "private key cannot be parsed"},

@@ -74,7 +74,7 @@ func TestCertificateFiles(t *testing.T) {
 		{"cert.pem", "", "", "no private key in it"},
 		{"pkcs8.pem", "", "", "no certificate"},
 		{"intermediate.pem", "pkcs8.pem", "", "belongs to none of the certificates"},
-		{"shuffled.pem", "pkcs8.pem", "", "a second private key"},
+		{"shuffled.pem", "pkcs8.pem", "", ""},   // the same key twice
 		{"cert.pem", "keytool-own.p12", pw, ""}, // which has a certificate for its key
 		{"keytool-own.p12", "pkcs8.pem", pw, "a second private key"},
 
@@ -87,10 +87,11 @@ func TestCertificateFiles(t *testing.T) {
 		{"openssl3-chain.p12", "", pw, ""},
 		{"openssl3-chain.p12", "", "another", "wrong password"},
 		{"openssl3-chain.p12", "", "", missing},
-		{"openssl3-chain.p12", "pkcs8.pem", pw, "a second private key"},
+		{"openssl3-chain.p12", "pkcs8.pem", pw, ""},
 		{"cert.pem", "openssl3-chain.p12", pw, ""},
 		{"keytool-own.p12", "", pw, ""},
-		{"refused-java-sha384.p12", "", pw, ": HMAC-SHA384" + toPEM},
+		{"java-sha384.p12", "", pw, ""},
+		{"refused-rc4.p12", "", pw, ": PBE-SHA1-RC4-128" + toPEM + " -legacy"},
 		{"refused.jks", "", pw, "a Java keystore (JKS); convert with: keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype pkcs12"},
 
 		{"cert.pem", "ec-pkcs8.pem", "", "an elliptic curve key"},

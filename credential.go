@@ -5,8 +5,6 @@ package apponly
 import (
 	"context"
 	"errors"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/apponly/apponly/internal/flight"
 )
@@ -36,9 +34,11 @@ type credential struct {
 	err error
 	// files are those behind the credential, if any.
 	files []string
-	// resolve reads the material for one token request: from files, from
-	// callbacks. Its errors hold no material.
-	resolve func(ctx context.Context, req AssertionRequest) (*material, error)
+	// resolve reads the material for one token request: from files, with the
+	// reader of the identity, from callbacks. Its errors hold no material.
+	resolve func(ctx context.Context, req AssertionRequest, files *fileReader) (*material, error)
+	// stats are the looks at the state of the files.
+	stats *looks
 }
 
 func (c *credential) members() []*credential { return []*credential{c} }
@@ -94,23 +94,26 @@ func identityOf(members []*credential) any {
 	return list{members[0].id, identityOf(members[1:])}
 }
 
-// Secret returns a client secret given by value. One trailing line break is
-// dropped. Prefer [SecretFile]: it follows a rotation without a restart.
+// Secret returns a client secret given by value. A byte order mark and one trailing
+// line break are dropped; a value with blanks or quotes around it, or characters in
+// it that cannot be seen, is refused. Prefer [SecretFile]: it follows a rotation without a restart.
 //
 // Clients built with the same value share their tokens.
 func Secret(value string) Credential {
-	value = trimLineBreak(value)
+	value = outsideText(value)
 	c := &credential{id: macOf(value)}
 	if err := checkSecret(value); err != nil {
 		c.err = errorf(ErrCredentialMissing, "apponly: client secret %w", err)
 	}
-	c.resolve = func(context.Context, AssertionRequest) (*material, error) { return secretMaterial(value), nil }
+	c.resolve = func(context.Context, AssertionRequest, *fileReader) (*material, error) {
+		return secretMaterial(value), nil
+	}
 	return c
 }
 
 // SecretFile returns a client secret that is read from a file for every token
-// request, so that a new one counts from the next request on. One trailing line
-// break is dropped; the file may be at most 1 MiB. The path is taken relative
+// request, so that a new one counts from the next request on. It is taken as by
+// [Secret]; the file may be at most 1 MiB. The path is taken relative
 // to the working directory of now.
 func SecretFile(path string) Credential {
 	type secretFile struct{ path string }
@@ -118,12 +121,12 @@ func SecretFile(path string) Credential {
 		return &credential{err: err}
 	}
 	path = absolute(path)
-	c := &credential{id: secretFile{path}, files: []string{path}}
+	c := &credential{id: secretFile{path}, files: []string{path}, stats: newLooks()}
 	if path == "" {
 		c.err = errorf(ErrCredentialMissing, "apponly: path of the secret file is empty")
 	}
-	c.resolve = func(context.Context, AssertionRequest) (*material, error) {
-		b, err := readFile(path)
+	c.resolve = func(ctx context.Context, _ AssertionRequest, files *fileReader) (*material, error) {
+		b, err := readWith(ctx, files, path, func() ([]byte, error) { return readFile(path) })
 		if err != nil {
 			return nil, errorf(ErrCredentialUnavailable, "secret file: %w", err)
 		}
@@ -134,7 +137,7 @@ func SecretFile(path string) Credential {
 
 // SecretFunc returns a client secret that fn is asked for at every token
 // request, about once an hour for each tenant and scope: a vault, for example.
-// One trailing line break is dropped.
+// It is taken as by [Secret].
 //
 // The credential is equal only to itself: build it once and keep it, or clients
 // built with it do not share their tokens. fn must be safe for concurrent use.
@@ -146,7 +149,7 @@ func SecretFunc(fn func(ctx context.Context) (string, error)) Credential {
 		c.err = errorf(ErrCredentialMissing, "apponly: secret function is nil")
 	}
 	var hung flight.Guard
-	c.resolve = func(ctx context.Context, _ AssertionRequest) (*material, error) {
+	c.resolve = func(ctx context.Context, _ AssertionRequest, _ *fileReader) (*material, error) {
 		value, err := flight.Run(ctx, &hung, "the function", fn)
 		if err != nil {
 			return nil, errorf(ErrCredentialUnavailable, "client secret: %w", err)
@@ -158,7 +161,7 @@ func SecretFunc(fn func(ctx context.Context) (string, error)) Credential {
 
 // readSecret makes material of a secret that was read from somewhere.
 func readSecret(value, where string) (*material, error) {
-	value = trimLineBreak(value)
+	value = outsideText(value)
 	if err := checkSecret(value); err != nil {
 		return nil, errorf(ErrCredentialUnavailable, "%s %w", where, err)
 	}
@@ -166,17 +169,13 @@ func readSecret(value, where string) (*material, error) {
 }
 
 func secretMaterial(value string) *material {
-	return fixedMaterial(proof{value: func() string { return value }, refusedAs: ErrSecretInvalid}, material{reusable: true})
+	p := proof{value: func() string { return value }, refusedAs: ErrSecretInvalid, resemblance: resemblance(value)}
+	return fixedMaterial(p, material{reusable: true})
 }
 
 func checkSecret(s string) error {
-	switch {
-	case s == "":
+	if s == "" {
 		return errors.New("is empty")
-	case !utf8.ValidString(s):
-		return errors.New("is binary data, not text")
-	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return errors.New("has line breaks or control characters inside")
 	}
-	return nil
+	return strayText(s)
 }

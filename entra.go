@@ -281,6 +281,11 @@ func (t *tokenRequest) failure(ctx context.Context, p proof) *Error {
 	if e.CorrelationID == "" {
 		e.CorrelationID = t.id
 	}
+	e.Thumbprint, e.ThumbprintSHA256 = p.sent.thumbprint, p.sent.thumbprintSHA256
+	e.Issuer, e.Subject, e.Audience = p.sent.issuer, p.sent.subject, p.sent.audience
+	if e.Kind == ErrSecretInvalid && e.reason == "" {
+		e.reason = p.resemblance
+	}
 	var token struct {
 		Value string `json:"access_token"`
 	}

@@ -150,7 +150,7 @@ func ExplainEnv(opts *Options) EnvExplanation {
 }
 
 // envValue drops the white space that "echo" and heredocs leave around a value.
-func envValue(name string) string { return strings.TrimSpace(os.Getenv(name)) }
+func envValue(name string) string { return strings.TrimSpace(outsideText(os.Getenv(name))) }
 func isSet(name string) bool      { return envValue(name) != "" }
 
 // An envPlan is what the environment comes to.
@@ -347,7 +347,7 @@ func (p *envPlan) certificate() Credential {
 	if p.either(envCertPassword, envCertPassFile) == envCertPassFile {
 		opts.PasswordFile = p.file(envCertPassFile)
 	} else if p.get(envCertPassword) != "" {
-		opts.Password = trimLineBreak(os.Getenv(envCertPassword)) // blanks may belong to it
+		opts.Password = outsideText(os.Getenv(envCertPassword)) // blanks may belong to it
 	}
 	if isSet(envCertKey) {
 		opts.KeyFile = p.file(envCertKey)

@@ -41,6 +41,14 @@ type Error struct {
 	TraceID, CorrelationID string
 	// Timestamp is Entra's time of the answer, zero if it gave none.
 	Timestamp time.Time
+	// Thumbprint and ThumbprintSHA256 are those of the certificate that was sent, in
+	// hexadecimal; the first, by SHA-1, is what the Azure portal shows. Empty if none
+	// was.
+	Thumbprint, ThumbprintSHA256 string
+	// Issuer, Subject and Audience are claims of the federated assertion that was
+	// sent, which a federated credential of the app has to match byte by byte. Empty
+	// if none was, or where they cannot be read.
+	Issuer, Subject, Audience string
 	// RetryAt is the earliest time at which asking again makes sense, zero if
 	// unknown.
 	RetryAt time.Time
@@ -53,7 +61,7 @@ type Error struct {
 	detail string // what varies (times, sizes), for %+v only
 }
 
-// Error returns one stable line: two failures that differ only in IDs, times
+// Error returns one stable line, the cause first: two failures that differ only in IDs, times
 // or Entra's wording give equal text, so that a controller may write it into a
 // status field without waking itself up. Everything else is in the fields, in
 // %+v and in [Error.LogValue].
@@ -67,7 +75,13 @@ func (e *Error) Error() string {
 	} else if e.HTTPStatus != 0 {
 		b.WriteString(" (HTTP " + strconv.Itoa(e.HTTPStatus) + ")")
 	}
-	sep := ": "
+	if e.reason != "" {
+		b.WriteString(": " + ident.OneLine(e.reason, 250))
+	}
+	if e.Kind.Group() == ErrCredential {
+		e.writeSent(&b)
+	}
+	sep := "; "
 	for _, part := range [...]struct{ name, value string }{
 		{"tenant", e.TenantID}, {"client", e.ClientID}, {"scope", e.Scope},
 	} {
@@ -76,11 +90,23 @@ func (e *Error) Error() string {
 			sep = ", "
 		}
 	}
-	if e.reason != "" {
-		b.WriteString(": " + ident.OneLine(e.reason, 250))
-	}
 	b.WriteString("; see " + troubleshooting + string(e.Kind))
 	return b.String()
+}
+
+// writeSent names the proof that was refused, as it has to be compared with what
+// is registered.
+func (e *Error) writeSent(b *strings.Builder) {
+	if e.ThumbprintSHA256 != "" {
+		b.WriteString("; certificate with thumbprint " + e.Thumbprint)
+	}
+	sep := "; assertion with "
+	for _, part := range [...]struct{ name, value string }{{"iss", e.Issuer}, {"sub", e.Subject}, {"aud", e.Audience}} {
+		if part.value != "" {
+			b.WriteString(sep + part.name + " " + strconv.Quote(ident.OneLine(part.value, 200)))
+			sep = ", "
+		}
+	}
 }
 
 const troubleshooting = "github.com/apponly/apponly/blob/main/TROUBLESHOOTING.md#"
@@ -132,6 +158,11 @@ func (e *Error) attrs() []slog.Attr {
 	str("suberror", e.Suberror)
 	str("description", e.Description)
 	str("claims", e.Claims)
+	str("thumbprint", e.Thumbprint)
+	str("thumbprint_sha256", e.ThumbprintSHA256)
+	str("iss", e.Issuer)
+	str("sub", e.Subject)
+	str("aud", e.Audience)
 	str("trace_id", e.TraceID)
 	str("correlation_id", e.CorrelationID)
 	if !e.Timestamp.IsZero() {

@@ -47,6 +47,11 @@ const (
 	// EventCredentialExpiring: the certificate or assertion that proved the app
 	// ends at ExpiresOn, in at most 30, 7 or 1 days.
 	EventCredentialExpiring EventKind = "credential-expiring"
+	// EventChainIncomplete: [CertificateOptions.SendX5C] is set, and Err names
+	// certificates that were given along and are not sent, because by name and key
+	// identifier the chain of the app's certificate does not lead to them, or is too
+	// long. Told of once for each certificate.
+	EventChainIncomplete EventKind = "chain-incomplete"
 	// EventChallengeUnreadable: an API asked a [Transport] for other claims in a
 	// way that cannot be read. Its 401 went to the caller.
 	EventChallengeUnreadable EventKind = "challenge-unreadable"
@@ -119,6 +124,7 @@ var messages = map[EventKind]struct {
 	EventCredentialUnreadable: {slog.LevelWarn, "credential cannot be read"},
 	EventCredentialSetAside:   {slog.LevelWarn, "credential set aside"},
 	EventCredentialExpiring:   {slog.LevelWarn, "credential expires soon"},
+	EventChainIncomplete:      {slog.LevelWarn, "certificates are left out of the chain"},
 	EventChallengeUnreadable:  {slog.LevelWarn, "claims challenge cannot be read"},
 	EventClockSkew:            {slog.LevelWarn, "the local clock is wrong"},
 }

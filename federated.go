@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
 	"strings"
@@ -38,7 +39,8 @@ func (f AssertionFunc) Assertion(ctx context.Context, req AssertionRequest) (str
 
 // AssertionFile returns a source that reads the assertion from a file each
 // time, such as a projected service account token of Kubernetes or what
-// spiffe-helper writes. White space around it is dropped; the file may be at
+// spiffe-helper writes. White space and a
+// byte order mark around it are dropped; the file may be at
 // most 1 MiB. The path is taken relative to the working directory of now.
 func AssertionFile(path string) AssertionSource {
 	if err := checkPath("the path of AssertionFile", path); err != nil {
@@ -86,7 +88,7 @@ func Federated(src AssertionSource) Credential {
 	case noAssertionFile:
 		_, c.err = src.Assertion(context.Background(), AssertionRequest{})
 	case assertionFile:
-		f.path, c.files = string(src), []string{string(src)}
+		f.path, c.files, c.stats = string(src), []string{string(src)}, newLooks()
 		if src == "" {
 			c.err = errorf(ErrCredentialMissing, "apponly: path of the assertion file is empty")
 		}
@@ -111,38 +113,45 @@ const expiryGrace = 5 * time.Minute
 // this very moment.
 const rereadAfter = 250 * time.Millisecond
 
-func (f *federated) resolve(ctx context.Context, req AssertionRequest) (*material, error) {
-	assertion, exp, err := f.read(ctx, req)
-	if err == nil && req.expired(exp) {
+func (f *federated) resolve(ctx context.Context, req AssertionRequest, files *fileReader) (*material, error) {
+	assertion, claims, err := f.read(ctx, req, files)
+	if err == nil && req.expired(claims.expires()) {
 		select {
 		case <-time.After(rereadAfter):
 		case <-ctx.Done():
 		}
-		if assertion, exp, err = f.read(ctx, req); err == nil && req.expired(exp) {
-			err = f.expiredError(exp)
+		if assertion, claims, err = f.read(ctx, req, files); err == nil && req.expired(claims.expires()) {
+			err = f.expiredError(ctx, claims.expires(), files)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	p := proof{value: func() string { return assertion }, assertion: true, expires: exp, refusedAs: ErrAssertionInvalid}
+	p := proof{
+		value: func() string { return assertion }, assertion: true, expires: claims.expires(), refusedAs: ErrAssertionInvalid,
+		sent: sentProof{issuer: claims.Issuer, subject: claims.Subject, audience: claims.audience()},
+	}
 	return fixedMaterial(p, material{perRequest: f.path == ""}), nil
 }
 
-// read returns an assertion and when it ends, zero if that cannot be read.
-func (f *federated) read(ctx context.Context, req AssertionRequest) (assertion string, exp time.Time, err error) {
-	assertion, err = flight.Run(ctx, &f.hung, "the source", func(ctx context.Context) (string, error) {
-		return f.src.Assertion(ctx, req)
-	})
-	if err != nil {
-		return "", exp, errorf(ErrCredentialUnavailable, "federated assertion: %w", err)
+// read returns an assertion and what it claims.
+func (f *federated) read(ctx context.Context, req AssertionRequest, files *fileReader) (assertion string, claims assertionClaims, err error) {
+	if f.path != "" {
+		assertion, err = readWith(ctx, files, f.path, func() (string, error) { return f.src.Assertion(ctx, req) })
+	} else {
+		assertion, err = flight.Run(ctx, &f.hung, "the source", func(ctx context.Context) (string, error) {
+			return f.src.Assertion(ctx, req)
+		})
 	}
-	assertion = strings.TrimSpace(assertion)
-	exp, err = expiryOf(assertion)
+	if err != nil {
+		return "", claims, errorf(ErrCredentialUnavailable, "federated assertion: %w", err)
+	}
+	assertion = strings.TrimSpace(outsideText(assertion))
+	claims, err = readClaims(assertion)
 	if err != nil {
 		err = errorf(ErrCredentialUnavailable, "federated assertion%s %w", f.where(), err)
 	}
-	return assertion, exp, err
+	return assertion, claims, err
 }
 
 // expired judges by Entra's clock, as far as it is known, and by ours: a skew
@@ -155,31 +164,71 @@ func (r AssertionRequest) expired(exp time.Time) bool {
 	return exp.Unix() > 0 && r.now().After(exp) && time.Now().After(exp)
 }
 
-// expiryOf looks at the form of an assertion, before a request is spent on a
-// file that holds something else, and returns its exp if it has one that can be
-// read. Audience and algorithm are Entra's to judge.
-func expiryOf(assertion string) (exp time.Time, err error) {
-	if assertion == "" {
-		return exp, errors.New("is empty")
-	}
-	parts := strings.Split(assertion, ".")
-	if len(parts) != 3 || strings.ContainsAny(assertion, " \t\r\n") {
-		return exp, errors.New("is not a JWT of three parts separated by dots")
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
-	if err != nil {
-		return exp, errors.New("is not a JWT: its payload is not base64url")
-	}
-	var claims struct {
-		Exp json.Number `json:"exp"`
-	}
-	if json.Unmarshal(payload, &claims) != nil {
-		return exp, errors.New("is not a JWT: its payload is not a JSON object")
-	}
-	if seconds, err := claims.Exp.Float64(); err == nil && seconds > 0 && seconds < 1e11 {
+// assertionClaims are those of an assertion that are of use here. They are hints:
+// Entra judges.
+type assertionClaims struct {
+	Issuer, Subject string
+	Audience        []string
+	Exp             json.Number
+}
+
+// expires returns when the assertion ends, zero if that cannot be read.
+func (c assertionClaims) expires() (exp time.Time) {
+	if seconds, err := c.Exp.Float64(); err == nil && seconds > 0 && seconds < 1e11 {
 		exp = time.Unix(int64(seconds), 0)
 	}
-	return exp, nil
+	return exp
+}
+
+func (c assertionClaims) audience() string { return strings.Join(c.Audience, " ") }
+
+// readClaims looks at the form of an assertion, before a request is spent on a
+// file that holds something else, and at its claims.
+func readClaims(assertion string) (claims assertionClaims, err error) {
+	if assertion == "" {
+		return claims, errors.New("is empty")
+	}
+	parts := strings.Split(assertion, ".")
+	switch {
+	case strings.HasPrefix(assertion, "{") || strings.HasPrefix(assertion, "["):
+		// GitHub's token service answers {"value":"<JWT>"}, others {"token": …}.
+		return claims, errors.New("is JSON, not the JWT inside it: take that out, with jq -r .value, for example")
+	case len(assertion) > 7 && strings.EqualFold(assertion[:7], "bearer "):
+		return claims, errors.New(`begins with "Bearer": want the JWT alone`)
+	case strayText(assertion) != nil:
+		return claims, fmt.Errorf("is not a JWT alone: it %w", strayText(assertion))
+	case len(parts) != 3 || strings.ContainsAny(assertion, " \t"):
+		return claims, errors.New("is not a JWT of three parts separated by dots")
+	}
+	payload, err := decodePart(parts[1])
+	if err != nil {
+		return claims, errors.New("is not a JWT: its payload is not base64url")
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(payload, &members) != nil || members == nil {
+		return claims, errors.New("is not a JWT: its payload is not a JSON object")
+	}
+	if _, err := decodePart(parts[0]); err != nil {
+		return claims, errors.New("is not a JWT: its header is not base64url")
+	}
+	if _, err := decodePart(parts[2]); err != nil {
+		return claims, errors.New("is not a JWT: its signature is not base64url")
+	}
+	// What is of another type than it should be is left out.
+	json.Unmarshal(members["iss"], &claims.Issuer)
+	json.Unmarshal(members["sub"], &claims.Subject)
+	json.Unmarshal(members["exp"], &claims.Exp)
+	var one string
+	if json.Unmarshal(members["aud"], &one) == nil && one != "" {
+		claims.Audience = []string{one}
+	} else {
+		json.Unmarshal(members["aud"], &claims.Audience)
+	}
+	return claims, nil
+}
+
+func decodePart(part string) ([]byte, error) {
+	return base64.RawURLEncoding.DecodeString(strings.TrimRight(part, "="))
 }
 
 // where names the file, if the source is one.
@@ -190,13 +239,17 @@ func (f *federated) where() string {
 	return " in " + f.path
 }
 
-func (f *federated) expiredError(exp time.Time) error {
+func (f *federated) expiredError(ctx context.Context, exp time.Time, files *fileReader) error {
 	e := &localError{
 		kind:   ErrAssertionExpired,
 		text:   fmt.Sprintf("federated assertion%s has expired and was not renewed", f.where()),
 		detail: "exp " + exp.UTC().Format(time.RFC3339),
 	}
-	if info, err := os.Stat(f.path); f.path != "" && err == nil {
+	if f.path == "" {
+		return e
+	}
+	info, err := readWith(ctx, files, f.path, func() (fs.FileInfo, error) { return os.Stat(f.path) })
+	if err == nil {
 		e.detail += ", file written " + info.ModTime().UTC().Format(time.RFC3339)
 	}
 	return e

@@ -126,7 +126,3 @@ func absolute(path string) string {
 	}
 	return filepath.Clean(path)
 }
-
-func trimLineBreak(s string) string {
-	return strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r")
-}

@@ -123,9 +123,10 @@ type recovery struct {
 	// wait.
 	retry bool
 	// reread: the material is read again, and sent once more if it is another.
-	// tryPrevious: what it has replaced is tried. failOver: so is the next
-	// credential of a FirstOf.
-	reread, tryPrevious, failOver bool
+	// nextOfKey: other certificates of the same key are tried. tryPrevious: so is
+	// what the material has replaced. failOver: so is the next credential of a
+	// FirstOf.
+	reread, nextOfKey, tryPrevious, failOver bool
 	// waitAndRetry: what has worked before is tried a few times more.
 	waitAndRetry bool
 	// retrySoon: asked again after seconds rather than minutes, because it can
@@ -136,7 +137,7 @@ type recovery struct {
 var (
 	transient = recovery{retry: true, retrySoon: true}
 	// Entra may not have heard yet of material that is new.
-	maybeTooNew = recovery{reread: true, tryPrevious: true, failOver: true}
+	maybeTooNew = recovery{reread: true, nextOfKey: true, tryPrevious: true, failOver: true}
 	// Material that is not acceptable as it is does not get better.
 	unusable = recovery{reread: true, failOver: true}
 )
@@ -171,7 +172,7 @@ var kinds = map[Kind]kindInfo{
 	ErrCertificateInvalid: {ErrCredential, "certificate is not accepted for this app",
 		"Upload the public part of this certificate to the app registration, and check that key and certificate are a pair and the cloud is the right one.", maybeTooNew},
 	ErrCertificateExpired: {ErrCredential, "certificate is outside its validity",
-		"Issue and register a new certificate, then deploy it. If it was revoked, treat the key as compromised.", unusable},
+		"Issue and register a new certificate, then deploy it. If it was revoked, treat the key as compromised.", recovery{reread: true, nextOfKey: true, failOver: true}},
 	ErrAssertionExpired: {ErrCredential, "client assertion is outside its time range",
 		"Synchronise the clock of this host, and let whatever writes the assertion renew it before it ends.", unusable},
 	ErrAssertionInvalid: {ErrCredential, "client assertion is not acceptable",

@@ -26,6 +26,11 @@ type material struct {
 	perRequest bool
 	// prove makes the proof for one request: signs, if it is a key.
 	prove func(ctx context.Context, req AssertionRequest) (proof, error)
+	// next is what to send if Entra refuses the certificate: another one of the same
+	// key; nil if there is none.
+	next *material
+	// leftOut are the certificates that were given and are not in the chain.
+	leftOut []string
 	// refused, if set, is told that a proof was refused.
 	refused func(req AssertionRequest)
 }
@@ -38,6 +43,15 @@ type proof struct {
 	// refusedAs is what "invalid_client" without a number that is known means for
 	// this proof.
 	refusedAs Kind
+	sent      sentProof
+	// resemblance says what a secret that was refused seems to be.
+	resemblance string
+}
+
+// A sentProof is what a refusal has to name to be understood, none of it secret.
+type sentProof struct {
+	thumbprint, thumbprintSHA256 string // of the certificate
+	issuer, subject, audience    string // of the assertion of another issuer
 }
 
 // fixedMaterial makes m the material of a proof that is sent as it is.

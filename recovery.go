@@ -5,6 +5,8 @@ package apponly
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/apponly/apponly/internal/tokencache"
@@ -22,14 +24,29 @@ func (s *entraSource) Fetch(ctx context.Context, req tokencache.Request) (g toke
 
 // Stamp changes when a file of the credential or that of the roots does.
 func (s *entraSource) Stamp() string {
-	var files []string
+	var all strings.Builder
 	if s.caFile != "" {
-		files = append(files, s.caFile)
+		all.WriteString(fileStamp(s.caFile))
 	}
 	for _, m := range s.credentials {
-		files = append(files, m.files...)
+		all.WriteString(m.stamp())
 	}
-	return fileStamp(files...)
+	return all.String()
+}
+
+// stamp changes when a file of the credential does. While a look at one hangs it is
+// always the same, and another once it does not hang any more.
+func (c *credential) stamp() string {
+	if len(c.files) == 0 {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	s, err := look(ctx, c.stats, "the file system", func() (string, error) { return fileStamp(c.files...), nil })
+	if err != nil {
+		return "hangs"
+	}
+	return s
 }
 
 // failOver tries the credentials in order, for as long as what went wrong may be
@@ -72,18 +89,30 @@ func (a *acquisition) order(ctx context.Context) []int {
 	})
 }
 
-// How long a source may take where something else could serve in its stead, and
-// how long a look may take at one that has been passed over.
+// How long a source may take where something else could serve in its stead, a
+// file among them, and how long a look may take at one that has been passed over.
 const (
 	sourceTimeout = 10 * time.Second
+	fileTimeout   = 4 * time.Second
 	lookTimeout   = 2 * time.Second
 )
+
+// sourceLimit returns how long a credential may take to produce its material.
+func sourceLimit(c *credential, replaceable bool) time.Duration {
+	switch {
+	case !replaceable:
+		return entraTimeout
+	case len(c.files) > 0:
+		return fileTimeout
+	}
+	return sourceTimeout
+}
 
 // resolve reads the material of one credential.
 func (a *acquisition) resolve(ctx context.Context, i int, limit time.Duration) (*material, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return a.credentials[i].resolve(ctx, a.assertionRequest())
+	return a.credentials[i].resolve(ctx, a.assertionRequest(), a.state.files[i])
 }
 
 // An attempt gets one token with one credential.
@@ -93,7 +122,8 @@ type attempt struct {
 	limit    time.Duration // of its source
 	sent     *material     // last; nil if it could not be read
 	skew     time.Duration // when it was sent
-	previous *material     // what may stand in for it
+	previous []*material   // what may stand in for it
+	tried    [][32]byte    // the fingerprints of what has been sent
 	reread   bool          // the material was read again
 	waits    int
 	waitEnd  time.Time
@@ -111,14 +141,12 @@ type step struct {
 var steps = []step{
 	{func(r recovery) bool { return r.reread }, (*attempt).takeReread},
 	{func(r recovery) bool { return r.waitAndRetry }, (*attempt).takeWait},
+	{func(r recovery) bool { return r.nextOfKey }, (*attempt).takeNext},
 	{func(r recovery) bool { return r.tryPrevious }, (*attempt).takePrevious},
 }
 
 func (t *attempt) run(ctx context.Context) (tokencache.Grant, error) {
-	t.limit = entraTimeout
-	if len(t.credentials) > 1 || t.state.rotation.lastAccepted(t.member) != nil {
-		t.limit = sourceTimeout
-	}
+	t.limit = sourceLimit(t.credentials[t.member], len(t.credentials) > 1 || t.state.rotation.lastAccepted(t.member) != nil)
 	m, err := t.resolve(ctx, t.member, t.limit)
 	if err != nil {
 		// Half of a rotation, an unmounted volume: what worked goes on working.
@@ -144,9 +172,13 @@ func (t *attempt) run(ctx context.Context) (tokencache.Grant, error) {
 // send makes a token request with m, and notes how m fared.
 func (t *attempt) send(ctx context.Context, m *material) (tokencache.Grant, error) {
 	t.sent = m
+	t.tried = append(t.tried, m.fingerprint)
 	t.skew, _ = t.state.skew.now()
 	var seq uint64
 	t.previous, seq = t.state.rotation.beginSend(t.member, m)
+	if t.state.chains.note(t.member, m) {
+		t.record(Event{Kind: EventChainIncomplete, Err: errorf(ErrCertificateInvalid, "apponly: not sent with the certificate, as its chain does not lead there: %s", strings.Join(m.leftOut[:min(len(m.leftOut), 5)], "; "))})
+	}
 	g, ends, err := t.ask(ctx, m)
 	if err != nil {
 		return g, err
@@ -176,6 +208,7 @@ func (t *attempt) takeReread(ctx context.Context) (g tokencache.Grant, tried boo
 	skew, _ := t.state.skew.now()
 	corrected := t.sent.timeDependent && (skew-t.skew).Abs() > tolerableSkew
 	if m.fingerprint == t.sent.fingerprint && !corrected {
+		t.sent = m // behind which there may be another of the same key now
 		return g, false, nil
 	}
 	g, err = t.send(ctx, m)
@@ -210,19 +243,35 @@ func (t *attempt) takeWait(ctx context.Context) (g tokencache.Grant, tried bool,
 	return g, true, err
 }
 
+// takeNext tries the other certificates of the key: the one that was refused may
+// not be registered yet, or not be any more. If all are refused, it is the first
+// one that the error is about.
+func (t *attempt) takeNext(ctx context.Context) (g tokencache.Grant, tried bool, err error) {
+	first, previous := t.sent, t.previous
+	for m := first.next; m != nil; m = m.next {
+		if g, err = t.send(ctx, m); err == nil {
+			return g, true, nil
+		}
+	}
+	t.sent, t.previous = first, previous
+	return g, false, nil
+}
+
 // takePrevious tries what the material has replaced: make before break. The new
-// material counts once Entra knows it, so that a refusal of the old one tells
-// nothing.
+// material counts once all of Entra knows it, so that a refusal of the old one
+// tells nothing.
 func (t *attempt) takePrevious(ctx context.Context) (g tokencache.Grant, tried bool, err error) {
 	previous := t.previous
-	if previous == nil {
-		return g, false, nil
-	}
 	t.previous = nil
-	g, ends, err := t.ask(ctx, previous)
-	if err != nil {
-		return g, false, nil
+	for _, m := range previous {
+		if slices.Contains(t.tried, m.fingerprint) {
+			continue
+		}
+		g, ends, err := t.ask(ctx, m)
+		if err == nil {
+			t.state.expiry.note(t.member, ends, false, false)
+			return g, true, nil
+		}
 	}
-	t.state.expiry.note(t.member, ends, false, false)
-	return g, true, nil
+	return g, false, nil
 }

@@ -3,20 +3,23 @@
 package apponly
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/apponly/apponly/internal/clock"
 )
 
-// credentialState is what is known of the credentials of one identity: four
-// memories that know nothing of each other. It outlives clients and lives as
+// credentialState is what is known of the credentials of one identity: memories
+// that know nothing of each other. It outlives clients and lives as
 // long as the identity has entries in the cache.
 type credentialState struct {
 	rotation  rotation
 	cooldowns cooldowns
 	skew      clockSkew
 	expiry    expiryWarnings
+	chains    chainNotes
+	files     []*fileReader // of each credential
 }
 
 // newCredentialState returns the state of an identity with n credentials.
@@ -25,14 +28,19 @@ func newCredentialState(n int) *credentialState {
 		rotation:  rotation{members: make([]memberRotation, n)},
 		cooldowns: cooldowns{running: map[cooldownKey]cooldown{}},
 		expiry:    expiryWarnings{warned: map[int]int{}},
+		chains:    chainNotes{told: map[int][32]byte{}},
+		files:     newFileReaders(n),
 	}
 }
 
-// previousFor is how long replaced material stands in for what Entra does not
-// know yet.
+// previousFor is how long replaced material stands in for what not all of Entra
+// knows yet.
 const previousFor = 15 * time.Minute
 
-// A rotation remembers which material of each member Entra took last.
+// maxPrevious bounds what may stand in, and with it the requests of a flight.
+const maxPrevious = 3
+
+// A rotation remembers which material of each member Entra has taken.
 type rotation struct {
 	mu      sync.Mutex // guards members; not held across I/O or callbacks, as those below
 	members []memberRotation
@@ -40,49 +48,78 @@ type rotation struct {
 
 // A memberRotation is that of one credential of a FirstOf, or of the only one.
 type memberRotation struct {
-	accepted *material     // what Entra last took, while it may stand in for what is new
-	last     [32]byte      // its fingerprint, for good
-	pending  [32]byte      // what was first sent after it, while Entra has not taken it
-	since    clock.Instant // when that was
-	// sent counts requests, and taken is the latest of those that Entra took: the
+	// taken is what Entra took, the latest last, while it may stand in.
+	taken  []standIn
+	last   [32]byte // the fingerprint of the latest, for good
+	newest [32]byte // what was sent last
+	// sent counts requests, and answered is the latest of those that Entra took: the
 	// answer to an older one must not roll a rotation back.
-	sent, taken uint64
+	sent, answered uint64
 }
+
+// A standIn is material that Entra took. Once other material has been sent, it
+// stands in until a time, whatever one of Entra's replicas says of the other: the
+// next may not know it.
+type standIn struct {
+	*material
+	until clock.Instant // zero: nothing has replaced it
+}
+
+func (t standIn) replaced() bool              { return t.until != clock.Instant{} }
+func (t standIn) over(now clock.Instant) bool { return t.replaced() && t.until.Until(now) < 0 }
 
 // beginSend notes that m is about to be sent, and returns what may stand in for
 // it if Entra does not know it: what it replaced, for a while. seq is for
 // accept.
-func (r *rotation) beginSend(i int, m *material) (previous *material, seq uint64) {
+func (r *rotation) beginSend(i int, m *material) (previous []*material, seq uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := &r.members[i]
 	s.sent++
-	if s.accepted == nil || s.accepted.fingerprint == m.fingerprint {
-		return nil, s.sent
+	now := clock.Now()
+	s.taken = slices.DeleteFunc(s.taken, func(t standIn) bool { return t.over(now) })
+	another := s.newest != m.fingerprint
+	s.newest = m.fingerprint
+	for k := range s.taken {
+		switch t := &s.taken[k]; {
+		case t.fingerprint == m.fingerprint:
+			t.until = clock.Instant{}
+		case another || !t.replaced():
+			t.until = now.Add(previousFor)
+		}
 	}
-	if now := clock.Now(); s.pending != m.fingerprint {
-		s.pending, s.since = m.fingerprint, now
-	} else if s.since.Add(previousFor).Until(now) < 0 {
-		s.accepted = nil
+	for _, t := range slices.Backward(s.taken) {
+		if t.fingerprint != m.fingerprint {
+			previous = append(previous, t.material)
+		}
 	}
-	return s.accepted, s.sent
+	return previous, s.sent
 }
 
-// accept notes that Entra took m. It reports whether that ended a rotation.
+// accept notes that Entra took m. It reports whether that was other material than
+// it took before.
 func (r *rotation) accept(i int, m *material, seq uint64) (changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := &r.members[i]
-	if seq < s.taken {
+	if seq < s.answered {
 		return false // sent before what Entra has taken since
 	}
-	s.taken = seq
-	s.pending = [32]byte{}
+	s.answered = seq
 	if !m.reusable {
 		return false
 	}
+	t := standIn{material: m}
+	if s.newest != m.fingerprint {
+		t.until = clock.Now().Add(previousFor)
+	}
+	s.taken = slices.DeleteFunc(s.taken, func(old standIn) bool { return old.fingerprint == m.fingerprint })
+	if len(s.taken) == maxPrevious {
+		s.taken = slices.Delete(s.taken, 0, 1)
+	}
+	s.taken = append(s.taken, t)
 	changed = s.last != [32]byte{} && s.last != m.fingerprint
-	s.accepted, s.last = m, m.fingerprint
+	s.last = m.fingerprint
 	return changed
 }
 
@@ -91,7 +128,13 @@ func (r *rotation) accept(i int, m *material, seq uint64) (changed bool) {
 func (r *rotation) lastAccepted(i int) *material {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.members[i].accepted
+	now := clock.Now()
+	for _, t := range slices.Backward(r.members[i].taken) {
+		if !t.over(now) {
+			return t.material
+		}
+	}
+	return nil
 }
 
 // cooldownFor is how long a credential that failed is passed over.
@@ -221,6 +264,22 @@ func (w *expiryWarnings) latest() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.ends
+}
+
+// chainNotes remembers of which certificates it has been told that something was
+// left out of their chain.
+type chainNotes struct {
+	mu   sync.Mutex
+	told map[int][32]byte // member → fingerprint
+}
+
+// note reports whether the chain of m, that member i sends, is to be told of.
+func (n *chainNotes) note(i int, m *material) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	was := n.told[i] == m.fingerprint
+	n.told[i] = m.fingerprint
+	return len(m.leftOut) > 0 && !was
 }
 
 const (

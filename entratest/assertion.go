@@ -4,7 +4,6 @@ package entratest
 
 import (
 	"crypto/rsa"
-	"crypto/sha1" // #nosec -- the older form of the thumbprint, still sent and accepted
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -172,7 +171,7 @@ func (c *call) checkSelfSigned(t *Tenant, tenantName string, client clientView, 
 // names reports whether the header names a certificate. If there are both
 // thumbprints, or a chain, all have to fit.
 func (a *assertion) names(c appCertificate) bool {
-	sha1Sum, sha256Sum := sha1.Sum(c.cert.Raw), sha256.Sum256(c.cert.Raw)
+	sha1Sum, sha256Sum := sha1Thumbprint(c.cert.Raw), sha256.Sum256(c.cert.Raw)
 	return (a.x5t == "" || isThumbprint(a.x5t, sha1Sum[:])) &&
 		(a.x5tS256 == "" || isThumbprint(a.x5tS256, sha256Sum[:])) &&
 		(len(a.x5c) == 0 || c.cert.Equal(a.x5c[0]))

@@ -63,6 +63,12 @@
 // two things that are wrong Entra complains about is not documented, and neither is
 // it here. The texts of the errors are not Entra's: compare numbers, never texts.
 //
+// # FIPS 140
+//
+// With GODEBUG=fips140=on Go makes no random generator in a synctest bubble, where the
+// clock that it takes them from stands still: begin such tests with
+// testing/cryptotest.SetGlobalRandom.
+//
 // # Stability
 //
 // This package may change in any release before version 1.

@@ -1,29 +1,26 @@
 // SPDX-License-Identifier: MIT
 
 // Package keyfile reads certificates and RSA private keys from files in PEM and
-// PKCS#12, encrypted or not. What it does not read it names, together with the
-// command that converts it.
+// PKCS#12, encrypted or not, whoever wrote them: what OpenSSL opens. What it does
+// not read it names, together with the command that converts it.
 package keyfile
 
 import (
 	"bytes"
 	"cmp"
-	"crypto"
+	"crypto/fips140"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/apponly/apponly/internal/ident"
 )
 
-// Limits on what one file may cost. A file is read again for every token
-// request, and a hostile or damaged one must not hold that request up.
+// Limits on what one file may cost, as a hostile or damaged one must not hold a
+// token request up.
 const (
 	// maxIterations is for all key derivations of a file together. Files in use
 	// have 2,048 to 1,000,000; ten million take seconds.
@@ -46,6 +43,7 @@ var (
 	errBadKey    = errors.New("the private key cannot be parsed")
 	errBadFile   = errors.New("neither PEM nor PKCS#12, or damaged")
 	errBadParams = errors.New("the parameters of its encryption cannot be parsed")
+	errFIPS      = errors.New("its encryption is not allowed in this process (FIPS 140, GODEBUG=fips140=only)")
 )
 
 // NotRSA returns the error for a private key of another kind, such as "an
@@ -63,113 +61,134 @@ func wrongPassword(password string) error {
 	return errors.New("wrong password")
 }
 
-// Parse returns the certificates and the private key in a file of PEM or
-// PKCS#12, which it tells apart by content; the key is nil if a PEM file has
-// none. An empty password stands for none. The errors quote neither the password
-// nor the file, nor the messages of the parsers below, since nothing promises
-// that those never contain what they could not read.
-func Parse(b []byte, password string) ([]*x509.Certificate, crypto.Signer, error) {
-	switch {
-	case len(b) > 1 && b[0] == 0x30 && b[1] >= 0x80: // a DER sequence; no text begins like this
-		return parsePKCS12(b, password)
-	case bytes.HasPrefix(b, []byte{0xfe, 0xed, 0xfe, 0xed}):
-		return nil, nil, errors.New("a Java keystore (JKS); convert with: keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype pkcs12")
-	case bytes.HasPrefix(b, []byte{0xff, 0xfe}), bytes.HasPrefix(b, []byte{0xfe, 0xff}):
-		// Windows PowerShell's ">" writes UTF-16.
-		return nil, nil, errors.New("text in UTF-16; convert with: iconv -f UTF-16 -t UTF-8 OLD > NEW")
-	}
-	return parsePEM(bytes.TrimPrefix(b, []byte("\ufeff")), password)
+// Contents is what a file holds.
+type Contents struct {
+	// Certificates are in the order of the file. One that Go does not parse has
+	// the raw parts by which it finds its place in a chain, and no PublicKey.
+	Certificates []*x509.Certificate
+	// Key is nil if there is none.
+	Key *rsa.PrivateKey
+	// Unparsed says why Go does not parse the first such certificate, nil if it
+	// parses all.
+	Unparsed error
 }
 
-func parsePEM(b []byte, password string) (chain []*x509.Certificate, key crypto.Signer, err error) {
-	d := &decoder{convert: "openssl pkcs8 -topk8 -in OLD -out NEW", legacy: " -provider legacy -provider default", iterations: maxIterations}
-	block, rest := pem.Decode(b)
+// Parse returns the certificates and the private key in a file of PEM or
+// PKCS#12, which it tells apart by content. An empty password stands for none.
+// The errors quote neither the password nor the file, nor what parsers say of
+// keys, since nothing promises that those never contain what they could not read.
+func Parse(b []byte, password string) (*Contents, error) {
+	c := new(Contents)
+	err := c.parse(b, password, true)
+	if err == nil {
+		err = c.checkModuli()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// parse reads the file into c. wrapped says that it may also be in base64.
+func (c *Contents) parse(b []byte, password string, wrapped bool) error {
 	switch {
-	case block == nil && bytes.HasPrefix(bytes.TrimSpace(b), []byte("MII")): // a DER sequence in base64
-		return nil, nil, errors.New("PKCS#12 in base64, it seems; convert with: base64 -d OLD > NEW")
-	case block == nil:
-		return nil, nil, errBadFile
+	case len(b) > 1 && b[0] == 0x30 && b[1] >= 0x80: // a sequence in BER; no text begins like this
+		return c.parsePKCS12(b, password)
+	case bytes.HasPrefix(b, []byte{0xfe, 0xed, 0xfe, 0xed}):
+		return errors.New("a Java keystore (JKS); convert with: keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype pkcs12")
+	case bytes.HasPrefix(b, []byte{0xff, 0xfe}), bytes.HasPrefix(b, []byte{0xfe, 0xff}):
+		// Windows PowerShell's ">" writes UTF-16.
+		return errors.New("text in UTF-16; convert with: iconv -f UTF-16 -t UTF-8 OLD > NEW")
 	}
-	for ; block != nil; block, rest = pem.Decode(rest) {
-		cert, k, err := d.parseBlock(block, password)
-		switch {
-		case err != nil:
-			return nil, nil, err
-		case cert != nil:
-			chain = append(chain, cert)
-		case k != nil && key != nil:
-			return nil, nil, ErrSecondKey
-		case k != nil:
-			key = k
+	blocks, err := scanPEM(b)
+	switch {
+	case err != nil:
+		return err
+	case len(blocks) > 0:
+		return c.parseBlocks(blocks, password)
+	}
+	if decoded := decodeBase64(b); wrapped && decoded != nil {
+		return c.parse(decoded, password, false)
+	}
+	return errBadFile
+}
+
+// add takes a certificate in DER, whether Go parses it or not.
+func (c *Contents) add(der []byte) error {
+	cert, err := ParseCertificate(der)
+	if cert == nil {
+		return err
+	}
+	if c.Unparsed == nil {
+		c.Unparsed = err
+	}
+	c.Certificates = append(c.Certificates, cert)
+	return nil
+}
+
+// addKey takes the private key, which some tools write twice.
+func (c *Contents) addKey(key *rsa.PrivateKey) error {
+	if c.Key != nil && !c.Key.Equal(key) {
+		return ErrSecondKey
+	}
+	c.Key = key
+	return nil
+}
+
+// Join takes what another file of the same credential holds.
+func (c *Contents) Join(other *Contents) error {
+	c.Certificates = append(c.Certificates, other.Certificates...)
+	if c.Unparsed == nil {
+		c.Unparsed = other.Unparsed
+	}
+	if other.Key == nil {
+		return nil
+	}
+	return c.addKey(other.Key)
+}
+
+// ParseCertificate parses a certificate in DER. Of one that Go refuses, such as
+// with a negative serial number, it returns the parts by which it finds its place
+// in a chain, along with Go's reason; nil if der is something else.
+func ParseCertificate(der []byte) (*x509.Certificate, error) {
+	cert, err := x509.ParseCertificate(der)
+	if err == nil {
+		return cert, nil
+	}
+	var raw struct {
+		TBS struct {
+			Version int `asn1:"optional,explicit,default:0,tag:0"`
+			Serial  asn1.RawValue
+			Sig     pkix.AlgorithmIdentifier
+			Issuer  asn1.RawValue
+			Valid   asn1.RawValue
+			Subject asn1.RawValue
+			Key     asn1.RawValue
 		}
+		Algorithm pkix.AlgorithmIdentifier
+		Signature asn1.BitString
 	}
-	return chain, key, checkModuli(chain)
+	if unmarshal(der, &raw) != nil {
+		return nil, errors.New("a certificate in it cannot be parsed")
+	}
+	// A certificate is public, so that Go's words may quote it.
+	reason := ident.OneLine(err.Error(), 120)
+	wayOut := "have it issued anew"
+	if err.Error() == "x509: negative serial number" {
+		wayOut = "set GODEBUG=x509negativeserial=1, or " + wayOut
+	}
+	return &x509.Certificate{Raw: der, RawIssuer: raw.TBS.Issuer.FullBytes, RawSubject: raw.TBS.Subject.FullBytes},
+		errors.New("a certificate is one that Go does not parse (" + reason + "): " + wayOut)
 }
 
 // checkModuli refuses certificates whose signatures would take minutes to verify.
-func checkModuli(chain []*x509.Certificate) error {
-	for _, c := range chain {
-		if pub, ok := c.PublicKey.(*rsa.PublicKey); ok && pub.N.BitLen() > maxModulus {
+func (c *Contents) checkModuli() error {
+	for _, cert := range c.Certificates {
+		if pub, ok := cert.PublicKey.(*rsa.PublicKey); ok && pub.N.BitLen() > maxModulus {
 			return errors.New("a certificate in it has an RSA key longer than 16384 bits")
 		}
 	}
 	return nil
-}
-
-// refusedBlocks are the PEM blocks that hold a key or certificates in a form
-// that is not read. Other unknown blocks are skipped.
-var refusedBlocks = map[string]error{
-	"EC PRIVATE KEY":      NotRSA("an elliptic curve"),
-	"DSA PRIVATE KEY":     NotRSA("a DSA"),
-	"OPENSSH PRIVATE KEY": errors.New("a private key in OpenSSH's format; convert with: ssh-keygen -p -m PKCS8 -f FILE"),
-	"PKCS7":               errors.New("certificates in PKCS#7; convert with: openssl pkcs7 -print_certs -in OLD -out NEW.pem"),
-}
-
-// dekCiphers are the names that RFC 1423 and OpenSSL put into a DEK-Info header.
-// No other word of the header gets into an error.
-var dekCiphers = []string{"DES-CBC", "DES-EDE3-CBC", "AES-128-CBC", "AES-192-CBC", "AES-256-CBC"}
-
-// parseBlock returns the certificate or the private key in a PEM block; neither
-// if the block holds something else.
-func (d *decoder) parseBlock(block *pem.Block, password string) (cert *x509.Certificate, key crypto.Signer, err error) {
-	if block.Type == "CERTIFICATE" || block.Type == "X509 CERTIFICATE" {
-		if cert, err = x509.ParseCertificate(block.Bytes); err != nil {
-			return nil, nil, errors.New("a certificate in it cannot be parsed")
-		}
-		return cert, nil, nil
-	}
-	if err := refusedBlocks[block.Type]; err != nil {
-		return nil, nil, err
-	}
-	if info := block.Headers["DEK-Info"]; info != "" {
-		// OpenSSL makes the key with one round of MD5, and only the padding
-		// tells a wrong password.
-		name, _, _ := strings.Cut(info, ",")
-		if !slices.Contains(dekCiphers, name) {
-			name = "DEK-Info"
-		}
-		return nil, nil, d.refuse("encryption by RFC 1423 (" + name + ")")
-	}
-	switch block.Type {
-	case "RSA PRIVATE KEY":
-		key, err = parsePKCS1(block.Bytes)
-	case "PRIVATE KEY":
-		key, err = parsePKCS8(block.Bytes)
-	case "ENCRYPTED PRIVATE KEY":
-		key, err = d.decryptPKCS8(block.Bytes, password)
-	}
-	return nil, key, err
-}
-
-func parsePKCS1(der []byte) (crypto.Signer, error) {
-	if len(der) > maxKeySize {
-		return nil, errBadKey
-	}
-	key, err := x509.ParsePKCS1PrivateKey(der)
-	if err != nil {
-		return nil, errBadKey
-	}
-	return key, nil
 }
 
 // otherKeys are the algorithms of private keys that are refused by name.
@@ -178,24 +197,38 @@ var otherKeys = map[string]string{
 	"1.2.840.10040.4.1":     "a DSA",
 	"1.2.840.113549.1.1.10": "an RSASSA-PSS (not plain RSA)",
 	"1.3.101.110":           "an X25519",
+	"1.3.101.111":           "an X448",
 	"1.3.101.112":           "an Ed25519",
 	"1.3.101.113":           "an Ed448",
 }
 
-// parsePKCS8 parses a PrivateKeyInfo of RFC 5208, which wraps PKCS#1.
-func parsePKCS8(der []byte) (crypto.Signer, error) {
-	var info struct {
-		Version   int
-		Algorithm pkix.AlgorithmIdentifier
-		Key       []byte
-	}
-	if len(der) > maxKeySize || unmarshal(der, &info) != nil {
+// parseKey parses a plain private key: a PrivateKeyInfo of RFC 5208, which wraps
+// PKCS#1, or PKCS#1 itself. Tools put either under the label of the other.
+func parseKey(der []byte) (*rsa.PrivateKey, error) {
+	if len(der) > maxKeySize {
 		return nil, errBadKey
 	}
-	if oid := info.Algorithm.Algorithm.String(); oid != oidRSA {
-		return nil, NotRSA(cmp.Or(otherKeys[oid], "a "+ident.OneLine(oid, 64)))
+	var info struct {
+		Version    int
+		Algorithm  pkix.AlgorithmIdentifier
+		Key        []byte
+		Attributes asn1.RawValue `asn1:"optional,tag:0"`
+		PublicKey  asn1.RawValue `asn1:"optional,tag:1"` // RFC 5958
 	}
-	return parsePKCS1(info.Key)
+	if unmarshal(der, &info) == nil {
+		if oid := info.Algorithm.Algorithm.String(); oid != oidRSA {
+			return nil, NotRSA(cmp.Or(otherKeys[oid], "a "+ident.OneLine(oid, 64)))
+		}
+		der = info.Key
+	}
+	key, err := x509.ParsePKCS1PrivateKey(der)
+	switch {
+	case err == nil:
+		return key, nil
+	case fips140.Enforced():
+		return nil, errors.New("the private key cannot be parsed, or is not allowed in this process (FIPS 140, GODEBUG=fips140=only)")
+	}
+	return nil, errBadKey
 }
 
 // unmarshal parses DER with nothing after it.

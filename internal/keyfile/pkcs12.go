@@ -4,21 +4,17 @@ package keyfile
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
-	"slices"
-	"strings"
-
-	"software.sslmate.com/src/go-pkcs12"
+	"hash"
+	"unicode/utf16"
 )
 
 // The parts of PKCS#12 (RFC 7292 section 4, with the ContentInfo and
-// EncryptedData of RFC 2315) that tell what a file costs.
+// EncryptedData of RFC 2315).
 type (
 	pfx struct {
 		Version int
@@ -26,7 +22,6 @@ type (
 		MAC     macData `asn1:"optional"`
 	}
 	contentInfo struct {
-		Raw     asn1.RawContent
 		Type    asn1.ObjectIdentifier
 		Content asn1.RawValue `asn1:"tag:0,explicit,optional"`
 	}
@@ -43,278 +38,303 @@ type (
 		Info    struct {
 			Type      asn1.ObjectIdentifier
 			Algorithm pkix.AlgorithmIdentifier
-			Data      []byte `asn1:"tag:0,optional"`
+			Data      asn1.RawValue `asn1:"tag:0,optional"`
 		}
 	}
 	safeBag struct {
-		ID    asn1.ObjectIdentifier
-		Value asn1.RawValue `asn1:"tag:0,explicit"`
+		ID         asn1.ObjectIdentifier
+		Value      asn1.RawValue `asn1:"tag:0,explicit"`
+		Attributes asn1.RawValue `asn1:"set,optional"`
+	}
+	certBag struct {
+		ID   asn1.ObjectIdentifier
+		Cert []byte `asn1:"tag:0,explicit"`
 	}
 )
 
 func (f *pfx) hasMAC() bool { return f.MAC.Digest.Algorithm.Algorithm != nil }
 
-// parsePKCS12 looks at the structure first, so that what cannot be read gets a
-// name and nothing costs more than it may. go-pkcs12, which limits nothing, does
-// the rest.
-func parsePKCS12(b []byte, password string) ([]*x509.Certificate, crypto.Signer, error) {
-	d := &decoder{convert: "openssl pkcs12 -in OLD -out NEW.pem", legacy: " -legacy", iterations: maxIterations}
-	file, parts, err := d.parsePFX(b)
-	if err != nil {
-		return nil, nil, err
-	}
-	if strings.ContainsFunc(password, func(c rune) bool { return c > 0xffff }) {
-		// Passwords are BMPStrings (RFC 7292 appendix B.1), without surrogates.
-		return nil, nil, d.refuse("a PKCS#12 password with characters beyond U+FFFF")
-	}
-	if file.hasMAC() {
-		if err := verifyMAC(b, password); err != nil {
-			return nil, nil, err
-		}
-	}
-	chain, key, err := decodeParts(file, parts, password)
-	switch {
-	case err != nil && file.hasMAC(): // which the password has just opened
-		return nil, nil, errors.New("damaged, or the key has another password than the file; convert with: " + d.convert + " -twopass")
-	case err != nil:
-		return nil, nil, wrongPassword(password)
-	}
-	s, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, nil, NotRSA("a key agreement")
-	}
-	return chain, s, checkModuli(chain)
+// A pkcs12File is a file while it is read.
+type pkcs12File struct {
+	*decoder
+	*Contents
+	opened bool // the MAC is the password's
+	// passwords are the forms of the password that may be meant.
+	passwords []string
 }
 
-// parsePFX reads the structure of a file and demands that all of it can be read.
-func (d *decoder) parsePFX(b []byte) (file pfx, parts []contentInfo, err error) {
-	if unmarshal(b, &file) != nil || file.Version != 3 {
-		return file, nil, d.notPKCS12(b)
+// parsePKCS12 reads one file of PKCS#12 into c. go-pkcs12 and x/crypto read two
+// parts at most, in DER, and with no limit on what the keys cost.
+func (c *Contents) parsePKCS12(b []byte, password string) error {
+	f := &pkcs12File{
+		decoder:   &decoder{convert: "openssl pkcs12 -in OLD -out NEW.pem", legacy: " -legacy", iterations: maxIterations},
+		Contents:  c,
+		passwords: formsOf(password),
+	}
+	had := c.Key
+	err := f.read(b)
+	switch {
+	case errors.Is(err, errWrongPassword) && f.opened:
+		return errors.New("damaged, or the key has another password than the file; convert with: " + f.convert + " -twopass")
+	case errors.Is(err, errWrongPassword):
+		return wrongPassword(password)
+	case err == nil && c.Key == had:
+		return errors.New("no private key in it")
+	}
+	return err
+}
+
+func (f *pkcs12File) read(b []byte) error {
+	der, err := toDER(b)
+	if err != nil {
+		return errBadFile
+	}
+	var file pfx
+	if unmarshal(der, &file) != nil || file.Version != 3 {
+		return notPKCS12(der)
 	}
 	if file.Content.Type.String() != oidData {
-		return file, nil, d.refuseAlgorithm(file.Content.Type)
+		return f.refuseAlgorithm(file.Content.Type)
 	}
-	if err := d.parseData(file.Content, &parts); err != nil {
-		return file, nil, err
+	content, err := f.octets(file.Content)
+	if err != nil {
+		return err
 	}
 	if file.hasMAC() {
-		if err := d.checkMAC(file.MAC); err != nil {
-			return file, nil, err
+		if err := f.verifyMAC(file.MAC, content); err != nil {
+			return err
 		}
 	}
-	return file, parts, d.checkParts(parts)
+	var parts []contentInfo
+	if f.parseInner(content, &parts) != nil {
+		return f.badInside()
+	}
+	for _, part := range parts {
+		if err := f.readPart(part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// notPKCS12 says what else b is.
-func (d *decoder) notPKCS12(b []byte) error {
-	if b[1] == 0x80 { // of indefinite length, as some tools write it
-		return d.refuse("PKCS#12 in BER")
-	}
-	if _, err := x509.ParseCertificate(b); err == nil {
+// notPKCS12 says what else der is.
+func notPKCS12(der []byte) error {
+	if _, err := x509.ParseCertificate(der); err == nil {
 		return errors.New("a certificate in DER; convert with: openssl x509 -inform der -in OLD -out NEW.pem")
 	}
-	if _, err := parsePKCS8(b); !errors.Is(err, errBadKey) {
+	if _, err := parseKey(der); !errors.Is(err, errBadKey) {
 		return errors.New("a private key in DER; convert with: openssl pkey -inform der -in OLD -out NEW.pem")
 	}
 	return errBadFile
 }
 
-// parseData parses the DER in an OCTET STRING, the content of type data.
-func (d *decoder) parseData(c contentInfo, v any) error {
-	var octets []byte
-	if unmarshal(c.Content.Bytes, &octets) != nil || unmarshal(octets, v) != nil {
-		return d.badInside()
+func (d *decoder) badInside() error { return d.refuse("damaged PKCS#12") }
+
+// octets returns the string that is the content of type data.
+func (d *decoder) octets(c contentInfo) (octets []byte, err error) {
+	if unmarshal(c.Content.Bytes, &octets) != nil {
+		return nil, d.badInside()
 	}
-	return nil
+	return octets, nil
 }
 
-// badInside is the error for files that are PKCS#12 on the outside only. RFC
-// 7292 allows BER, and some tools write it in the inner parts.
-func (d *decoder) badInside() error { return d.refuse("damaged PKCS#12, or BER inside,") }
-
-// checkParts demands one private key in sight, and puts the part with it first:
-// when go-pkcs12 comes upon another that is hidden in an encrypted part, behind
-// as many iterations as that one asks for, it has a key already and stops.
-func (d *decoder) checkParts(parts []contentInfo) error {
-	for _, part := range parts {
-		if err := d.checkPart(part); err != nil {
-			return err
-		}
+// parseInner parses what a string holds, in BER.
+func (d *decoder) parseInner(b []byte, v any) error {
+	der, err := toDER(b)
+	if err != nil {
+		return err
 	}
-	encrypted := func(part contentInfo) bool { return part.Type.String() == oidEncryptedData }
-	switch {
-	case d.keys > 1:
-		return ErrSecondKey
-	case d.keys == 0 && slices.ContainsFunc(parts, encrypted):
-		return errors.New("no private key in it, or only inside the encrypted part; if so, convert with: " + d.convert)
-	case d.keys == 0:
-		return errors.New("no private key in it")
-	case len(parts) > 2: // go-pkcs12 takes no more
-		return d.refuse("PKCS#12 in more than two parts")
-	case encrypted(parts[0]):
-		slices.Reverse(parts)
-	}
-	return nil
+	return unmarshal(der, v)
 }
 
-// checkPart counts the private keys in a part, if it is plain.
-func (d *decoder) checkPart(part contentInfo) error {
+// readPart reads one part, which is plain or encrypted with the password.
+func (f *pkcs12File) readPart(part contentInfo) error {
 	switch part.Type.String() {
 	case oidData:
-		var bags []safeBag
-		if err := d.parseData(part, &bags); err != nil {
+		octets, err := f.octets(part)
+		if err != nil {
 			return err
 		}
-		for _, bag := range bags {
-			if err := d.checkBag(bag); err != nil {
-				return err
-			}
+		if err = f.readBags(octets, maxDepth); errors.Is(err, errGibberish) {
+			err = f.badInside()
 		}
-		return nil
+		return err
 	case oidEncryptedData:
 		var data encryptedData
 		if unmarshal(part.Content.Bytes, &data) != nil {
-			return d.badInside()
+			return f.badInside()
 		}
-		return d.checkCipher(data.Info.Algorithm)
+		return f.decrypt(data.Info.Algorithm, joined(data.Info.Data), f.passwords, func(plain []byte) error {
+			return f.readBags(plain, maxDepth)
+		})
 	}
-	return d.refuseAlgorithm(part.Type)
+	return f.refuseAlgorithm(part.Type)
 }
 
-func (d *decoder) checkBag(bag safeBag) error {
+// joined returns the string in an implicit tag, which BER may have in pieces.
+func joined(v asn1.RawValue) []byte {
+	if !v.IsCompound {
+		return v.Bytes
+	}
+	var all, piece []byte
+	for rest, err := v.Bytes, error(nil); len(rest) > 0; all = append(all, piece...) {
+		if rest, err = asn1.Unmarshal(rest, &piece); err != nil {
+			return nil
+		}
+	}
+	return all
+}
+
+// readBags reads the bags of a part that is plain now. What does not parse at
+// all is what a wrong password makes of it.
+func (f *pkcs12File) readBags(b []byte, depth int) error {
+	var bags []safeBag
+	if f.parseInner(b, &bags) != nil || depth == 0 {
+		return errGibberish
+	}
+	for _, bag := range bags {
+		if err := f.readBag(bag, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *pkcs12File) readBag(bag safeBag, depth int) error {
 	switch bag.ID.String() {
 	case oidKeyBag:
-		d.keys++
-		_, err := parsePKCS8(bag.Value.Bytes)
-		return err
+		key, err := parseKey(bag.Value.Bytes)
+		if err != nil {
+			return err
+		}
+		return f.addKey(key)
 	case oidShroudedKey:
-		d.keys++
-		var info encryptedKey
-		if len(bag.Value.Bytes) > maxKeySize || unmarshal(bag.Value.Bytes, &info) != nil {
+		var sealed encryptedKey
+		if len(bag.Value.Bytes) > maxKeySize || unmarshal(bag.Value.Bytes, &sealed) != nil {
 			return errBadKey
 		}
-		return d.checkCipher(info.Algorithm)
-	}
-	return nil
-}
-
-func (d *decoder) checkCipher(a pkix.AlgorithmIdentifier) error {
-	oid := a.Algorithm.String()
-	if oid == oidPBES2 {
-		_, err := d.parsePBES2(a.Parameters.FullBytes, true)
-		return err
-	}
-	if !pkcs12Ciphers[oid] {
-		return d.refuseAlgorithm(a.Algorithm)
-	}
-	var p struct { // RFC 7292 appendix C
-		Salt       []byte
-		Iterations int
-	}
-	if unmarshal(a.Parameters.FullBytes, &p) != nil {
-		return errBadParams
-	}
-	return d.spend(p.Iterations)
-}
-
-func (d *decoder) checkMAC(mac macData) error {
-	a := mac.Digest.Algorithm
-	if oid := a.Algorithm.String(); oid != oidPBMAC1 {
-		if !macDigests[oid] {
-			return d.refuseAlgorithm(a.Algorithm)
-		}
-		return d.spend(mac.Iterations)
-	}
-	var p struct{ KDF, MAC pkix.AlgorithmIdentifier } // RFC 9579
-	if unmarshal(a.Parameters.FullBytes, &p) != nil {
-		return errBadParams
-	}
-	if !prfs[p.MAC.Algorithm.String()].pkcs12 {
-		return d.refuseAlgorithm(p.MAC.Algorithm)
-	}
-	k, _, err := d.parsePBKDF2(p.KDF, true)
-	if err != nil {
-		return err
-	}
-	if k.KeyLength < 20 || k.KeyLength > 64 { // what go-pkcs12 takes
-		return errBadParams
-	}
-	return nil
-}
-
-// noPanic makes an error of a panic, which go-pkcs12 and scrypt have in FIPS 140
-// mode.
-func noPanic(err *error) {
-	if recover() != nil {
-		*err = errBadFile
-	}
-}
-
-// verifyMAC reports whether password opens the file.
-func verifyMAC(b []byte, password string) (err error) {
-	defer noPanic(&err)
-	// go-pkcs12 verifies the MAC before anything else. The errors after that
-	// tell nothing, as a file with a key is no trust store.
-	if _, err := pkcs12.DecodeTrustStore(b, password); errors.Is(err, pkcs12.ErrIncorrectPassword) {
-		return wrongPassword(password)
-	}
-	return nil
-}
-
-// decodeParts has go-pkcs12 decode the parts of a file. That takes no file
-// without a MAC, and the MAC tells it how to write an empty password: as two zero
-// bytes or as none, which are both in use. So the file gets a new MAC.
-func decodeParts(file pfx, parts []contentInfo, password string) (chain []*x509.Certificate, key any, err error) {
-	defer noPanic(&err)
-	content, err := asn1.Marshal(parts)
-	if err != nil {
-		return nil, nil, err
-	}
-	octets, err := asn1.Marshal(content)
-	if err != nil {
-		return nil, nil, err
-	}
-	file.Content = contentInfo{Type: file.Content.Type, Content: asn1.RawValue{Class: asn1.ClassContextSpecific, IsCompound: true, Bytes: octets}}
-	file.MAC = macData{Salt: make([]byte, 8), Iterations: 1}
-	file.MAC.Digest.Algorithm.Algorithm = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1} // SHA-256
-	encodings := [][]byte{bmpString(password)}
-	if password == "" {
-		encodings = append(encodings, nil)
-	}
-	for _, encoded := range encodings {
-		mac := hmac.New(sha256.New, macKey(file.MAC.Salt, encoded))
-		mac.Write(content)
-		file.MAC.Digest.Value = mac.Sum(nil)
-		der, err := asn1.Marshal(file)
+		key, err := f.decryptKey(sealed, f.passwords)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		if key, leaf, chain, err := pkcs12.DecodeChain(der, password); err == nil {
-			return append(chain, leaf), key, nil
+		return f.addKey(key)
+	case oidCertBag:
+		var cert certBag
+		if unmarshal(bag.Value.Bytes, &cert) != nil || cert.ID.String() != oidX509 {
+			return nil // an SDSI certificate, if anything
 		}
+		return f.add(cert.Cert)
+	case oidSafeContents:
+		return f.readBags(bag.Value.Bytes, depth-1)
 	}
-	return nil, nil, errBadFile
+	return nil // a CRL or somebody's own
 }
 
-// macKey derives the key of a MAC as RFC 7292 appendix B.2 does for one block
-// and one iteration: from the purpose (3), the salt and the password, each
-// repeated to full blocks of 64 bytes.
-func macKey(salt, password []byte) []byte {
-	in := append(bytes.Repeat([]byte{3}, 64), bytes.Repeat(salt, 64/len(salt))...)
-	if n := len(password); n > 0 {
-		blocks := (n + 63) / 64
-		in = append(in, bytes.Repeat(password, blocks*64/n+1)[:blocks*64]...)
+// verifyMAC finds the form of the password that the file was sealed with.
+func (f *pkcs12File) verifyMAC(mac macData, content []byte) error {
+	for _, password := range f.passwords {
+		sum, err := f.mac(mac, password, content)
+		if err != nil {
+			return err
+		}
+		if hmac.Equal(sum, mac.Digest.Value) {
+			f.opened, f.passwords = true, []string{password}
+			return nil
+		}
 	}
-	key := sha256.Sum256(in)
-	return key[:]
+	return errWrongPassword
+}
+
+func (f *pkcs12File) mac(mac macData, password string, content []byte) (sum []byte, err error) {
+	defer noPanic(&err)
+	algorithm := mac.Digest.Algorithm
+	hash, ok := digests[algorithm.Algorithm.String()]
+	var key []byte
+	switch {
+	case ok:
+		if err := f.spend(mac.Iterations); err != nil {
+			return nil, err
+		}
+		key = pkcs12Key(hash, 3, mac.Salt, bmpString(password), mac.Iterations, hash().Size())
+	case algorithm.Algorithm.String() == oidPBMAC1:
+		if hash, key, err = f.pbmac1Key(algorithm, password); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, f.refuseAlgorithm(algorithm.Algorithm)
+	}
+	h := hmac.New(hash, key)
+	h.Write(content)
+	return h.Sum(nil), nil
+}
+
+// pkcs12Key derives a key as RFC 7292 appendix B.2 does, for the purpose id: 1 a
+// key, 2 an IV, 3 a MAC.
+func pkcs12Key(newHash func() hash.Hash, id byte, salt, password []byte, iterations, size int) []byte {
+	h := newHash()
+	v := h.BlockSize()
+	fill := func(b []byte) []byte { // to whole blocks
+		if len(b) == 0 {
+			return nil
+		}
+		n := (len(b) + v - 1) / v * v
+		return bytes.Repeat(b, n/len(b)+1)[:n]
+	}
+	in := append(fill(salt), fill(password)...)
+	var key []byte
+	for {
+		h.Reset()
+		h.Write(bytes.Repeat([]byte{id}, v))
+		h.Write(in)
+		a := h.Sum(nil)
+		for range iterations - 1 {
+			h.Reset()
+			h.Write(a)
+			a = h.Sum(a[:0])
+		}
+		if key = append(key, a...); len(key) >= size {
+			return key[:size]
+		}
+		b := fill(a)[:v]
+		for block := in; len(block) > 0; block = block[v:] { // plus b plus one
+			carry := 1
+			for i := v - 1; i >= 0; i-- {
+				carry += int(block[i]) + int(b[i])
+				block[i] = byte(carry)
+				carry >>= 8
+			}
+		}
+	}
+}
+
+// noPassword stands for the empty password in the form of no bytes at all. Some
+// tools write that, some the two zero bytes that end a BMPString.
+const noPassword = "\x00none"
+
+// formsOf returns the forms of a password that may be meant.
+func formsOf(password string) []string {
+	if password == "" {
+		return []string{"", noPassword}
+	}
+	return []string{password}
 }
 
 // bmpString encodes a password for PKCS#12's own functions (RFC 7292 appendix
 // B.1): UTF-16, and a zero.
-func bmpString(s string) []byte {
-	var b []byte
-	for _, c := range s {
+func bmpString(s string) (b []byte) {
+	if s == noPassword {
+		return nil
+	}
+	for _, c := range append(utf16.Encode([]rune(s)), 0) {
 		b = append(b, byte(c>>8), byte(c))
 	}
-	return append(b, 0, 0)
+	return b
+}
+
+// utf8Password is what the functions of PKCS#5 take.
+func utf8Password(s string) string {
+	if s == noPassword {
+		return ""
+	}
+	return s
 }

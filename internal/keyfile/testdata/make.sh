@@ -126,7 +126,7 @@ pfx windows-tripledes.p12 "$pass" -legacy -macalg sha1 -certpbe PBE-SHA1-3DES -i
 pfx windows-aes256.p12 "$pass" -iter 2000 -LMK -CSP 'Microsoft Software Key Storage Provider' -keyex -name 'te-0c0ffee0'
 
 # PKCS#12 that is refused by name.
-pfx refused-sha384.p12 "$pass" -macalg sha384
+pfx openssl3-sha384.p12 "$pass" -macalg sha384
 pfx refused-rc4.p12 "$pass" -legacy -macalg sha1 -keypbe PBE-SHA1-RC4-128
 pfx refused-many-iterations.p12 "$pass" -iter 4000000
 openssl pkcs12 -export -nokeys -in cert.pem -passout "pass:$pass" -out refused-no-key.p12
@@ -143,7 +143,7 @@ pfx "$tmp/leaf.p12" "$pass" -name corpus
 java keytool.p12 openssl3-chain.p12
 java keytool-legacy.p12 "$tmp/leaf.p12" -J-Dkeystore.pkcs12.legacy
 java keytool-plain-certificates.p12 "$tmp/leaf.p12" -J-Dkeystore.pkcs12.certProtectionAlgorithm=NONE -J-Dkeystore.pkcs12.macAlgorithm=NONE
-java refused-java-sha384.p12 "$tmp/leaf.p12" -J-Dkeystore.pkcs12.keyProtectionAlgorithm=PBEWithHmacSHA384AndAES_256
+java java-sha384.p12 "$tmp/leaf.p12" -J-Dkeystore.pkcs12.keyProtectionAlgorithm=PBEWithHmacSHA384AndAES_256
 keytool -genkeypair -keystore keytool-own.p12 -storepass "$pass" -alias app -keyalg RSA -keysize 2048 \
 	-dname 'CN=corpus keytool' -startdate '2020/01/01 00:00:00' -validity 36500 2> /dev/null
 cp keytool-own.p12 refused-two-keys.p12

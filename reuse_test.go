@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+
+package apponly_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/apponly/apponly"
+)
+
+// The assertions that are kept for a signer cost each signature nothing that grows
+// with their number: 8,000 tenants
+// take eight times what 1,000 do.
+func TestKeptAssertionsCostNoMoreWithTheirNumber(t *testing.T) {
+	took := map[int]time.Duration{}
+	for _, n := range []int{1000, 8000} {
+		s := newSTS(t)
+		key := s.Certificate().Key
+		sig, err := key.Sign(rand.Reader, make([]byte, 32), crypto.SHA256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.setFault(func(r *http.Request) (*http.Response, error) {
+			return status(200, `{"token_type":"Bearer","expires_in":3600,"access_token":"a.b.c"}`)(r)
+		})
+		opts := s.options()
+		opts.AllowedTenants = []string{"*"}
+		cred := apponly.CertificateSigner(chainOf(s), func(context.Context, []byte, crypto.SignerOpts) ([]byte, error) { return sig, nil }, nil)
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), cred, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		for i := range n {
+			if _, err := tokenIn(t, c, fmt.Sprintf("00000000-0000-4000-8000-%012d", i), s.API().Scope()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		took[n] = time.Since(began)
+	}
+	t.Log(took)
+	if took[8000] > 13*took[1000] {
+		t.Errorf("1,000 tenants took %v, 8,000 %v", took[1000], took[8000])
+	}
+}
+
+// They are used for five minutes, for each certificate of the key by itself, and not
+// after a refusal.
+func TestKeptAssertionsAreOfOneCertificate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		key, now := s.Certificate().Key, time.Now()
+		newer, older := certificateFor(t, key, "newer", now.Add(-time.Hour), now.AddDate(1, 0, 0)), certificateFor(t, key, "older", now.Add(-2*time.Hour), now.AddDate(1, 0, 0))
+		s.App().AddCertificate(older)
+		signatures := 0
+		c := s.with(t, apponly.CertificateSigner(certs(newer, older), func(_ context.Context, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+			signatures++
+			return key.Sign(rand.Reader, digest, o)
+		}, nil))
+		for range 4 {
+			force(t, c, s.API().Scope())
+			time.Sleep(time.Minute)
+		}
+		if signatures != 5 { // the newer one is refused, and signed anew, each time
+			t.Errorf("%d signatures, want 4 of the one and 1 of the other", signatures)
+		}
+	})
+}
