@@ -135,7 +135,9 @@ func TestNamespacesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 50
 		c := &tokencache.Cache{Max: limit}
-		f := &fake{fetch: func(context.Context, tokencache.Request) (tokencache.Grant, error) { return granted("a", time.Minute), nil }}
+		f := &fake{fetch: func(context.Context, tokencache.Request) (tokencache.Grant, error) {
+			return granted("a", time.Minute), nil
+		}}
 		var ids []*tokencache.Identity
 		use := func(id *tokencache.Identity) {
 			if _, err := (&tokencache.View{Identity: id, Tenant: "t"}).Get(t.Context(), tokencache.Ask{Scope: "s"}); err != nil {
