@@ -14,32 +14,38 @@ import (
 )
 
 // An answer of almost 1 MiB may hold a text that could repeat any part of a token
-// that it holds as well.
-func TestHostileEchoIsReadInTime(t *testing.T) {
+// that it holds as well. It takes no more than some times what one without takes.
+func TestHostileEchoCostsLittle(t *testing.T) {
 	token := strings.Repeat("0123456789ab", 70_000)
 	long := strings.Repeat("%3c&lt;", 8<<10/7)
-	for name, members := range map[string]map[string]any{
-		"all members":    {"error": long, "suberror": long, "error_description": long, "claims": long, "trace_id": long, "correlation_id": long},
-		"nearly equal":   {"error": "invalid_scope", "error_description": strings.Repeat("0123456789a", 800)},
-		"a long secret":  {"error": "invalid_scope", "error_description": strings.Repeat("x", 8<<10)},
-		"many numbers":   {"error": "invalid_scope", "error_codes": strings.Repeat("7000222,", 10_000)},
-		"nothing at all": {"error": "invalid_scope"},
-	} {
-		t.Run(name, func(t *testing.T) {
+	// cost is the least of a few tries, as the machine is noisy.
+	cost := func(members map[string]any) time.Duration {
+		members["access_token"] = token
+		body, err := json.Marshal(members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		least := time.Hour
+		for range 3 {
 			s := newSTS(t)
-			members["access_token"] = token
-			body, err := json.Marshal(members)
-			if err != nil {
-				t.Fatal(err)
-			}
 			s.setFault(status(400, string(body)))
 			began := time.Now()
 			_, err = s.client(t).Token(t.Context(), s.API().Scope())
 			asError(t, err)
-			if d := time.Since(began); d > time.Second {
-				t.Errorf("an answer of %d bytes took %v", len(body), d)
-			}
-		})
+			least = min(least, time.Since(began))
+		}
+		return least
+	}
+	harmless := cost(map[string]any{"error": "invalid_scope"})
+	for name, members := range map[string]map[string]any{
+		"all members":   {"error": long, "suberror": long, "error_description": long, "claims": long, "trace_id": long, "correlation_id": long},
+		"nearly equal":  {"error": "invalid_scope", "error_description": strings.Repeat("0123456789a", 800)},
+		"a long secret": {"error": "invalid_scope", "error_description": strings.Repeat("x", 8<<10)},
+		"many numbers":  {"error": "invalid_scope", "error_codes": strings.Repeat("7000222,", 10_000)},
+	} {
+		if d := cost(members); d > 30*harmless {
+			t.Errorf("%s: %v, a harmless answer of that size %v", name, d, harmless)
+		}
 	}
 }
 

@@ -48,3 +48,12 @@ func Classify(status int, header http.Header, body []byte) *Error {
 
 // AllKinds are the kinds an Error can have.
 func AllKinds() []Kind { return slices.Sorted(maps.Keys(kinds)) }
+
+// OverAfter reports whether a cooldown is over, and previous material has stood in for
+// long enough, when so much time has passed by the wall and the monotonic clock.
+func OverAfter(wall, mono time.Duration) (cooledDown, stoodIn bool) {
+	now := clock.Now()
+	then := clock.Instant{Wall: now.Wall - int64(wall), Mono: now.Mono - int64(mono)}
+	stood := standIn{until: then.Add(previousFor)}
+	return cooldown{since: then}.over(now), stood.over(now)
+}

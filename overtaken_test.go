@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,12 +104,11 @@ func TestForceIsNotOvertakenByARefresh(t *testing.T) {
 		scope := s.API().Scope()
 		old := mustToken(t, c, scope)
 		time.Sleep(time.Until(old.RefreshOn()) - time.Second)
-		first := true
+		var n atomic.Int64
 		s.setFault(func(r *http.Request) (*http.Response, error) {
-			if !first {
+			if n.Add(1) > 1 {
 				return nil, nil
 			}
-			first = false
 			time.Sleep(9 * time.Second) // the forced one is slow
 			return nil, errors.New("lost")
 		})

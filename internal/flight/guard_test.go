@@ -68,6 +68,12 @@ func TestGuardTriesAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := &callee{hangs: tc.hangs}
+				defer func() {
+					time.Sleep(2 * forEver) // all return
+					if !c.guard.Idle() {
+						t.Error("not idle although all have returned")
+					}
+				}()
 				began, worked := time.Now(), 0
 				for time.Since(began) < tc.lasts {
 					var wg sync.WaitGroup
@@ -85,14 +91,12 @@ func TestGuardTriesAgain(t *testing.T) {
 						})
 					}
 					wg.Wait()
-					time.Sleep(time.Minute)
+					time.Sleep(max(time.Minute, tc.lasts/8000))
 				}
+				c.mu.Lock()
+				defer c.mu.Unlock()
 				if c.most > tc.most || worked < tc.calls {
 					t.Errorf("%d calls at once and %d that worked, want at most %d and at least %d", c.most, worked, tc.most, tc.calls)
-				}
-				time.Sleep(2 * forEver) // all return
-				if !c.guard.Idle() {
-					t.Error("not idle although all have returned")
 				}
 			})
 		})
@@ -103,6 +107,7 @@ func TestGuardTriesAgain(t *testing.T) {
 func TestGuardTriesOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &callee{hangs: func(int) time.Duration { return time.Hour }}
+		defer time.Sleep(2 * time.Hour)
 		c.call(t)
 		time.Sleep(10 * time.Minute)
 		var wg sync.WaitGroup
@@ -110,9 +115,10 @@ func TestGuardTriesOneAtATime(t *testing.T) {
 			wg.Go(func() { c.call(t) })
 		}
 		wg.Wait()
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if c.most != 2 {
 			t.Errorf("%d calls at once, want the one that hangs and a trial", c.most)
 		}
-		time.Sleep(2 * time.Hour)
 	})
 }

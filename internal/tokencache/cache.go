@@ -171,9 +171,9 @@ func (v *View) begin(ctx context.Context, a Ask, changed bool) (decision, *landi
 		e.recheck(now.Add(id.Timeout), d.token)
 	case ended || d.step != fly:
 	case d.join != nil:
-		return d, d.join.landing
+		return d, d.join.landingFor(a)
 	default:
-		return d, id.launch(ctx, e, d, now)
+		return d, id.launch(ctx, e, d, now).landingFor(a)
 	}
 	return d, nil
 }

@@ -106,9 +106,13 @@ type memory struct {
 	statAt   clock.Instant // when the files may be looked at again
 }
 
-// inFlight reports whether a flight is under way.
-func (s *entryState) inFlight() bool {
-	return s.ordinary != nil || s.plain.flight != nil || s.claimsFlight() != nil
+// flights returns the flights under way.
+func (s *entryState) flights() []*trip {
+	all := []*trip{s.ordinary, s.plain.flight}
+	for _, b := range s.claims {
+		all = append(all, b.flight)
+	}
+	return slices.DeleteFunc(all, func(f *trip) bool { return f == nil })
 }
 
 // resting reports whether nothing that is remembered keeps anybody from asking.
@@ -145,7 +149,7 @@ func (e *entry) usable(now clock.Instant) *Token {
 }
 
 // idle reports whether no flight is under way. The caller holds Cache.mu.
-func (e *entry) idle() bool { return e.state == nil || !e.state.inFlight() }
+func (e *entry) idle() bool { return e.state == nil || len(e.state.flights()) == 0 }
 
 // A State is how good a cached token is.
 type State string

@@ -55,6 +55,7 @@ type failure struct {
 	passing    bool
 	after      time.Duration // the server's wish
 	remembered bool
+	overtaken  bool // another flight had brought a token in the meantime
 }
 
 func (f failure) Error() string { return f.text }

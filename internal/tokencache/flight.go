@@ -107,20 +107,37 @@ type trip struct {
 	claims  uint64        // see claimsID
 	before  *Token        // what the entry held when it began
 	hung    *flight.Guard // the entry's
-	// landing is what those wait for who have joined since launch or release.
-	// Cache.mu guards it until the flight has ended.
-	landing *landing
+	// What callers wait for: strict those who want what this flight brings, loose
+	// those whom any other token serves, too. Cache.mu guards them until the flight
+	// has ended.
+	strict, loose *landing
 }
 
-// release gives t, which another flight has brought, to those who wait for this one.
+func newLanding() *landing { return &landing{done: make(chan struct{})} }
+
+// landingFor returns what the caller of a waits for.
+func (f *trip) landingFor(a Ask) *landing {
+	if a.Force || a.Claims != "" {
+		return f.strict
+	}
+	return f.loose
+}
+
+// release gives t, which another flight has brought, to those whom it serves.
 func (f *trip) release(t *Token) {
-	f.landing.token = t
-	close(f.landing.done)
-	f.landing = &landing{done: make(chan struct{})}
+	f.loose.token = t
+	close(f.loose.done)
+	f.loose = newLanding()
+}
+
+// land sets what those get who wait until the end.
+func (f *trip) land(t *Token, err error) {
+	f.strict.token, f.strict.err = t, err
+	f.loose.token, f.loose.err = t, err
 }
 
 // launch begins the flight that d asks for. The caller holds Cache.mu.
-func (id *Identity) launch(ctx context.Context, e *entry, d decision, now clock.Instant) *landing {
+func (id *Identity) launch(ctx context.Context, e *entry, d decision, now clock.Instant) *trip {
 	id.Cache.takeOff(e)
 	if e.state == nil {
 		e.state = &entryState{hung: new(flight.Guard)}
@@ -128,7 +145,7 @@ func (id *Identity) launch(ctx context.Context, e *entry, d decision, now clock.
 	s := e.state
 	f := &trip{
 		Identity: id, entry: e, bypass: d.bypass, claims: claimsID(d.claims),
-		before: e.token.Load(), hung: s.hung, landing: &landing{done: make(chan struct{})},
+		before: e.token.Load(), hung: s.hung, strict: newLanding(), loose: newLanding(),
 		request: Request{
 			Tenant: e.owner.tenant, Scope: e.scope, Claims: d.claims, Reason: d.reason, State: e.owner.namespace.state,
 			Waiting: d.step == fly && (s.memory.failures == 0 || s.memory.failedAt.Add(oneTryWindow).Reached(now)),
@@ -143,7 +160,7 @@ func (id *Identity) launch(ctx context.Context, e *entry, d decision, now clock.
 	}
 	id.Cache.exchanges.Add(1)
 	go f.run(ctx)
-	return f.landing
+	return f
 }
 
 var errNothing = errors.New("the token source returned neither a token nor an error")
@@ -181,7 +198,8 @@ func (f *trip) run(ctx context.Context) {
 		seen.Err = f.fail(got.failure, got.stamp)
 	}
 	f.Source.Observe(ctx, seen)
-	close(f.landing.done)
+	close(f.strict.done)
+	close(f.loose.done)
 }
 
 // end notes that the flight is over: the next caller begins another one. It returns
@@ -230,8 +248,8 @@ func (f *trip) succeed(g Grant) *Token {
 		// a resource has asked for it.
 		e.token.Store(t)
 		e.recheck(t.Refresh, t)
-		if s.ordinary != nil {
-			s.ordinary.release(t) // nobody waits while there is a token
+		for _, other := range s.flights() { // nobody waits while there is a token
+			other.release(t)
 		}
 	case t.claims == 0:
 		t = newer
@@ -244,7 +262,7 @@ func (f *trip) succeed(g Grant) *Token {
 		e.state = nil
 	}
 	c.putBack(e, now)
-	f.landing.token = t
+	f.land(t, nil)
 	return t
 }
 
@@ -284,9 +302,9 @@ func (f *trip) fail(failure Failure, stamp string) error {
 	}
 	c.putBack(e, now)
 	if newer != nil && f.claims == 0 { // else it was obtained with other claims, if any
-		f.landing.token = newer
+		f.land(newer, nil)
 	} else {
-		f.landing.err = answer
+		f.land(nil, answer)
 	}
 	return answer
 }
