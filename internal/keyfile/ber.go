@@ -3,6 +3,7 @@
 package keyfile
 
 import (
+	"bytes"
 	"encoding/asn1"
 	"errors"
 )
@@ -55,10 +56,7 @@ func elementToDER(b []byte, depth int) (der, rest []byte, err error) {
 // that end what is of indefinite length. Those of a string are joined.
 func childrenToDER(content []byte, indefinite, isString bool, depth int) (inner, after []byte, err error) {
 	for len(content) > 0 {
-		if indefinite && content[0] == 0 {
-			if len(content) < 2 || content[1] != 0 {
-				return nil, nil, errBER
-			}
+		if indefinite && bytes.HasPrefix(content, []byte{0, 0}) {
 			return inner, content[2:], nil
 		}
 		var child []byte
