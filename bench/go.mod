@@ -11,8 +11,6 @@ require (
 	golang.org/x/oauth2 v0.37.0
 )
 
-require software.sslmate.com/src/go-pkcs12 v0.7.4 // indirect
-
 require (
 	cloud.google.com/go/compute/metadata v0.10.0 // indirect
 	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.24.0
