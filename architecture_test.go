@@ -29,7 +29,7 @@ var layers = []string{
 	"certificate federated rotation",
 	"entra",
 	"recovery lookup",
-	"client source tenantid",
+	"client options source tenantid",
 	"azurefault",
 	"status warm azure transport",
 	"env",

@@ -6,8 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
-	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/internal/clock"
 	"github.com/apponly/apponly/internal/flight"
 	"github.com/apponly/apponly/internal/tokencache"
@@ -59,124 +56,6 @@ type shared struct {
 type view Client
 
 func (v *view) Matches(tenant string) bool { return v.tokens.Tenant == tenant }
-
-// Options are the settings of a [Client] that have a default. nil is fine, and
-// so is any zero field.
-type Options struct {
-	// Cloud is the Entra cloud, [cloud.Public] by default. For [FromEnv]
-	// cloud.Public is no setting that wins over AZURE_AUTHORITY_HOST: it is the
-	// zero value, which says nothing.
-	Cloud cloud.Cloud
-
-	// AllowedTenants are the tenants, by GUID or domain name, that
-	// [Client.Tenant] and tokens for Azure SDK clients may name besides the
-	// client's own; "*" allows any. None by default: a tenant taken from a
-	// request must not decide by itself where this app proves who it is.
-	AllowedTenants []string
-
-	// Cache keeps the tokens, [DefaultCache] by default.
-	Cache *Cache
-
-	// HTTPClient carries token requests. By default the process has one with
-	// the proxy of the environment, TLS 1.2 or later and HTTP/2 with pings.
-	// Redirects are never followed, whatever its policy says. Its requests carry
-	// the values of the caller's context, such as a span, but none of its httptrace
-	// hooks. It is part of a token's cache key: keep one, do not build one per
-	// Client.
-	HTTPClient *http.Client
-
-	// CAFile is a file of certificates in PEM that token requests trust in place of
-	// the system's roots, with an HTTP client that all clients of the same path
-	// share. It is read for every token request, so
-	// that a rotated bundle counts without a restart; while it cannot be read the
-	// roots that were read last stay. If there are none yet the error is
-	// [ErrCAFile]. By default the system's roots are trusted. Not together with
-	// HTTPClient.
-	CAFile string
-
-	// CAE declares the client capability "cp1" for every token of this client:
-	// Entra may then revoke a token early and the API answer with a claims
-	// challenge, in return for tokens that last about a day. [Transport] and Azure
-	// SDK clients with [Client.TokenCredential] answer challenges; a program that
-	// calls [Client.Token] must hand them to [Client.TokenFor]. See
-	// https://learn.microsoft.com/entra/identity-platform/claims-challenge.
-	CAE bool
-
-	// Logger gets one record per token request, by default none: Debug if it
-	// brought a token, Warn if not.
-	Logger *slog.Logger
-
-	// OnEvent is told of every token request when it has ended. Its context has
-	// the values of the context that caused the request, such as a span, and ends
-	// after about a second, for which callers wait at most. It may be called from
-	// several goroutines at once. One that panics is ignored, and one that does not
-	// return is not called again before it has. A token request tells the client
-	// that began it, not others that share the token.
-	OnEvent func(context.Context, Event)
-}
-
-func (o *Options) orDefault() *Options {
-	if o == nil {
-		return &Options{}
-	}
-	return o
-}
-
-func (o *Options) checkHTTPClient() error {
-	if o.HTTPClient != nil && holdsNil(o.HTTPClient.Transport) {
-		return errorf(ErrConfiguration, "apponly: Options.HTTPClient: its Transport is a nil %T", o.HTTPClient.Transport)
-	}
-	return nil
-}
-
-func (o *Options) cache() *Cache {
-	if o.Cache == nil {
-		return DefaultCache()
-	}
-	return o.Cache
-}
-
-// httpClient returns what token requests are sent by, nil for the default.
-func (o *Options) httpClient() (*http.Client, error) {
-	switch {
-	case o.CAFile == "":
-		return o.HTTPClient, nil
-	case o.HTTPClient != nil:
-		return nil, errorf(ErrConfiguration, "apponly: Options.CAFile and Options.HTTPClient are both set: the roots belong into the client's transport")
-	}
-	return caFileClient(absolute(o.CAFile)), nil
-}
-
-func (o *Options) observers() observers {
-	return observers{o.Logger, o.OnEvent, new(flight.Guard)}
-}
-
-func (o *Options) allowedTenants() ([]string, error) {
-	var allowed []string
-	var errs []error
-	for _, id := range o.AllowedTenants {
-		tenant, err := id, error(nil)
-		if id != "*" {
-			tenant, err = checkTenant(id)
-		}
-		if err != nil {
-			errs = append(errs, inField("Options.AllowedTenants", err))
-			continue
-		}
-		allowed = append(allowed, tenant)
-	}
-	return allowed, errors.Join(errs...)
-}
-
-// identityKey is what clients share tokens by. Two with equal keys are the same
-// app with the same proof of it.
-type identityKey struct {
-	cloud      cloud.Cloud
-	clientID   string
-	credential any // comparable; stable across rotations
-	cp1        bool
-	http       *http.Client
-}
 
 // New returns a client for the app clientID, a GUID, in tenantID, a GUID or
 // domain name, that proves who it is with cred. opts may be nil.

@@ -11,8 +11,8 @@ import (
 )
 
 // credentialState is what is known of the credentials of one identity: memories
-// that know nothing of each other. It outlives clients and lives as
-// long as the identity has entries in the cache.
+// that know nothing of each other. It outlives clients and lives as long as the
+// identity has entries in the cache, and a day more.
 type credentialState struct {
 	rotation  rotation
 	cooldowns cooldowns

@@ -106,6 +106,14 @@ type memory struct {
 	statAt   clock.Instant // when the files may be looked at again
 }
 
+// next counts a failure, behind a token or not.
+func (m memory) next(behind bool) (failures, tries int) {
+	if m.behind && !behind {
+		return m.failures + 1, 1 // callers wait from now on, and the pace behind them was a slower one
+	}
+	return m.failures + 1, m.tries + 1
+}
+
 // flights returns the flights under way.
 func (s *entryState) flights() []*trip {
 	all := []*trip{s.ordinary, s.plain.flight}

@@ -276,10 +276,7 @@ func (f *trip) fail(failure Failure, stamp string) error {
 	now := clock.Now()
 	b, s := f.end(now), e.state
 	t := e.usable(now)
-	failures, tries := s.memory.failures+1, s.memory.tries+1
-	if t == nil && s.memory.behind {
-		tries = 1 // callers wait from now on, and the pace behind them was a slower one
-	}
+	failures, tries := s.memory.next(t != nil)
 	passing, retryAt := failure.Pace()
 	pause, asked := pauseAfter(tries, t != nil, passing, retryAt.Sub(now.Time()))
 	next := now.Add(pause)
