@@ -116,6 +116,10 @@ func TestSecretInTheWrongPlace(t *testing.T) {
 			o.AllowedTenants = []string{secret}
 			return apponly.New(tenant, client, apponly.Secret("x"), o)
 		},
+		"CAFile": func(t *testing.T, secret string, o *apponly.Options) (*apponly.Client, error) {
+			o.HTTPClient, o.CAFile = nil, secret
+			return apponly.New(tenant, client, apponly.Secret("x"), o)
+		},
 		"Hosts": func(t *testing.T, secret string, o *apponly.Options) (*apponly.Client, error) {
 			_, err := apponly.NewTransport(s.client(t), s.API().Scope(), &apponly.TransportOptions{Hosts: []string{secret}, AllowHTTP: []string{secret}})
 			return nil, err
