@@ -19,8 +19,19 @@ import (
 // with their number: 8,000 tenants
 // take eight times what 1,000 do.
 func TestKeptAssertionsCostNoMoreWithTheirNumber(t *testing.T) {
+	var took map[int]time.Duration
+	for range 3 { // a machine that was busy meanwhile is not what is tested
+		if took = signFor(t, 1000, 8000); took[8000] <= 13*took[1000] {
+			return
+		}
+	}
+	t.Errorf("1,000 tenants took %v, 8,000 %v", took[1000], took[8000])
+}
+
+// signFor returns how long the tokens of so many tenants took.
+func signFor(t *testing.T, tenants ...int) map[int]time.Duration {
 	took := map[int]time.Duration{}
-	for _, n := range []int{1000, 8000} {
+	for _, n := range tenants {
 		s := newSTS(t)
 		key := s.Certificate().Key
 		sig, err := key.Sign(rand.Reader, make([]byte, 32), crypto.SHA256)
@@ -45,10 +56,7 @@ func TestKeptAssertionsCostNoMoreWithTheirNumber(t *testing.T) {
 		}
 		took[n] = time.Since(began)
 	}
-	t.Log(took)
-	if took[8000] > 13*took[1000] {
-		t.Errorf("1,000 tenants took %v, 8,000 %v", took[1000], took[8000])
-	}
+	return took
 }
 
 // They are used for five minutes, for each certificate of the key by itself, and not
