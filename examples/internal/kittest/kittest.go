@@ -4,11 +4,22 @@
 package kittest
 
 import (
+	"crypto/fips140"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"testing/cryptotest"
+	"time"
 )
+
+// Where FIPS 140 is on, random numbers come of the jitter of the clock, which stands
+// still in a synctest bubble: Go panics when it makes a generator there.
+func init() {
+	if fips140.Enabled() {
+		cryptotest.SetGlobalRandom(new(testing.T), uint64(time.Now().UnixNano()))
+	}
+}
 
 // An Output is where a program writes that is told of events or has a Logger: a
 // client calls those from goroutines of its own, after a failure shows in its
