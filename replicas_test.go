@@ -30,26 +30,20 @@ func TestReplicasThatDisagree(t *testing.T) {
 		cred    apponly.Credential
 	}
 	secret := func(s *sts) string { return s.App().NewSecret(time.Now().AddDate(1, 0, 0)) }
+	secretFile := func(t *testing.T, s *sts) rotated {
+		path := filepath.Join(t.TempDir(), "secret")
+		return rotated{func() string {
+			v := secret(s)
+			write(t, path, v)
+			return v
+		}, apponly.SecretFile(path)}
+	}
 	for name, test := range map[string]struct {
 		make      func(t *testing.T, s *sts) rotated
 		rotations int
 	}{
-		"secret file": {func(t *testing.T, s *sts) rotated {
-			path := filepath.Join(t.TempDir(), "secret")
-			return rotated{func() string {
-				v := secret(s)
-				write(t, path, v)
-				return v
-			}, apponly.SecretFile(path)}
-		}, 1},
-		"secret file, twice": {func(t *testing.T, s *sts) rotated {
-			path := filepath.Join(t.TempDir(), "secret")
-			return rotated{func() string {
-				v := secret(s)
-				write(t, path, v)
-				return v
-			}, apponly.SecretFile(path)}
-		}, 2},
+		"secret file":        {secretFile, 1},
+		"secret file, twice": {secretFile, 2},
 		"secret function": {func(t *testing.T, s *sts) rotated {
 			v := ""
 			return rotated{func() string { v = secret(s); return v }, apponly.SecretFunc(func(context.Context) (string, error) { return v, nil })}
