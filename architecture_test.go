@@ -24,7 +24,7 @@ var layers = []string{
 	"aadsts answer claims echo token event domain cache file hosts outside",
 	"cafile",
 	"material",
-	"chain assertion",
+	"chain assertion msal",
 	"credential reader reuse",
 	"certificate federated rotation",
 	"entra",

@@ -3,17 +3,14 @@
 package apponly
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
-	"strings"
+	"net/url"
 	"time"
 
-	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
 	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/internal/ident"
 	"github.com/apponly/apponly/internal/tokencache"
@@ -78,7 +75,7 @@ func (a *acquisition) ask(ctx context.Context, m *material) (g tokencache.Grant,
 	if err != nil {
 		return g, ends, unavailable(err)
 	}
-	g, err = a.exchange(ctx, turn, p)
+	g, err = a.exchange(ctx, turn, m, p)
 	if err != nil && m.refused != nil {
 		m.refused(asked)
 	}
@@ -93,19 +90,9 @@ func noTurn(err error) *Error {
 	return e
 }
 
-// exchange makes one token request. MSAL writes it; everything below and above
-// MSAL is ours.
-//
-// A new MSAL client for each request costs microseconds and keeps nothing of
-// MSAL's alive: no token cache that never shrinks, no credential fixed at
-// construction, no discovery that is shared and ends with one caller's context.
-func (a *acquisition) exchange(ctx context.Context, turn *wire.Turn, p proof) (tokencache.Grant, error) {
+// exchange makes one token request.
+func (a *acquisition) exchange(ctx context.Context, turn *wire.Turn, m *material, p proof) (tokencache.Grant, error) {
 	t := &tokenRequest{acquisition: a, turn: turn, id: ident.NewGUID()}
-	client, err := a.msal(t, p)
-	if err != nil {
-		return tokencache.Grant{}, err
-	}
-	var opts []confidential.AcquireByCredentialOption
 	claims := a.Claims
 	if a.cp1 {
 		var ok bool
@@ -113,40 +100,14 @@ func (a *acquisition) exchange(ctx context.Context, turn *wire.Turn, p proof) (t
 			return tokencache.Grant{}, &Error{Kind: ErrRequestMalformed, reason: "the claims cannot be sent together with Options.CAE: access_token in them must be an object"}
 		}
 	}
-	if claims != "" {
-		opts = append(opts, confidential.WithClaims(claims)) // as they are: MSAL is told of no capability to merge
+	if err := a.state.msal.write(ctx, &msalRequest{a.cloud, a.clientID, p, m.fingerprint, a.Scope, claims, t.post}); err != nil {
+		return tokencache.Grant{}, err
 	}
-	_, _ = client.AcquireTokenByCredential(ctx, []string{a.Scope}, opts...)
 	a.measureSkew(t)
 	if t.got.token == "" {
-		// MSAL's error is never wrapped: it holds the request, and with it the secret.
 		return tokencache.Grant{}, t.failure(ctx, p)
 	}
 	return newGrant(t.got.token, t.answer.Sent, t.got.lifetime, t.got.refreshIn), nil // the lifetime began no later than it was asked for
-}
-
-// msal returns an MSAL client for one request, which t sends.
-func (a *acquisition) msal(t *tokenRequest, p proof) (confidential.Client, error) {
-	var cred confidential.Credential
-	var err error
-	if p.assertion {
-		cred = confidential.NewCredFromAssertionCallback(
-			func(context.Context, confidential.AssertionRequestOptions) (string, error) { return p.value(), nil })
-	} else if cred, err = confidential.NewCredFromSecret(p.value()); err != nil {
-		return confidential.Client{}, unavailable(errorf(ErrCredentialUnavailable, "client secret is empty"))
-	}
-	opts := []confidential.Option{
-		confidential.WithHTTPClient(t),
-		confidential.WithInstanceDiscovery(false),
-		// MSAL reads MSAL_FORCE_REGION from the environment and would send the
-		// credential to a regional host, or ask IMDS which one.
-		confidential.WithAzureRegion("DisableMsalForceRegion"),
-	}
-	client, err := confidential.New(a.cloud.Authority()+"/"+a.Tenant, a.clientID, cred, opts...)
-	if err != nil {
-		return client, &Error{Kind: ErrRequestMalformed, reason: "the request could not be built"}
-	}
-	return client, nil
 }
 
 // measureSkew learns from the clock of an answer, if it is one of Entra's and
@@ -164,10 +125,8 @@ func (a *acquisition) measureSkew(t *tokenRequest) {
 	}
 }
 
-// A tokenRequest carries the HTTP requests of one exchange. It is what MSAL
-// takes for its HTTP client: it answers MSAL's OpenID configuration request
-// itself, so that a token costs exactly one request over the network, sends
-// nothing anywhere but to the token endpoint, and keeps what came back.
+// A tokenRequest is one request to the token endpoint of a tenant, and what came
+// back.
 type tokenRequest struct {
 	*acquisition
 	turn   *wire.Turn
@@ -176,42 +135,12 @@ type tokenRequest struct {
 	got    tokenAnswer
 }
 
-var (
-	// MSAL is not given the answer, which is kept in the tokenRequest: it refuses
-	// good ones whose members that nobody needs are not to its liking, and quotes bad
-	// ones.
-	errKept  = errors.New("the answer is read elsewhere")
-	errStray = errors.New("request to an unknown URL") // MSAL asked for something else
-)
-
-// CloseIdleConnections does nothing: MSAL calls it when one request fails, and
-// the connections are everybody's.
-func (t *tokenRequest) CloseIdleConnections() {}
-
-// Do sends MSAL's requests.
-func (t *tokenRequest) Do(req *http.Request) (*http.Response, error) {
-	endpoint := t.cloud.TokenEndpoint(t.Tenant)
-	authority := t.cloud.Authority() + "/" + t.Tenant
-	switch req.Method + " " + strings.TrimSuffix(req.URL.String(), "?") {
-	case "GET " + authority + "/v2.0/.well-known/openid-configuration":
-		// The part that MSAL reads. Everything in it follows from authority and
-		// tenant.
-		b, _ := json.Marshal(map[string]string{
-			"issuer":                 authority + "/v2.0",
-			"authorization_endpoint": authority + "/oauth2/v2.0/authorize",
-			"token_endpoint":         endpoint,
-		})
-		return &http.Response{
-			StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-			Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(b)), ContentLength: int64(len(b)), Request: req,
-		}, nil
-	case "POST " + endpoint:
-		return t.post(req)
+// post sends what MSAL wrote to the tenant's endpoint and to nowhere else.
+func (t *tokenRequest) post(req *http.Request) {
+	var err error
+	if req.URL, err = url.Parse(t.cloud.TokenEndpoint(t.Tenant)); err != nil {
+		return
 	}
-	return nil, errStray
-}
-
-func (t *tokenRequest) post(req *http.Request) (*http.Response, error) {
 	req.Header.Set("client-request-id", t.id)
 	req.Header.Set("Return-Client-Request-Id", "true")
 	// Says that Retry-After is heeded, for which Entra sends it.
@@ -222,8 +151,8 @@ func (t *tokenRequest) post(req *http.Request) (*http.Response, error) {
 		policy = wire.Policy{Again: worthAgain, Repeating: func(failed wire.Answer) { t.repeating(req.Context(), failed) }}
 	}
 	t.answer = t.turn.Send(req, policy)
+	t.turn.End() // what follows needs no network
 	t.got = readToken(t.answer.Status, t.answer.Header, t.answer.Body)
-	return nil, errKept
 }
 
 // repeating tells the observers, once in a flight, that an attempt failed and that

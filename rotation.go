@@ -20,6 +20,7 @@ type credentialState struct {
 	expiry    expiryWarnings
 	chains    chainNotes
 	files     []*fileReader // of each credential
+	msal      msalClients
 }
 
 // newCredentialState returns the state of an identity with n credentials.

@@ -5,7 +5,6 @@ package apponly
 import (
 	"encoding/json"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/apponly/apponly/internal/clock"
@@ -61,7 +60,12 @@ const maxLifetime = 30 * 24 * time.Hour
 // isTokenText reports whether s can stand in an Authorization header: visible
 // ASCII without spaces (RFC 6750 section 2.1).
 func isTokenText(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // newGrant returns what a source brought, which is nothing if value is no token.
