@@ -4,6 +4,7 @@ package apponly
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
@@ -22,18 +23,29 @@ var caFileClients sync.Map // path → *http.Client
 // caFileClient returns the HTTP client that trusts the roots in a file and no
 // others.
 func caFileClient(path string) *http.Client {
-	c, _ := caFileClients.LoadOrStore(path, wire.NewRootsClient(func() (*x509.CertPool, error) {
-		b, err := readFile(path)
+	files := newLooks()
+	c, _ := caFileClients.LoadOrStore(path, wire.NewRootsClient(func(ctx context.Context) (*x509.CertPool, error) {
+		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+		defer cancel()
+		roots, err := look(ctx, files, "reading "+path, func() (*x509.CertPool, error) { return readRootsFile(path) })
 		if err != nil {
 			return nil, errorf(ErrCAFile, "Options.CAFile (APPONLY_CA_FILE): %w", err)
-		}
-		roots, err := readRoots(b)
-		if err != nil {
-			return nil, errorf(ErrCAFile, "Options.CAFile (APPONLY_CA_FILE): %s %w", path, err)
 		}
 		return roots, nil
 	}))
 	return c.(*http.Client)
+}
+
+func readRootsFile(path string) (*x509.CertPool, error) {
+	b, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := readRoots(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", path, err)
+	}
+	return roots, nil
 }
 
 // readRoots reads certificates in PEM, or DER. One that cannot be read is left

@@ -92,7 +92,7 @@ func CertificateFile(path string, opts *CertificateFileOptions) Credential {
 	if password != "" {
 		f.mac = macOf(password)
 	}
-	c := &credential{id: f, files: f.files(), stats: newLooks()}
+	c := &credential{id: f, files: watch(f.files()...)}
 	if f.path == "" {
 		c.err = errorf(ErrCredentialMissing, "apponly: path of the certificate file is empty")
 	}

@@ -33,12 +33,10 @@ type credential struct {
 	// err is what was found wrong without I/O.
 	err error
 	// files are those behind the credential, if any.
-	files []string
+	files watchedFiles
 	// resolve reads the material for one token request: from files, with the
 	// reader of the identity, from callbacks. Its errors hold no material.
 	resolve func(ctx context.Context, req AssertionRequest, files *fileReader) (*material, error)
-	// stats are the looks at the state of the files.
-	stats *looks
 }
 
 func (c *credential) members() []*credential { return []*credential{c} }
@@ -121,7 +119,7 @@ func SecretFile(path string) Credential {
 		return &credential{err: err}
 	}
 	path = absolute(path)
-	c := &credential{id: secretFile{path}, files: []string{path}, stats: newLooks()}
+	c := &credential{id: secretFile{path}, files: watch(path)}
 	if path == "" {
 		c.err = errorf(ErrCredentialMissing, "apponly: path of the secret file is empty")
 	}

@@ -27,7 +27,7 @@ type entraSource struct {
 	credentials []*credential // those of a FirstOf, or the only one
 	cp1         bool
 	http        *http.Client
-	caFile      string // of http, "" if there is none
+	roots       watchedFiles // those that http trusts
 	observers   observers
 }
 

@@ -88,7 +88,7 @@ func Federated(src AssertionSource) Credential {
 	case noAssertionFile:
 		_, c.err = src.Assertion(context.Background(), AssertionRequest{})
 	case assertionFile:
-		f.path, c.files, c.stats = string(src), []string{string(src)}, newLooks()
+		f.path, c.files = string(src), watch(string(src))
 		if src == "" {
 			c.err = errorf(ErrCredentialMissing, "apponly: path of the assertion file is empty")
 		}

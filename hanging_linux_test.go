@@ -225,3 +225,40 @@ func TestHangingStat(t *testing.T) {
 		})
 	}
 }
+
+// A file of roots that hangs is named, and those that were read before go on being
+// trusted.
+func TestHangingCAFile(t *testing.T) {
+	t.Parallel()
+	s := newSTS(t)
+	s.StartTLS()
+	path := writeFile(t, filepath.Join(t.TempDir(), "ca.pem"), s.CAPEM())
+	open := func() *apponly.Client {
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), &apponly.Options{Cloud: s.Cloud(), CAFile: path, Cache: apponly.NewCache(nil)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	c := open()
+	mustToken(t, c, s.API().Scope())
+	release := hangOpening(t, path)
+	began := time.Now()
+	force(t, c, s.API().Scope())
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %v behind roots that are known", took)
+	}
+	// Another path is another HTTP client, which knows no roots.
+	link := filepath.Join(t.TempDir(), "link.pem")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	path = link
+	began = time.Now()
+	_, err := open().Token(t.Context(), s.API().Scope())
+	wantKind(t, err, apponly.ErrCAFile, link, "did not return in time")
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %v to say that the file hangs", took)
+	}
+	release()
+}

@@ -102,6 +102,14 @@ func (o *Options) httpClient() (*http.Client, error) {
 	return caFileClient(absolute(o.CAFile)), nil
 }
 
+// roots returns the file of roots, if there is one.
+func (o *Options) roots() watchedFiles {
+	if o.CAFile == "" {
+		return watchedFiles{}
+	}
+	return watch(absolute(o.CAFile))
+}
+
 func (o *Options) observers() observers {
 	return observers{o.Logger, o.OnEvent, new(flight.Guard)}
 }

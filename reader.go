@@ -4,34 +4,9 @@ package apponly
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
-
-	"github.com/apponly/apponly/internal/flight"
-	"golang.org/x/sync/semaphore"
 )
-
-// looks are the looks at the files of one credential. A file system can hang for
-// good, as NFS does when its server is gone: whoever waits for a look stops waiting
-// when its time is up, and looks that hang cost one goroutine however many wait.
-type looks struct {
-	// turn is not a channel, which would belong to the synctest bubble that it was
-	// made in.
-	turn *semaphore.Weighted
-	hung flight.Guard
-}
-
-func newLooks() *looks { return &looks{turn: semaphore.NewWeighted(1)} }
-
-// look has do look at what, alone and for as long as ctx lasts.
-func look[T any](ctx context.Context, l *looks, what string, do func() (T, error)) (v T, err error) {
-	if err := l.turn.Acquire(ctx, 1); err != nil {
-		return v, fmt.Errorf("%s did not get its turn in time: %w", what, err)
-	}
-	defer l.turn.Release(1)
-	return flight.Run(ctx, &l.hung, what, func(context.Context) (T, error) { return do() })
-}
 
 // A fileReader reads the files of one credential.
 type fileReader struct {

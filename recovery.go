@@ -22,31 +22,13 @@ func (s *entraSource) Fetch(ctx context.Context, req tokencache.Request) (g toke
 	return g, a.events, err
 }
 
-// Stamp changes when a file of the credential or that of the roots does.
+// Stamp changes when a file of a credential or that of the roots does.
 func (s *entraSource) Stamp() string {
-	var all strings.Builder
-	if s.caFile != "" {
-		all.WriteString(fileStamp(s.caFile))
+	all := s.roots.stamp()
+	for _, c := range s.credentials {
+		all += c.files.stamp()
 	}
-	for _, m := range s.credentials {
-		all.WriteString(m.stamp())
-	}
-	return all.String()
-}
-
-// stamp changes when a file of the credential does. While a look at one hangs it is
-// always the same, and another once it does not hang any more.
-func (c *credential) stamp() string {
-	if len(c.files) == 0 {
-		return ""
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-	defer cancel()
-	s, err := look(ctx, c.stats, "the file system", func() (string, error) { return fileStamp(c.files...), nil })
-	if err != nil {
-		return "hangs"
-	}
-	return s
+	return all
 }
 
 // failOver tries the credentials in order, for as long as what went wrong may be
@@ -90,11 +72,10 @@ func (a *acquisition) order(ctx context.Context) []int {
 }
 
 // How long a source may take where something else could serve in its stead, a
-// file among them, and how long a look may take at one that has been passed over.
+// file among them.
 const (
 	sourceTimeout = 10 * time.Second
 	fileTimeout   = 4 * time.Second
-	lookTimeout   = 2 * time.Second
 )
 
 // sourceLimit returns how long a credential may take to produce its material.
@@ -102,7 +83,7 @@ func sourceLimit(c *credential, replaceable bool) time.Duration {
 	switch {
 	case !replaceable:
 		return entraTimeout
-	case len(c.files) > 0:
+	case len(c.files.paths) > 0:
 		return fileTimeout
 	}
 	return sourceTimeout

@@ -51,13 +51,13 @@ var defaultClient = sync.OnceValue(func() *http.Client {
 // others. It reads them for each request, once an hour or so: a rotated bundle
 // counts without a restart. Once there are roots they stay until others can be
 // read.
-func NewRootsClient(read func() (*x509.CertPool, error)) *http.Client {
+func NewRootsClient(read func(context.Context) (*x509.CertPool, error)) *http.Client {
 	return &http.Client{Transport: &ownTransport{read: read}}
 }
 
 // An ownTransport is one whose idle connections are ours to close.
 type ownTransport struct {
-	read func() (*x509.CertPool, error) // nil: transport stays as it is
+	read func(context.Context) (*x509.CertPool, error) // nil: transport stays as it is
 
 	mu        sync.Mutex // guards what follows; not held while read runs or a request is under way
 	roots     *x509.CertPool
@@ -76,18 +76,18 @@ func (t *ownTransport) CloseIdleConnections() {
 
 // RoundTrip implements http.RoundTripper.
 func (t *ownTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	transport, err := t.current()
+	transport, err := t.current(req.Context())
 	if err != nil {
 		return nil, err
 	}
 	return transport.RoundTrip(req)
 }
 
-func (t *ownTransport) current() (*http.Transport, error) {
+func (t *ownTransport) current(ctx context.Context) (*http.Transport, error) {
 	if t.read == nil {
 		return t.transport, nil
 	}
-	roots, err := t.read()
+	roots, err := t.read(ctx)
 	t.mu.Lock()
 	old := t.transport
 	same := old != nil && (err != nil || roots.Equal(t.roots))

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+
+package apponly
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/apponly/apponly/internal/flight"
+	"golang.org/x/sync/semaphore"
+)
+
+// lookTimeout is how long a look at files may take where something else serves if
+// it does not return.
+const lookTimeout = 2 * time.Second
+
+// looks are the looks at some files. A file system can hang for good, as NFS does
+// when its server is gone: whoever waits for a look stops waiting when its time is
+// up, and looks that hang cost one goroutine however many wait.
+type looks struct {
+	// turn is not a channel, which would belong to the synctest bubble that it was
+	// made in.
+	turn *semaphore.Weighted
+	hung flight.Guard
+}
+
+func newLooks() *looks { return &looks{turn: semaphore.NewWeighted(1)} }
+
+// look has do look at what, alone and for as long as ctx lasts.
+func look[T any](ctx context.Context, l *looks, what string, do func() (T, error)) (v T, err error) {
+	if err := l.turn.Acquire(ctx, 1); err != nil {
+		return v, fmt.Errorf("%s did not get its turn in time: %w", what, err)
+	}
+	defer l.turn.Release(1)
+	return flight.Run(ctx, &l.hung, what, func(context.Context) (T, error) { return do() })
+}
+
+// watchedFiles are files whose state is looked at before they are read. The zero
+// value is none.
+type watchedFiles struct {
+	paths []string
+	*looks
+}
+
+func watch(paths ...string) watchedFiles { return watchedFiles{paths, newLooks()} }
+
+// stamp changes when one of the files does. While a look hangs it is always the
+// same, and another once it does not hang any more.
+func (w watchedFiles) stamp() string {
+	if len(w.paths) == 0 {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	s, err := look(ctx, w.looks, "the file system", func() (string, error) { return fileStamp(w.paths...), nil })
+	if err != nil {
+		return "hangs"
+	}
+	return s
+}
