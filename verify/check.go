@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/apponly/apponly/internal/ident"
+)
+
+// maxLifetime is the longest that a token may be good for. Entra's longest, for
+// clients that take part in continuous access evaluation, is 28 hours.
+const maxLifetime = 48 * time.Hour
+
+// An authentication is what is known of a token whose signature is Entra's: who is
+// calling. It is what is remembered; whether the caller may is judged every time.
+type authentication struct {
+	caller             Caller
+	key                *key
+	expires, notBefore int64
+	refusal            Kind // why no rule may let it in, if any
+}
+
+// A judge is what claims are held to.
+type judge struct {
+	clientID            string
+	uris                []string // audiences of v1.0 tokens, without a slash at the end
+	v1, v2              issuerForm
+	leeway              int64 // seconds
+	requireIDType       bool
+	refuseClientSecrets bool
+}
+
+// authenticate judges claims that k has signed, at a time in seconds.
+func (j *judge) authenticate(c *claims, k *key, now int64) (*authentication, *Error) {
+	kind, reason := j.refusal(c, k, now)
+	if kind != "" {
+		return nil, &Error{Kind: kind, reason: reason, TenantID: c.tenant, ClientID: c.client}
+	}
+	a := &authentication{
+		caller: Caller{
+			TenantID: c.tenant, ClientID: c.client, ObjectID: c.objectID, Subject: c.subject, TokenID: c.tokenID,
+			Version: 2, ExpiresAt: time.Unix(c.expires, 0), ClientAuth: clientAuth(c),
+			roles: c.roles, challengeable: c.challengeable,
+		},
+		key: k, expires: c.expires, notBefore: c.notBefore,
+	}
+	if c.version == "1.0" {
+		a.caller.Version = 1
+	}
+	if c.issued != 0 {
+		a.caller.IssuedAt = time.Unix(c.issued, 0)
+	}
+	switch {
+	case !appOnly(c, j.requireIDType):
+		a.refusal = ErrNotAppOnly
+	case j.refuseClientSecrets && a.caller.ClientAuth != ClientAuthCertificate:
+		a.refusal = ErrClientAuth
+	}
+	return a, nil
+}
+
+// refusal says what is wrong with claims. The order is that of what is to be
+// corrected first.
+func (j *judge) refusal(c *claims, k *key, now int64) (kind Kind, reason string) {
+	form := j.v2
+	switch c.version {
+	case "1.0":
+		form = j.v1
+	case "2.0":
+	default:
+		return ErrIssuer, "the token's version is neither 1.0 nor 2.0"
+	}
+	switch {
+	case form.before == "":
+		return ErrIssuer, "it is a v1.0 token, and those are refused"
+	case !form.matches(c.issuer, c.tenant):
+		return ErrIssuer, fmt.Sprintf("it is %s, want %s%s%s", quote(c.issuer), form.before, c.tenant, form.behind)
+	case !k.isFor(j.v2, c.tenant):
+		return ErrIssuer, "the key that signed it is that of another issuer"
+	case !j.isAudience(c):
+		return ErrAudience, fmt.Sprintf("it is for %s, want %s", quote(c.audience), j.clientID)
+	case !ident.IsGUID(c.client):
+		return ErrMalformed, "no claim says which app it was issued to"
+	}
+	return j.outsideOfTime(c, now)
+}
+
+// outsideOfTime says what is wrong with the times of a token.
+func (j *judge) outsideOfTime(c *claims, now int64) (kind Kind, reason string) {
+	began := c.issued
+	if began == 0 {
+		began = c.notBefore
+	}
+	if began == 0 {
+		began = now
+	}
+	switch {
+	case c.expires == 0:
+		return ErrMalformed, "it has no exp"
+	case c.expires+j.leeway <= now:
+		return ErrExpired, ""
+	case c.notBefore > now+j.leeway, c.issued > now+j.leeway:
+		return ErrNotYetValid, ""
+	case c.expires-began > int64(maxLifetime/time.Second):
+		return ErrMalformed, "it is good for more than 48 hours"
+	}
+	return "", ""
+}
+
+// isAudience reports whether a token is for this API. One of version 1.0 names
+// whatever the caller called the API, a v2.0 one the client ID.
+func (j *judge) isAudience(c *claims) bool {
+	return c.audience == j.clientID || c.version == "1.0" && slices.Contains(j.uris, strings.TrimSuffix(c.audience, "/"))
+}
+
+// appOnly reports whether a token is an app's own. Users' tokens have scp, whatever
+// is in it, and app-only ones have roles or nothing. Where idtyp says what the token
+// is, that counts: of an agent identity sub and oid differ. Where it does not, both
+// are the service principal, and the app has proved itself.
+//
+// See https://learn.microsoft.com/entra/identity-platform/optional-claims-reference.
+func appOnly(c *claims, requireIDType bool) bool {
+	switch {
+	case c.hasScope:
+		return false
+	case c.hasIDType:
+		return c.idType == "app" && !(c.hasAuth && c.clientAuth == "0")
+	case requireIDType:
+		return false
+	}
+	return c.subject != "" && c.subject == c.objectID && clientAuth(c) != ClientAuthUnknown
+}
+
+func clientAuth(c *claims) ClientAuth {
+	switch c.clientAuth {
+	case "1":
+		return ClientAuthSecret
+	case "2":
+		return ClientAuthCertificate
+	}
+	return ClientAuthUnknown
+}
+
+// quote shows a claim.
+func quote(s string) string { return `"` + ident.OneLine(s, 120) + `"` }

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+
+// Package verify is the API's side: it says whether a request bears an app-only
+// access token of Microsoft Entra ID, for this API, from a tenant and an app that it
+// lets in.
+//
+// A good signature is not enough. Entra issues app-only tokens to any app for almost
+// any API, in any tenant that the caller names, without a single role. So a
+// [Verifier] has rules, and none that lets everybody in can be written.
+//
+// It shares nothing with the client side of the module, and depends on the standard
+// library alone.
+package verify

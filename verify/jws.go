@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+
+package verify
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+)
+
+// maxToken bounds a token, in bytes. Entra's largest, with 200 group IDs, has some
+// 12,000; net/http takes headers of a megabyte.
+const maxToken = 16 << 10
+
+// maxKeyID bounds the name of a key, in bytes.
+const maxKeyID = 128
+
+// A jws is a token in its three parts (RFC 7515 section 7.1), of which nothing is
+// believed yet.
+type jws struct {
+	signed    string // what the signature is of
+	payload   []byte
+	signature []byte
+	alg, kid  string
+	room      [512]byte // for the signature, which is that of an RSA key of 4096 bits at most
+}
+
+// parse takes a token apart.
+func (t *jws) parse(token string) *Error {
+	switch {
+	case token == "":
+		return refuse(ErrNoToken, "")
+	case len(token) > maxToken:
+		return refuse(ErrMalformed, "it is larger than 16 KiB")
+	}
+	header, rest, _ := strings.Cut(token, ".")
+	payload, signature, ok := strings.Cut(rest, ".")
+	switch strings.Count(signature, ".") {
+	case 0:
+	case 2:
+		return refuse(ErrEncrypted, "")
+	default:
+		ok = false
+	}
+	if !ok {
+		return refuse(ErrMalformed, "it has not three parts")
+	}
+	var room [256]byte
+	h, ok := decode(room[:0], header)
+	if !ok {
+		return refuse(ErrMalformed, "the header is not base64url")
+	}
+	if err := t.parseHeader(h); err != nil {
+		return err
+	}
+	if t.payload, ok = decode(nil, payload); !ok {
+		return refuse(ErrMalformed, "the payload is not base64url")
+	}
+	// One that is longer is none, whatever it holds.
+	if t.signature, ok = decode(t.room[:0], signature[:min(len(signature), base64.RawURLEncoding.EncodedLen(len(t.room)))]); !ok {
+		return refuse(ErrMalformed, "the signature is not base64url")
+	}
+	if len(signature) > base64.RawURLEncoding.EncodedLen(len(t.room)) {
+		return refuse(ErrSignature, "it is longer than that of any key")
+	}
+	t.signed = token[:len(header)+1+len(payload)]
+	return nil
+}
+
+// parseHeader reads the JOSE header (RFC 7515 section 4).
+func (t *jws) parseHeader(b []byte) *Error {
+	var alg, kid, typ jsonValue
+	var refused string
+	err := members(b, func(name []byte, value jsonValue) error {
+		switch string(name) {
+		case "alg":
+			alg = value
+		case "kid":
+			kid = value
+		case "typ":
+			typ = value
+		case "crit", "b64", "zip", "cty":
+			// Extensions that must be understood, payloads that are no JSON of
+			// claims: Entra uses none, and who ignores one reads another token.
+			refused = string(name)
+		default:
+			return wrongCase(name, "alg", "kid", "typ", "crit", "b64", "zip", "cty")
+		}
+		return nil
+	})
+	if err != nil {
+		return refuse(ErrMalformed, "header: "+err.Error())
+	}
+	if refused != "" {
+		return refuse(ErrMalformed, "header: "+refused+" is not supported")
+	}
+	if typ != nil {
+		if s, _ := typ.text(); !strings.EqualFold(s, "JWT") && !strings.EqualFold(s, "at+jwt") {
+			return refuse(ErrMalformed, "header: typ is neither JWT nor at+jwt")
+		}
+	}
+	var ok bool
+	if t.alg, ok = alg.text(); !ok || t.alg != "RS256" && t.alg != "PS256" {
+		return refuse(ErrAlgorithm, "")
+	}
+	if t.kid, ok = kid.text(); !ok || t.kid == "" || len(t.kid) > maxKeyID {
+		return refuse(ErrMalformed, "header: kid names no key")
+	}
+	return nil
+}
+
+// decode appends the bytes of base64url without padding (RFC 7515 section 2) to b.
+// Package base64 passes over line breaks, even where it is strict, so that the
+// length of what comes out tells whether there were any.
+func decode(b []byte, text string) ([]byte, bool) {
+	n := base64.RawURLEncoding.DecodedLen(len(text))
+	b, err := strictBase64.AppendDecode(b, []byte(text))
+	return b, err == nil && len(b) == n && len(text)%4 != 1
+}
+
+var strictBase64 = base64.RawURLEncoding.Strict()
+
+// signedBy checks the signature against one key.
+func (t *jws) signedBy(pub *rsa.PublicKey) bool {
+	if len(t.signature) != pub.Size() {
+		return false
+	}
+	sum := sha256.Sum256([]byte(t.signed))
+	if t.alg == "PS256" {
+		return rsa.VerifyPSS(pub, crypto.SHA256, sum[:], t.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+	}
+	return rsa.VerifyPKCS1v15(pub, crypto.SHA256, sum[:], t.signature) == nil
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+
+package verify
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+)
+
+const (
+	// ways is how many tokens of one bucket are remembered.
+	ways = 4
+	// maxRemembered bounds a token that is remembered, in bytes: the memory is
+	// bounded by it and by the number of them.
+	maxRemembered = 8 << 10
+	// defaultRemember is how many are remembered unless the options say otherwise.
+	defaultRemember = 4096
+)
+
+// A memory holds tokens that were verified: a table of buckets without lock, list
+// or timer. Nobody can fill it with what Entra has not signed.
+type memory struct {
+	seed    maphash.Seed
+	buckets [][ways]atomic.Pointer[remembered]
+}
+
+type remembered struct {
+	hash  uint64
+	token string
+	auth  *authentication
+}
+
+// newMemory returns a memory of n tokens or a few more, of none if n is negative.
+func newMemory(n int) *memory {
+	m := &memory{seed: maphash.MakeSeed()}
+	if n > 0 {
+		m.buckets = make([][ways]atomic.Pointer[remembered], (n+ways-1)/ways)
+	}
+	return m
+}
+
+func (m *memory) bucket(hash uint64) *[ways]atomic.Pointer[remembered] {
+	return &m.buckets[hash%uint64(len(m.buckets))]
+}
+
+// find returns what is remembered of a token, nil if nothing is, and its hash for
+// add. The whole token is compared, so that no property of the hash decides who gets
+// in, and only where all of the keyed hash is equal, so that the time it takes tells
+// nothing of other tokens.
+func (m *memory) find(token string) (*authentication, uint64) {
+	if len(m.buckets) == 0 || len(token) > maxRemembered {
+		return nil, 0
+	}
+	hash := maphash.String(m.seed, token)
+	bucket := m.bucket(hash)
+	for i := range bucket {
+		if r := bucket[i].Load(); r != nil && r.hash == hash && r.token == token {
+			if r.auth.key.dropped.Load() {
+				bucket[i].CompareAndSwap(r, nil)
+				break
+			}
+			return r.auth, hash
+		}
+	}
+	return nil, hash
+}
+
+// add remembers a token in place of the one in its bucket that ends first.
+func (m *memory) add(hash uint64, token string, auth *authentication) {
+	if len(m.buckets) == 0 || len(token) > maxRemembered {
+		return
+	}
+	bucket := m.bucket(hash)
+	place := &bucket[0]
+	for i := range bucket {
+		r := bucket[i].Load()
+		if r == nil {
+			place = &bucket[i]
+			break
+		}
+		if first := place.Load(); first != nil && r.auth.expires < first.auth.expires {
+			place = &bucket[i]
+		}
+	}
+	place.Store(&remembered{hash, token, auth})
+}
