@@ -31,7 +31,7 @@ func TestTokenShapes(t *testing.T) {
 		}},
 		{2, s.API().AppID() + "/.default", []string{"azp", "azpacr"}, map[string]string{"aud": s.API().AppID()}},
 		{1, s.API().Scope(), []string{"appid", "appidacr", "idp"}, map[string]string{
-			"ver": "1.0", "iss": "https://sts.windows.net/" + tid + "/", "idp": "https://sts.windows.net/" + tid + "/",
+			"ver": "1.0", "iss": s.Cloud().Authority() + "/" + tid + "/", "idp": s.Cloud().Authority() + "/" + tid + "/",
 			"aud": s.API().URI(), "appid": app, "appidacr": "1",
 		}},
 		{1, s.API().AppID() + "/.default", []string{"appid", "appidacr", "idp"}, map[string]string{"aud": s.API().AppID()}},

@@ -19,7 +19,7 @@ func (c *call) tokenEndpoint(tenant string) string {
 func (c *call) metadataTenant(name string) (inURL, inIssuer string, f *refusal) {
 	switch n := strings.ToLower(name); n {
 	case "common", "organizations":
-		return n, "{tenantid}", nil
+		return n, templateTenant, nil
 	}
 	t, f := c.s.findTenant(name)
 	if f != nil {
@@ -44,7 +44,7 @@ func (c *call) configuration(name string, version int) answer {
 	}
 	root := c.base + "/" + tenant
 	return answer{status: http.StatusOK, body: map[string]any{
-		"issuer":         issuerOf(c.base, inIssuer, version),
+		"issuer":         c.issuer(inIssuer, version),
 		"token_endpoint": c.tokenEndpoint(tenant),
 		"jwks_uri":       root + "/" + keys,
 		"token_endpoint_auth_methods_supported": []string{
@@ -82,7 +82,7 @@ func (c *call) keys(name string, version int) answer {
 		key["x5t"] = k.kid
 		key["x5c"] = []string{base64.StdEncoding.EncodeToString(k.cert.Raw)}
 		if version == 2 {
-			key["issuer"] = issuerOf(c.base, inIssuer, version)
+			key["issuer"] = c.issuer(inIssuer, version)
 		}
 		keys = append(keys, key)
 	}

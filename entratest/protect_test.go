@@ -136,7 +136,7 @@ func TestProtect(t *testing.T) {
 		{"no end", del("exp"), 401, invalid},
 		{"not yet valid", set("nbf", in(time.Minute)), 401, invalid},
 		{"issuer of another tenant", set("iss", s.Cloud().Authority()+"/"+fabrikam.ID()+"/v2.0"), 401, invalid},
-		{"issuer of version 1", set("iss", "https://sts.windows.net/"+tid+"/"), 401, invalid},
+		{"issuer of version 1", set("iss", s.Cloud().Authority()+"/"+tid+"/"), 401, invalid},
 		{"issuer without TLS", set("iss", "http://login.entra.test/"+tid+"/v2.0"), 401, invalid},
 		{"issuer missing", del("iss"), 401, invalid},
 		{"tenant unknown", set("tid", other.Tenant().ID()), 401, invalid},
