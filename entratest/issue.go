@@ -76,7 +76,7 @@ type accessToken struct {
 // granted there is a token, too: Entra leaves it to the API to refuse apps that have
 // no role.
 func (s *Server) sign(at accessToken) string {
-	key := s.published()[0]
+	key := s.SigningKey()
 	claims := jwt.MapClaims{
 		"aio": newOpaque(24),
 		"exp": at.expires,
@@ -103,9 +103,9 @@ func (s *Server) sign(at accessToken) string {
 		strength = "1"
 	}
 	claims["iss"] = at.issuer
-	header := map[string]any{"kid": key.kid}
+	header := map[string]any{"kid": key.ID()}
 	if at.target.version == 1 {
-		header["x5t"] = key.kid
+		header["x5t"] = key.ID()
 		claims["ver"] = "1.0"
 		claims["idp"] = claims["iss"]
 		claims["aud"] = at.target.requested
@@ -117,5 +117,5 @@ func (s *Server) sign(at accessToken) string {
 		claims["azp"] = at.clientID
 		claims["azpacr"] = strength
 	}
-	return signJWT(key.key, header, claims)
+	return signJWT(key.private, header, claims)
 }
