@@ -81,29 +81,39 @@ func TestSetCloudAndListen(t *testing.T) {
 	s.SetCloud(cloud.Public)
 }
 
-// The host that was asked makes the issuer, unless it cannot be a cloud's or is a
-// region's.
+// The host that was asked makes the issuer and the name in the keys, unless it cannot
+// be a cloud's or is a region's.
 func TestIssuerFollowsHost(t *testing.T) {
 	s := entratest.New(t)
 	id := s.Tenant().ID()
 	own := s.Cloud().Authority()
-	for host, want := range map[string]string{
-		"elsewhere.test:8443":         "https://elsewhere.test:8443",
-		"LOGIN.windows.net":           "https://login.microsoftonline.com",
-		"westeurope.login.entra.test": own,
-		"login.entra.test.":           own,
-		"":                            own,
+	for host, want := range map[string]struct{ authority, instance string }{
+		"elsewhere.test:8443":         {"https://elsewhere.test:8443", "elsewhere.test"},
+		"LOGIN.windows.net":           {"https://login.microsoftonline.com", "microsoftonline.com"},
+		"127.0.0.1:8443":              {"https://127.0.0.1:8443", "127.0.0.1"},
+		"westeurope.login.entra.test": {own, "entra.test"},
+		"login.entra.test.":           {own, "entra.test"},
+		"":                            {own, "entra.test"},
 	} {
-		req := httptest.NewRequest(http.MethodGet, "/"+id+"/v2.0/.well-known/openid-configuration", nil)
-		req.Host = host
-		rec := httptest.NewRecorder()
-		s.ServeHTTP(rec, req)
 		var config struct{ Issuer string }
-		if err := json.Unmarshal(rec.Body.Bytes(), &config); err != nil {
-			t.Fatalf("host %q: %v in %s", host, err, rec.Body)
+		var set struct {
+			Keys []struct {
+				Issuer   string
+				Instance string `json:"cloud_instance_name"`
+			}
 		}
-		if config.Issuer != want+"/"+id+"/v2.0" {
-			t.Errorf("host %q: issuer %s, want one at %s", host, config.Issuer, want)
+		for path, v := range map[string]any{"/v2.0/.well-known/openid-configuration": &config, "/discovery/v2.0/keys": &set} {
+			req := httptest.NewRequest(http.MethodGet, "/"+id+path, nil)
+			req.Host = host
+			rec := httptest.NewRecorder()
+			s.ServeHTTP(rec, req)
+			if err := json.Unmarshal(rec.Body.Bytes(), v); err != nil {
+				t.Fatalf("host %q: %v in %s", host, err, rec.Body)
+			}
+		}
+		issuer := want.authority + "/" + id + "/v2.0"
+		if config.Issuer != issuer || len(set.Keys) != 1 || set.Keys[0].Issuer != issuer || set.Keys[0].Instance != want.instance {
+			t.Errorf("host %q: issuer %s, keys %+v; want %s in %s", host, config.Issuer, set.Keys, issuer, want.instance)
 		}
 	}
 }

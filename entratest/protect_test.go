@@ -109,6 +109,9 @@ func TestProtect(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	wrongV1 := claimsOf(t, token(s, s.API().Scope(), 1))
+	wrongV1["iss"] = s.Cloud().Authority() + "/" + fabrikam.ID() + "/"
+
 	api := s.API().Protect(served, role)
 	const invalid, scope = `error="invalid_token"`, `error="insufficient_scope"`
 	for _, tt := range []struct {
@@ -136,6 +139,7 @@ func TestProtect(t *testing.T) {
 		{"no end", del("exp"), 401, invalid},
 		{"not yet valid", set("nbf", in(time.Minute)), 401, invalid},
 		{"issuer of another tenant", set("iss", s.Cloud().Authority()+"/"+fabrikam.ID()+"/v2.0"), 401, invalid},
+		{"issuer of another tenant, version 1", s.Sign(nil, wrongV1, nil), 401, invalid},
 		{"issuer of version 1", set("iss", s.Cloud().Authority()+"/"+tid+"/"), 401, invalid},
 		{"issuer without TLS", set("iss", "http://login.entra.test/"+tid+"/v2.0"), 401, invalid},
 		{"issuer missing", del("iss"), 401, invalid},

@@ -3,6 +3,9 @@
 package entratest_test
 
 import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -48,6 +51,21 @@ func TestSign(t *testing.T) {
 		if _, err := jwt.Parse(token[:len(token)-1], func(*jwt.Token) (any, error) { return verifyWith, nil }); err == nil {
 			t.Errorf("%s: verifies without its last letter", alg)
 		}
+	}
+}
+
+// RFC 7518, section 3.5: the salt is as long as the hash.
+func TestSignSalt(t *testing.T) {
+	s := entratest.New(t)
+	token := s.Sign(map[string]any{"alg": "PS256"}, nil, nil)
+	i := strings.LastIndex(token, ".")
+	signature, err := base64.RawURLEncoding.DecodeString(token[i+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256([]byte(token[:i]))
+	if err := rsa.VerifyPSS(&s.SigningKey().Private().PublicKey, crypto.SHA256, digest[:], signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}); err != nil {
+		t.Error(err)
 	}
 }
 
