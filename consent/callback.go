@@ -13,7 +13,9 @@ import (
 // says what happened. Whatever else comes gets a page with status 400, and done is not
 // called.
 //
-// With [Config.Link] nothing says which browser it is, and how often it comes.
+// A program in the browser's place can keep the cookie and come again, until the time is
+// up. With [Config.Link] nothing says which browser it is, and how often it comes. So
+// done may be called more than once for a consent, also at the same time.
 func (f *Flow) Callback(done func(http.ResponseWriter, *http.Request, Result)) http.Handler {
 	if done == nil {
 		done = showResult

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -41,6 +42,15 @@ type Config struct {
 	Link bool
 }
 
+// String shows nothing of the keys.
+func (c Config) String() string { return "consent config of client " + ident.OneLine(c.ClientID, 60) }
+
+// GoString is [Config.String].
+func (c Config) GoString() string { return c.String() }
+
+// LogValue is [Config.String].
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
 const (
 	defaultTTL = time.Hour
 	maxTTL     = 24 * time.Hour
@@ -55,7 +65,7 @@ const (
 // for concurrent use, and keeps nothing of those who are on their way.
 type Flow struct {
 	authority, clientID, redirectURL, scope string
-	keys                                    [][]byte
+	macs                                    []func(use string, b []byte) []byte // by key
 	ttl                                     time.Duration
 	link, secure                            bool
 }
@@ -84,7 +94,7 @@ func New(cfg Config) (*Flow, error) {
 		if len(k) < minKey {
 			errs = append(errs, fmt.Errorf("key %d has %d bytes, want at least %d random ones", i+1, len(k), minKey))
 		}
-		f.keys = append(f.keys, bytes.Clone(k))
+		f.macs = append(f.macs, f.macWith(bytes.Clone(k)))
 	}
 	switch {
 	case f.ttl == 0:
@@ -149,7 +159,8 @@ func (f *Flow) tenant(id string) (string, error) {
 }
 
 // URL returns where to send an administrator of a tenant: of a GUID, a domain name, or
-// "organizations" for any tenant. data comes back with the [Result]; it is at most
+// "organizations" for any tenant. Only with a GUID can the answer be held to be about the
+// same tenant. data comes back with the [Result]; it is at most
 // [MaxData] bytes, and anybody on the way can read it, but not change it. setCookie
 // is the value of the Set-Cookie header that goes to the same browser, "" with
 // [Config.Link].

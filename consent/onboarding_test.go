@@ -138,6 +138,23 @@ func TestOtherTenant(t *testing.T) {
 	}, "v1", "v2")
 }
 
+// Who signs up cannot pass for a customer of long ago, whose tenant the app has tokens
+// for.
+func TestTenantOfSomebodyElse(t *testing.T) {
+	inWorlds(t, func(w *world) {
+		old := w.entra.AddTenant("old.example")
+		old.Provide(w.entra.API())
+		old.Install(w.entra.App())
+		b := w.browser()
+		state := b.open("https://app.example/start").address.Query().Get("state")
+		b.open("https://app.example/consent/callback?admin_consent=True&state=" + state + "&tenant=" + old.ID())
+		w.wantErr("the tenant of an old customer", consent.ErrTenantMismatch, 0)
+		if res, _ := w.told(); res.RequestedTenant != w.customer.ID() {
+			w.t.Errorf("requested %s", res.RequestedTenant)
+		}
+	}, "v1", "v2")
+}
+
 // What is answered once, late, by another browser or with another state counts for
 // nothing.
 func TestReplayAndForgery(t *testing.T) {

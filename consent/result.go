@@ -11,12 +11,15 @@ import (
 	"github.com/apponly/apponly/internal/ident"
 )
 
-// A Result is what the browser brought back. None of it is proof of anything.
+// A Result is what the browser brought back. But for Data and RequestedTenant it is what
+// the browser says, and proof of nothing.
 type Result struct {
 	// Data and RequestedTenant are what [Flow.URL] was called with.
 	Data, RequestedTenant string
 	// UnverifiedTenant is the tenant that the browser names, in lower case. Whoever
-	// finishes a consent can write any into it: it says where to ask for a token.
+	// finishes a consent can write any into it, such as the tenant of a customer who has
+	// consented long ago: a token for it says that the app is in that tenant, and not
+	// that this browser is anybody of it.
 	UnverifiedTenant string
 	// Granted: the browser says that the administrator has consented.
 	Granted bool
@@ -71,8 +74,11 @@ type Error struct {
 }
 
 // Error returns one line of our own words. Entra's description is left out: anybody
-// can write one into a link.
+// can write one into a link. Of nil, as in a [Result] that is granted, it is "<nil>".
 func (e *Error) Error() string {
+	if e == nil {
+		return "<nil>"
+	}
 	text := "consent: " + e.Kind.Error()
 	if e.Code != 0 {
 		text += " (AADSTS" + strconv.Itoa(e.Code) + ")"
@@ -80,11 +86,14 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Is reports whether target is the error's Kind.
-func (e *Error) Is(target error) bool { return target == e.Kind }
+// Is reports whether target is the error's Kind; nil has none.
+func (e *Error) Is(target error) bool { return e != nil && target == e.Kind }
 
 // LogValue makes slog print the fields apart.
 func (e *Error) LogValue() slog.Value {
+	if e == nil {
+		return slog.Value{}
+	}
 	return slog.GroupValue(slog.String("kind", string(e.Kind)), slog.Int("code", e.Code), slog.String("oauth_error", e.OAuthError))
 }
 

@@ -38,7 +38,7 @@ func (f *Flow) seal(s *state) string {
 	b = binary.BigEndian.AppendUint64(b, uint64(s.expires.Unix()))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(s.tenant)))
 	b = append(append(b, s.tenant...), s.data...)
-	return base64.RawURLEncoding.EncodeToString(append(b, f.mac(f.keys[0], "state", b)...))
+	return base64.RawURLEncoding.EncodeToString(append(b, f.macs[0]("state", b)...))
 }
 
 // open reads what seal wrote. ok is false for anything else, and once its time is up.
@@ -48,8 +48,8 @@ func (f *Flow) open(text string, now time.Time) (s *state, ok bool) {
 		return nil, false
 	}
 	b, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
-	for _, key := range f.keys {
-		ok = hmac.Equal(sum, f.mac(key, "state", b)) || ok
+	for _, mac := range f.macs {
+		ok = hmac.Equal(sum, mac("state", b)) || ok
 	}
 	tenant := b[stateHead:]
 	n := int(binary.BigEndian.Uint16(b[24:]))
@@ -60,23 +60,26 @@ func (f *Flow) open(text string, now time.Time) (s *state, ok bool) {
 	return s, now.Before(s.expires)
 }
 
-// mac authenticates b for one use and this flow alone: keys may be shared with other
-// flows, of which a Link one gives states to anybody.
-func (f *Flow) mac(key []byte, use string, b []byte) []byte {
-	h := hmac.New(sha256.New, key)
-	for _, s := range []string{"apponly consent 1", use, f.authority, f.clientID, f.redirectURL, f.scope, strconv.FormatBool(f.link)} {
-		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(s))))
-		h.Write([]byte(s))
+// macWith returns what authenticates b for one use and this flow alone: keys may be
+// shared with other flows, of which a Link one gives states to anybody. The key is in
+// nothing that fmt prints.
+func (f *Flow) macWith(key []byte) func(use string, b []byte) []byte {
+	return func(use string, b []byte) []byte {
+		h := hmac.New(sha256.New, key)
+		for _, s := range []string{"apponly consent 1", use, f.authority, f.clientID, f.redirectURL, f.scope, strconv.FormatBool(f.link)} {
+			h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(s))))
+			h.Write([]byte(s))
+		}
+		h.Write(b)
+		return h.Sum(nil)
 	}
-	h.Write(b)
-	return h.Sum(nil)
 }
 
 // cookie returns the one that holds s to a browser, or clears it if ttl is negative.
 // Each consent has its own, as there may be several under way.
 func (f *Flow) cookie(s *state, ttl time.Duration) *http.Cookie {
 	c := &http.Cookie{
-		Name: f.cookieName(s), Value: base64.RawURLEncoding.EncodeToString(f.mac(f.keys[0], "cookie", s.nonce[:])),
+		Name: f.cookieName(s), Value: base64.RawURLEncoding.EncodeToString(f.macs[0]("cookie", s.nonce[:])),
 		Path: "/", MaxAge: int(ttl / time.Second), Secure: f.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
 	if ttl < 0 {
@@ -100,8 +103,8 @@ func (f *Flow) cookieName(s *state) string {
 func (f *Flow) fromBrowser(r *http.Request, s *state) (ok bool) {
 	for _, c := range r.CookiesNamed(f.cookieName(s)) {
 		value, err := base64.RawURLEncoding.DecodeString(c.Value)
-		for _, key := range f.keys {
-			ok = err == nil && hmac.Equal(value, f.mac(key, "cookie", s.nonce[:])) || ok
+		for _, mac := range f.macs {
+			ok = err == nil && hmac.Equal(value, mac("cookie", s.nonce[:])) || ok
 		}
 	}
 	return ok
