@@ -288,7 +288,7 @@ func CertificateSigner(chain []*x509.Certificate, sign SignFunc, opts *Certifica
 	var hung flight.Guard
 	var made assertions
 	guarded := func(ctx context.Context, digest []byte, o crypto.SignerOpts) ([]byte, error) {
-		return flight.Run(ctx, &hung, "the sign function", func(ctx context.Context) ([]byte, error) { return sign(ctx, digest, o) })
+		return askKey(ctx, &hung, "the sign function", func(ctx context.Context) ([]byte, error) { return sign(ctx, digest, o) })
 	}
 	c.resolve = func(_ context.Context, req AssertionRequest, _ *fileReader) (*material, error) {
 		first := p.material(req, guarded, x5c)

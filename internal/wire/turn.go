@@ -29,8 +29,8 @@ const (
 // ErrNoTurn says that others were ahead for all of [maxWait].
 var ErrNoTurn = errors.New("too many token requests are under way")
 
-// A Turn is the right to send a token request by one HTTP client. It belongs to
-// one goroutine.
+// A Turn is the right to send a token request by one HTTP client, or to ask something
+// else that must not be asked too much at once. It belongs to one goroutine.
 type Turn struct {
 	client *http.Client
 	queue  queueKey
@@ -47,6 +47,12 @@ func TakeTurn(ctx context.Context, client *http.Client) (*Turn, error) {
 		client = defaultClient()
 	}
 	t := &Turn{client: client, queue: queueKey{client, bubble()}}
+	return t, t.take(ctx)
+}
+
+// TakeTurnOf is [TakeTurn] for what is no HTTP client, and is known by a pointer.
+func TakeTurnOf(ctx context.Context, what any) (*Turn, error) {
+	t := &Turn{queue: queueKey{what, bubble()}}
 	return t, t.take(ctx)
 }
 
@@ -78,8 +84,8 @@ func (t *Turn) End() {
 	t.held = nil
 }
 
-// queues are those of the HTTP clients that requests of are under way, so that
-// nothing is kept of an idle one.
+// queues are those of what is asked at the moment, so that nothing is kept of what is
+// idle.
 var queues = struct {
 	sync.Mutex // never held across a wait
 	of         map[queueKey]*queue
@@ -87,7 +93,7 @@ var queues = struct {
 
 // A queueKey keeps apart whoever must not wake each other.
 type queueKey struct {
-	client *http.Client
+	what   any // a pointer
 	bubble string
 }
 
