@@ -89,7 +89,7 @@ func (a *acquisition) ask(ctx context.Context, m *material) (g tokencache.Grant,
 		}
 	}
 	g, err = a.exchange(ctx, turn, p)
-	if err != nil && m.refused != nil {
+	if err != nil && m.refused != nil && !recoveryFor(err).retrySoon { // else nobody has judged it
 		m.refused(asked)
 	}
 	return g, p.expires, err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"testing"
@@ -80,4 +81,38 @@ func TestKeptAssertionsAreOfOneCertificate(t *testing.T) {
 			t.Errorf("%d signatures, want 4 of the one and 1 of the other", signatures)
 		}
 	})
+}
+
+// Entra not being there says nothing of the assertion: a KMS is not asked again for each
+// try of an outage.
+func TestKeptAssertionsOutliveAnOutage(t *testing.T) {
+	for name, fault := range map[string]func(*http.Request) (*http.Response, error){
+		"not reached": fails(errors.New("no route")),
+		"busy":        status(503, ""),
+		"throttled":   status(429, `{"error":"temporarily_unavailable"}`),
+		"a portal":    status(200, "<html>"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSTS(t)
+				s.setFault(fault)
+				signatures := 0
+				c := s.with(t, apponly.CertificateSigner(chainOf(s), func(_ context.Context, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+					signatures++
+					return s.Certificate().Key.Sign(rand.Reader, digest, o)
+				}, nil))
+				for range 8 {
+					if tryForce(t, c, s.API().Scope()) == nil {
+						t.Fatal("a token in an outage")
+					}
+					time.Sleep(15 * time.Second)
+				}
+				s.setFault(nil)
+				force(t, c, s.API().Scope())
+				if signatures != 1 {
+					t.Errorf("%d signatures in less than five minutes, want 1", signatures)
+				}
+			})
+		})
+	}
 }
