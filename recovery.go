@@ -176,7 +176,7 @@ func (t *attempt) send(ctx context.Context, m *material) (tokencache.Grant, erro
 	t.skew, _ = t.state.skew.now()
 	var seq uint64
 	t.previous, seq = t.state.rotation.beginSend(t.member, m)
-	if t.state.chains.note(t.member, m) {
+	if t.state.chains.note(m) {
 		t.record(Event{Kind: EventChainIncomplete, Err: errorf(ErrCertificateInvalid, "apponly: not sent with the certificate, as its chain does not lead there: %s", strings.Join(m.leftOut[:min(len(m.leftOut), 5)], "; "))})
 	}
 	g, ends, err := t.ask(ctx, m)
