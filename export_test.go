@@ -74,3 +74,9 @@ func Remember(n int) (setAside, kept time.Duration) {
 	}
 	return setAside, time.Since(began)
 }
+
+// NewLook returns a function that looks at a file as all do who share a reader of it.
+func NewLook() func(ctx context.Context, do func() (int, error)) (int, error) {
+	l := newLooks()
+	return func(ctx context.Context, do func() (int, error)) (int, error) { return look(ctx, l, "reading it", do) }
+}
