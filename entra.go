@@ -77,7 +77,7 @@ func (a *acquisition) ask(ctx context.Context, m *material) (g tokencache.Grant,
 	}
 	turn, err := wire.TakeTurn(ctx, a.http)
 	if err != nil {
-		return g, ends, noTurn(err)
+		return g, ends, unreachable(err)
 	}
 	defer turn.End()
 	if !m.elsewhere {
@@ -93,14 +93,6 @@ func (a *acquisition) ask(ctx context.Context, m *material) (g tokencache.Grant,
 		m.refused(asked)
 	}
 	return g, p.expires, err
-}
-
-func noTurn(err error) *Error {
-	e := unreachable(err)
-	if errors.Is(err, wire.ErrNoTurn) {
-		e.reason, e.cause = err.Error(), err
-	}
-	return e
 }
 
 // exchange makes one token request. MSAL writes it; everything below and above

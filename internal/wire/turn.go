@@ -6,13 +6,13 @@ import (
 	"bytes"
 	"container/list"
 	"context"
-	"errors"
 	"net/http"
 	"runtime"
 	"sync"
 	"time"
 
 	"github.com/apponly/apponly/internal/flight"
+	"github.com/apponly/apponly/internal/netfault"
 )
 
 const (
@@ -26,9 +26,6 @@ const (
 	maxWait = 5 * time.Minute
 )
 
-// ErrNoTurn says that others were ahead for all of [maxWait].
-var ErrNoTurn = errors.New("too many token requests are under way")
-
 // A Turn is the right to send a token request by one HTTP client, or to ask something
 // else that must not be asked too much at once. It belongs to one goroutine.
 type Turn struct {
@@ -40,7 +37,8 @@ type Turn struct {
 
 // TakeTurn waits until fewer than [MaxUnderWay] turns of client, or of the
 // process's own if that is nil, are taken, first come, first served. The clock of
-// the flight that ctx belongs to stands still meanwhile. The turn ends with ctx,
+// the flight that ctx belongs to stands still meanwhile, for five minutes at most: the
+// error is netfault.ErrNoTurn then. The turn ends with ctx,
 // so that a RoundTripper that never returns does not keep it.
 func TakeTurn(ctx context.Context, client *http.Client) (*Turn, error) {
 	if client == nil {
@@ -130,7 +128,7 @@ func enter(ctx context.Context, key queueKey) error {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	case <-timer.C:
-		err = ErrNoTurn
+		err = netfault.ErrNoTurn
 	}
 	queues.Lock()
 	defer queues.Unlock()
