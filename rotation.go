@@ -94,8 +94,8 @@ func (r *rotation) beginSend(i int, m *material) (previous []*material, seq uint
 	return previous, s.sent
 }
 
-// accept notes that Entra took m. It reports whether that was other material than
-// it took before.
+// accept notes that Entra took m. It reports whether that is news: while replicas
+// disagree they may take one material and the other in turn.
 func (r *rotation) accept(i int, m *material, seq uint64) (changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,12 +111,13 @@ func (r *rotation) accept(i int, m *material, seq uint64) (changed bool) {
 	if s.newest != m.fingerprint {
 		t.until = clock.Now().Add(previousFor)
 	}
+	before := len(s.taken)
 	s.taken = slices.DeleteFunc(s.taken, func(old standIn) bool { return old.fingerprint == m.fingerprint })
+	changed = len(s.taken) == before && s.last != [32]byte{} && s.last != m.fingerprint
 	if len(s.taken) == maxPrevious {
 		s.taken = slices.Delete(s.taken, 0, 1)
 	}
 	s.taken = append(s.taken, t)
-	changed = s.last != [32]byte{} && s.last != m.fingerprint
 	s.last = m.fingerprint
 	return changed
 }
