@@ -21,7 +21,7 @@ import (
 // its own layer and those below it; see docs/architecture.md.
 var layers = []string{
 	"errors kind",
-	"aadsts answer claims echo token event domain cache file hosts look outside",
+	"aadsts answer claims echo token event domain cache fading file hosts look outside",
 	"cafile",
 	"material",
 	"chain assertion msal",

@@ -24,6 +24,7 @@ import (
 
 	"github.com/apponly/apponly/internal/flight"
 	"github.com/apponly/apponly/internal/keyfile"
+	"github.com/apponly/apponly/internal/wire"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -97,7 +98,7 @@ func (p *pairs) material(req AssertionRequest, sign SignFunc, x5c bool) *materia
 	var first *material
 	for _, one := range slices.Backward(inOrder[:min(len(inOrder), maxLeaves)]) {
 		m := one.material(sign, x5c)
-		m.next, first = first, m
+		m.next, m.elsewhere, first = first, p.elsewhere(), m
 	}
 	return first
 }
@@ -160,13 +161,30 @@ type SignFunc func(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 func (p *pairs) signWith(hung *flight.Guard) SignFunc {
 	return func(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 		key := p.key()
-		if _, local := key.(*rsa.PrivateKey); local {
+		if !p.elsewhere() {
 			return key.Sign(rand.Reader, digest, opts)
 		}
-		return flight.Run(ctx, hung, "the key", func(context.Context) ([]byte, error) {
+		return askKey(ctx, hung, "the key", func(context.Context) ([]byte, error) {
 			return key.Sign(rand.Reader, digest, opts)
 		})
 	}
+}
+
+// askKey has a key sign that is elsewhere. A KMS that is asked for thousands of
+// signatures at once makes none of them in time.
+func askKey(ctx context.Context, hung *flight.Guard, what string, sign func(context.Context) ([]byte, error)) ([]byte, error) {
+	turn, err := wire.TakeTurnOf(ctx, hung)
+	if err != nil {
+		return nil, err
+	}
+	defer turn.End()
+	return flight.Run(ctx, hung, what, sign)
+}
+
+// elsewhere reports whether the key is not in this process.
+func (p *pairs) elsewhere() bool {
+	_, local := p.key().(*rsa.PrivateKey)
+	return !local
 }
 
 // Times in an assertion. Entra's tolerance for a clock that runs fast is not

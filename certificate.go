@@ -211,7 +211,8 @@ func withReason(err, unparsed error) error {
 // The credential is equal only to itself: build it once and keep it, or clients
 // built with it do not share their tokens. fn must be safe for concurrent use.
 // One that panics or ends its goroutine fails the request it was asked for; one
-// that does not return in time is abandoned and not asked again before it has.
+// that does not return in time is abandoned, and until it has, tried again after five
+// minutes and ever less often.
 func CertificateFunc(fn func(ctx context.Context) (*tls.Certificate, error), opts *CertificateOptions) Credential {
 	c, x5c := &credential{id: unique()}, opts.sendX5C()
 	if fn == nil {
@@ -269,7 +270,7 @@ func pairsOf(cert *tls.Certificate) (*pairs, error) {
 // The credential is equal only to itself: build it once and keep it, or clients
 // built with it do not share their tokens. A sign that panics or ends its
 // goroutine fails the request it was asked for; one that does not return in time
-// is abandoned and not asked again before it has.
+// is abandoned, and until it has, tried again after five minutes and ever less often.
 func CertificateSigner(chain []*x509.Certificate, sign SignFunc, opts *CertificateOptions) Credential {
 	c, x5c := &credential{id: unique()}, opts.sendX5C()
 	var p *pairs
@@ -288,7 +289,7 @@ func CertificateSigner(chain []*x509.Certificate, sign SignFunc, opts *Certifica
 	var hung flight.Guard
 	var made assertions
 	guarded := func(ctx context.Context, digest []byte, o crypto.SignerOpts) ([]byte, error) {
-		return flight.Run(ctx, &hung, "the sign function", func(ctx context.Context) ([]byte, error) { return sign(ctx, digest, o) })
+		return askKey(ctx, &hung, "the sign function", func(ctx context.Context) ([]byte, error) { return sign(ctx, digest, o) })
 	}
 	c.resolve = func(_ context.Context, req AssertionRequest, _ *fileReader) (*material, error) {
 		first := p.material(req, guarded, x5c)

@@ -22,8 +22,8 @@ import (
 // request and need not keep anything; it must be safe for concurrent use.
 //
 // One that panics, ends its goroutine or ignores ctx fails the request it was
-// asked for and nothing else. After one that ignored ctx, it is not asked again
-// before it has returned.
+// asked for and nothing else. After one that ignored ctx, it is, until it has returned,
+// tried again after five minutes and ever less often.
 type AssertionSource interface {
 	// Assertion returns a signed JWT. Its lifetime is read from the exp claim.
 	Assertion(ctx context.Context, req AssertionRequest) (string, error)

@@ -62,7 +62,8 @@ type Options struct {
 	// the values of the context that caused the request, such as a span, and ends
 	// after about a second, for which callers wait at most. It may be called from
 	// several goroutines at once. One that panics is ignored, and one that does not
-	// return is not called again before it has. A token request tells the client
+	// return is, until it has, tried again after five minutes and ever less often; what
+	// it is not told of meanwhile is lost. A token request tells the client
 	// that began it, not others that share the token.
 	OnEvent func(context.Context, Event)
 }

@@ -232,8 +232,18 @@ func TestSecretThatIsSomethingElse(t *testing.T) {
 			"<no value>":                                                         "is a placeholder",
 			"@Microsoft.KeyVault(SecretUri=x)":                                   "is a placeholder",
 			`{"value":"abc"}`:                                                    "is JSON",
-			"abc8Q~an-ordinary.secret_value-that-is-wrong":                       "",
-			"AAAAabcdABCD0123":                                                   "",
+			base64.RawStdEncoding.EncodeToString([]byte("abc8Q~some-secret-value!")): "is the base64 of a text",
+			base64.RawStdEncoding.EncodeToString([]byte("abc8Q~some-secret-value")):  "is the base64 of a text",
+			"abc*******************":                       "is masked",
+			"••••••••":                                     "is masked",
+			"abc8Q%7Esome-secret%2Evalue":                  "is percent-encoded",
+			"SECRET=abc8Q~some-secret-value":               "is a name and a value",
+			"client-secret=abc8Q~some-secret-value":        "is a name and a value",
+			"clientSecret: abc8Q~some-secret-value":        "is a name and a value",
+			"abc8Q~an-ordinary.secret_value-that-is-wrong": "",
+			"kQ2vTm9sPzX1c0d3aWq5u7hJ8nB4fLyRgVtEoIiSx6A=": "",
+			"100%-chosen:by=hand&wrong":                    "",
+			"AAAAabcdABCD0123":                             "",
 		} {
 			_, err := s.with(t, apponly.Secret(value)).Token(t.Context(), s.API().Scope())
 			wantKind(t, err, apponly.ErrSecretInvalid, want)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"testing"
@@ -80,4 +81,53 @@ func TestKeptAssertionsAreOfOneCertificate(t *testing.T) {
 			t.Errorf("%d signatures, want 4 of the one and 1 of the other", signatures)
 		}
 	})
+}
+
+// Entra not being there says nothing of the assertion: a KMS is not asked again for each
+// try of an outage.
+func TestKeptAssertionsOutliveAnOutage(t *testing.T) {
+	for name, fault := range map[string]func(*http.Request) (*http.Response, error){
+		"not reached": fails(errors.New("no route")),
+		"busy":        status(503, ""),
+		"throttled":   status(429, `{"error":"temporarily_unavailable"}`),
+		"a portal":    status(200, "<html>"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSTS(t)
+				s.setFault(fault)
+				signatures := 0
+				c := s.with(t, apponly.CertificateSigner(chainOf(s), func(_ context.Context, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+					signatures++
+					return s.Certificate().Key.Sign(rand.Reader, digest, o)
+				}, nil))
+				for range 8 {
+					if tryForce(t, c, s.API().Scope()) == nil {
+						t.Fatal("a token in an outage")
+					}
+					time.Sleep(15 * time.Second)
+				}
+				s.setFault(nil)
+				force(t, c, s.API().Scope())
+				if signatures != 1 {
+					t.Errorf("%d signatures in less than five minutes, want 1", signatures)
+				}
+			})
+		})
+	}
+}
+
+// What is remembered for each tenant costs no more with their number, also where there
+// is no room for more.
+func TestMemoriesCostNoMoreWithTheirNumber(t *testing.T) {
+	const few, many = 4_000, 40_000
+	var setAside, kept [2]time.Duration
+	for range 3 { // a machine that was busy meanwhile is not what is tested
+		setAside[0], kept[0] = apponly.Remember(few)
+		setAside[1], kept[1] = apponly.Remember(many)
+		if setAside[1] <= 25*setAside[0] && kept[1] <= 25*kept[0] {
+			return
+		}
+	}
+	t.Errorf("%d and %d tenants: to set aside took %v, to keep assertions %v", few, many, setAside, kept)
 }

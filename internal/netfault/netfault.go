@@ -34,6 +34,9 @@ func Describe(err error) (reason string, cause error) {
 // attempt mends them.
 var ErrLocal = errors.New("a fault of this machine")
 
+// ErrNoTurn is why a request was not sent: others were ahead for too long.
+var ErrNoTurn = errors.New("too many token requests are under way")
+
 // Permanent reports whether sending the request again cannot help: there is no
 // such host, TLS or the proxy does not let it through, or the fault is
 // [ErrLocal].
@@ -84,6 +87,8 @@ func find(err error) fault {
 func findEnd(err error) fault {
 	var guarded *flight.Error
 	switch {
+	case errors.Is(err, ErrNoTurn):
+		return fault{reason: ErrNoTurn.Error(), cause: ErrNoTurn}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return fault{reason: "no answer in time", cause: context.DeadlineExceeded}
 	case errors.As(err, &guarded):
