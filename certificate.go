@@ -62,7 +62,7 @@ func Certificate(chain []*x509.Certificate, key crypto.Signer, opts *Certificate
 
 // CertificateFile returns a credential that reads certificate and key from a
 // file for every token request, so that a renewed certificate counts from the
-// next request on. The file is PEM or PKCS#12, told apart by content; the
+// next request on. The file is PEM, DER or PKCS#12, told apart by content; the
 // certificates may be in any order, and the key in a file of its own. In PEM the
 // key may be PKCS#1 or PKCS#8, plain or encrypted. A key is opened once for each
 // content and password, however many tenants and clients ask; a file that asks for

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // A block is one of a PEM file.
@@ -22,22 +23,20 @@ type block struct {
 
 // scanPEM finds the blocks of RFC 7468 in text. What carries a file to its place
 // often loses the line breaks: an environment variable has "\n" in two
-// characters, a web form blanks, a YAML block an indent. So line breaks mean
-// nothing here, which package pem would insist on; the text around blocks does not
-// either. A block without its end is left out.
+// characters, or more if it was in JSON twice, a web form blanks, a YAML block an
+// indent. So line breaks mean nothing here, which package pem would insist on; the
+// text around blocks does not either. A block without its end is left out.
 func scanPEM(b []byte) (blocks []block, err error) {
-	text := strings.NewReplacer(`\r`, "\n", `\n`, "\n", `\t`, " ", "\r", "\n").Replace(string(b))
+	text := strings.NewReplacer(`\r`, "\n", `\n`, "\n", `\t`, " ", `\`, "", "\r", "\n").Replace(string(b))
 	for {
-		_, after, found := strings.Cut(text, "-----BEGIN ")
-		if !found {
-			return blocks, nil
-		}
+		_, after, _ := strings.Cut(text, "-----BEGIN ")
 		label, after, found := strings.Cut(after, "-----")
 		if !found {
 			return blocks, nil
 		}
-		body, rest, found := strings.Cut(after, "-----END "+label+"-----")
-		if !found {
+		body, end, _ := strings.Cut(after, "-----")
+		rest, ended := strings.CutPrefix(end, "END "+label+"-----")
+		if !ended {
 			text = after
 			continue
 		}
@@ -62,10 +61,10 @@ func withoutHeaders(body string) string {
 }
 
 // decodeBase64 returns what b is the base64 of, nil if it is not. Quotes, white
-// space and a byte order mark around and between are of no consequence.
+// space and what cannot be seen, around and between, are of no consequence.
 func decodeBase64(b []byte) []byte {
 	b = bytes.Map(func(r rune) rune {
-		if strings.ContainsRune(" \t\r\n\v\f\u00a0\ufeff\"'`", r) {
+		if strings.ContainsRune("\"'`", r) || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) {
 			return -1
 		}
 		return r
@@ -83,7 +82,7 @@ func decodeBase64(b []byte) []byte {
 var dekCiphers = []string{"DES-CBC", "DES-EDE3-CBC", "AES-128-CBC", "AES-192-CBC", "AES-256-CBC"}
 
 func (c *Contents) parseBlocks(blocks []block, password string) error {
-	d := &decoder{convert: "openssl pkcs8 -topk8 -in OLD -out NEW", legacy: " -provider legacy -provider default", iterations: maxIterations}
+	d := &decoder{convert: "openssl pkcs8 -topk8 -in OLD -out NEW", legacy: " -provider legacy -provider default", spent: &c.spent}
 	for _, b := range blocks {
 		if err := c.parseBlock(d, b, password); err != nil {
 			return err
@@ -118,8 +117,10 @@ func (c *Contents) parseBlock(d *decoder, b block, password string) error {
 	case b.label == "OPENSSH PRIVATE KEY":
 		return errors.New("a private key in OpenSSH's format; convert with: ssh-keygen -p -m PKCS8 -f FILE")
 	case strings.HasSuffix(b.label, "PRIVATE KEY"):
-		key, err := d.parseAnyKey(b.der, password)
+		key, err := d.parseAnyKey(b.der, formsOf(password))
 		switch {
+		case errors.Is(err, errWrongPassword):
+			return wrongPassword(password)
 		case err != nil && b.label == "DSA PRIVATE KEY":
 			return NotRSA("a DSA")
 		case err != nil && isEC(b.der, b.label):
@@ -138,14 +139,10 @@ func isEC(der []byte, label string) bool {
 }
 
 // parseAnyKey parses a private key by what it is, not by what it is called.
-func (d *decoder) parseAnyKey(der []byte, password string) (*rsa.PrivateKey, error) {
+func (d *decoder) parseAnyKey(der []byte, passwords []string) (*rsa.PrivateKey, error) {
 	var sealed encryptedKey
 	if len(der) <= maxKeySize && unmarshal(der, &sealed) == nil {
-		key, err := d.decryptKey(sealed, formsOf(password))
-		if errors.Is(err, errWrongPassword) {
-			err = wrongPassword(password)
-		}
-		return key, err
+		return d.decryptKey(sealed, passwords)
 	}
 	return parseKey(der)
 }
