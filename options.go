@@ -96,7 +96,7 @@ func (o *Options) httpClient() (*http.Client, error) {
 	case o.HTTPClient != nil:
 		return nil, errorf(ErrConfiguration, "apponly: Options.CAFile and Options.HTTPClient are both set: the roots belong into the client's transport")
 	}
-	if err := checkPath("Options.CAFile", o.CAFile); err != nil {
+	if err := checkPath(ErrCAFile, nameCAFile, o.CAFile); err != nil {
 		return nil, err
 	}
 	return caFileClient(absolute(o.CAFile)), nil

@@ -41,7 +41,7 @@ func strayText(s string) error {
 	case isAssignment(s):
 		text = "is a NAME=value: want the value alone"
 	case inQuotes(s):
-		text = "is in quotes: docker --env-file and systemd's environment files keep them"
+		text = "is in quotes: docker --env-file and kubectl's --from-env-file keep them"
 	default:
 		return nil
 	}

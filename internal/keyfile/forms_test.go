@@ -71,6 +71,7 @@ func TestParsePEMForms(t *testing.T) {
 		"a header":                        strings.Replace(whole, "KEY-----\n", "KEY-----\nComment: me\n\n", 1),
 		"bag attributes between":          "Bag Attributes\n    localKeyID: 01\n" + cert + "Key Attributes: <No Attributes>\n" + pkcs8,
 		"an unknown block that is base64": "-----BEGIN SOMETHING-----\nAAAA\n-----END SOMETHING-----\n" + whole,
+		"an unknown block that is none":   "-----BEGIN PGP MESSAGE-----\nVersion: 2\n\nAAAA\n=AAAA\n-----END PGP MESSAGE-----\n" + whole,
 		"EC PARAMETERS":                   "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n" + whole,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -102,11 +102,7 @@ func (c *Contents) parse(b []byte, password string, wrapped bool) error {
 		// Windows PowerShell's ">" writes UTF-16.
 		return errors.New("text in UTF-16; convert with: iconv -f UTF-16 -t UTF-8 OLD > NEW")
 	}
-	blocks, err := scanPEM(b)
-	switch {
-	case err != nil:
-		return err
-	case len(blocks) > 0:
+	if blocks := scanPEM(b); len(blocks) > 0 {
 		return c.parseBlocks(blocks, password)
 	}
 	if decoded := decodeBase64(b); wrapped && decoded != nil {
