@@ -91,6 +91,10 @@ func resemblance(secret string) string {
 		return "what was sent is a path, it seems: SecretFile and APPONLY_CLIENT_SECRET_FILE read files"
 	case isBase64Text(s):
 		return "what was sent is the base64 of a text, it seems: decode it"
+	case strings.ContainsAny(s, " \\\"'`"):
+		return "what was sent is more than a secret, it seems: it has blanks, quotes or backslashes in it"
+	case len(s) < 16:
+		return "what was sent is shorter than Entra's secrets are: a word that stands for one, it seems"
 	}
 	return ""
 }

@@ -279,6 +279,12 @@ func TestSecretThatIsSomethingElse(t *testing.T) {
 			"<no value>":                                                         "is a placeholder",
 			"@Microsoft.KeyVault(SecretUri=x)":                                   "is a placeholder",
 			`{"value":"abc"}`:                                                    "is JSON",
+			`\"abc8Q~some-secret-value\"`:                                        "is more than a secret",
+			`"abc8Q~some-secret-value`:                                           "is more than a secret",
+			"AZURE_CLIENT_SECRET: abc8Q~some-secret-value":                       "is more than a secret",
+			`abc8Q~some-secret-value\n`:                                          "is more than a secret",
+			"undefined":                                                          "is shorter",
+			"*******":                                                            "is shorter",
 			"abc8Q~an-ordinary.secret_value-that-is-wrong":                       "",
 			"AAAAabcdABCD0123":                                                   "",
 		} {
