@@ -47,7 +47,7 @@ type pair struct {
 // certificates in order. Public chains have three or four.
 const maxChain = 10
 
-// maxLeaves bounds the certificates of one key that are tried.
+// maxLeaves bounds the certificates of one key that are tried, and put into order.
 const maxLeaves = 8
 
 // newPairs finds the certificates of key and orders the rest by issuer: bundles
@@ -68,15 +68,22 @@ func newPairs(chain []*x509.Certificate, key crypto.Signer) (*pairs, error) {
 		return nil, errors.New("no certificate")
 	}
 	chain = distinct(chain)
-	p := &pairs{key: func() crypto.Signer { return key }}
-	others := slices.DeleteFunc(slices.Clone(chain), func(c *x509.Certificate) bool { return pub.Equal(c.PublicKey) })
+	var leaves, others []*x509.Certificate
 	for _, cert := range chain {
 		if pub.Equal(cert.PublicKey) {
-			p.all = append(p.all, newPair(cert, others))
+			leaves = append(leaves, cert)
+		} else {
+			others = append(others, cert)
 		}
 	}
-	if len(p.all) == 0 {
+	if len(leaves) == 0 {
 		return nil, errors.New("the private key belongs to none of the certificates")
+	}
+	now := time.Now()
+	slices.SortStableFunc(leaves, func(a, b *x509.Certificate) int { return byUse(a, b, now) })
+	p := &pairs{key: func() crypto.Signer { return key }}
+	for _, leaf := range leaves[:min(len(leaves), maxLeaves)] {
+		p.all = append(p.all, newPair(leaf, others))
 	}
 	return p, nil
 }
@@ -96,7 +103,7 @@ func distinct(certs []*x509.Certificate) (once []*x509.Certificate) {
 func (p *pairs) material(req AssertionRequest, sign SignFunc, x5c bool) *material {
 	inOrder := slices.SortedStableFunc(slices.Values(p.all), func(a, b pair) int { return byUse(a.chain[0], b.chain[0], req.now()) })
 	var first *material
-	for _, one := range slices.Backward(inOrder[:min(len(inOrder), maxLeaves)]) {
+	for _, one := range slices.Backward(inOrder) {
 		m := one.material(sign, x5c)
 		m.next, m.elsewhere, first = first, p.elsewhere(), m
 	}

@@ -62,7 +62,7 @@ func Certificate(chain []*x509.Certificate, key crypto.Signer, opts *Certificate
 
 // CertificateFile returns a credential that reads certificate and key from a
 // file for every token request, so that a renewed certificate counts from the
-// next request on. The file is PEM or PKCS#12, told apart by content; the
+// next request on. The file is PEM, DER or PKCS#12, told apart by content; the
 // certificates may be in any order, and the key in a file of its own. In PEM the
 // key may be PKCS#1 or PKCS#8, plain or encrypted. A key is opened once for each
 // content and password, however many tenants and clients ask; a file that asks for
@@ -81,9 +81,9 @@ func CertificateFile(path string, opts *CertificateFileOptions) Credential {
 		opts = &CertificateFileOptions{}
 	}
 	if err := errors.Join(
-		checkPath("the path of CertificateFile", path),
-		checkPath("CertificateFileOptions.KeyFile", opts.KeyFile),
-		checkPath("CertificateFileOptions.PasswordFile", opts.PasswordFile),
+		checkPath(ErrCredentialUnavailable, "the path of CertificateFile", path),
+		checkPath(ErrCredentialUnavailable, "CertificateFileOptions.KeyFile", opts.KeyFile),
+		checkPath(ErrCredentialUnavailable, "CertificateFileOptions.PasswordFile", opts.PasswordFile),
 	); err != nil {
 		return &credential{err: err}
 	}
@@ -138,14 +138,14 @@ func (f certificateFile) inDirectory() (certificateFile, error) {
 
 // load reads the files and parses what they hold, if that is new.
 func (f certificateFile) load(files *fileReader, password string) (*pairs, error) {
-	var oddity error
+	name := "the password"
 	if f.passwordPath != "" {
 		b, err := readFile(f.passwordPath)
 		if err != nil {
 			return nil, err
 		}
 		password = outsideText(string(b))
-		oddity = strayText(password)
+		name += " in " + f.passwordPath
 	}
 	f, err := f.inDirectory()
 	if err != nil {
@@ -163,8 +163,8 @@ func (f certificateFile) load(files *fileReader, password string) (*pairs, error
 	}
 	sum := macOf(fmt.Sprint(len(content), " ", len(keyContent), " ", string(content), string(keyContent), password))
 	p, err := files.parse(sum, func() (*pairs, error) { return f.parse(content, keyContent, password) })
-	if err != nil && oddity != nil { // which a password may have, if it opens the file
-		err = fmt.Errorf("%w; the password in %s %w", err, f.passwordPath, oddity)
+	if stray := strayText(password); err != nil && stray != nil { // which a password may have, if it opens the file
+		err = fmt.Errorf("%w; %s %w", err, name, stray)
 	}
 	return p, err
 }

@@ -115,7 +115,7 @@ func Secret(value string) Credential {
 // to the working directory of now.
 func SecretFile(path string) Credential {
 	type secretFile struct{ path string }
-	if err := checkPath("the path of SecretFile", path); err != nil {
+	if err := checkPath(ErrCredentialUnavailable, "the path of SecretFile", path); err != nil {
 		return &credential{err: err}
 	}
 	path = absolute(path)

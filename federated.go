@@ -43,7 +43,7 @@ func (f AssertionFunc) Assertion(ctx context.Context, req AssertionRequest) (str
 // byte order mark around it are dropped; the file may be at
 // most 1 MiB. The path is taken relative to the working directory of now.
 func AssertionFile(path string) AssertionSource {
-	if err := checkPath("the path of AssertionFile", path); err != nil {
+	if err := checkPath(ErrCredentialUnavailable, "the path of AssertionFile", path); err != nil {
 		return noAssertionFile(err.Error())
 	}
 	return assertionFile(absolute(path))

@@ -37,11 +37,10 @@ type Options struct {
 	// Client.
 	HTTPClient *http.Client
 
-	// CAFile is a file of certificates in PEM that token requests trust in place of
-	// the system's roots, with an HTTP client that all clients of the same path
-	// share. It is read for every token request, so
-	// that a rotated bundle counts without a restart; while it cannot be read the
-	// roots that were read last stay. If there are none yet the error is
+	// CAFile is a file of certificates, in PEM or DER, that token requests trust in
+	// place of the system's roots, with an HTTP client that all clients of the same
+	// path share. It is read for every token request, so that a rotated bundle counts
+	// without a restart; while it cannot be read the roots that were read last stay. If there are none yet the error is
 	// [ErrCAFile]. By default the system's roots are trusted. Not together with
 	// HTTPClient.
 	CAFile string
@@ -97,7 +96,7 @@ func (o *Options) httpClient() (*http.Client, error) {
 	case o.HTTPClient != nil:
 		return nil, errorf(ErrConfiguration, "apponly: Options.CAFile and Options.HTTPClient are both set: the roots belong into the client's transport")
 	}
-	if err := checkPath("Options.CAFile", o.CAFile); err != nil {
+	if err := checkPath(ErrCAFile, nameCAFile, o.CAFile); err != nil {
 		return nil, err
 	}
 	return caFileClient(absolute(o.CAFile)), nil

@@ -42,7 +42,7 @@ func strayText(s string) error {
 	case isAssignment(s):
 		text = "is a NAME=value: want the value alone"
 	case inQuotes(s):
-		text = "is in quotes: docker --env-file and systemd's environment files keep them"
+		text = "is in quotes: docker --env-file and kubectl's --from-env-file keep them"
 	default:
 		return nil
 	}
@@ -98,6 +98,10 @@ func resemblance(secret string) string {
 		return "what was sent is a name and a value, it seems: want the value alone"
 	case isEscaped(s):
 		return "what was sent is percent-encoded, it seems: decode it"
+	case strings.ContainsAny(s, " \\\"'`"):
+		return "what was sent is more than a secret, it seems: it has blanks, quotes or backslashes in it"
+	case len(s) < 16:
+		return "what was sent is shorter than Entra's secrets are: a word that stands for one, it seems"
 	}
 	return ""
 }
