@@ -40,9 +40,9 @@ type Options struct {
 	// CAFile is a file of certificates, in PEM or DER, that token requests trust in
 	// place of the system's roots, with an HTTP client that all clients of the same
 	// path share. It is read for every token request, so that a rotated bundle counts
-	// without a restart; while it cannot be read the roots that were read last stay. If there are none yet the error is
-	// [ErrCAFile]. By default the system's roots are trusted. Not together with
-	// HTTPClient.
+	// without a restart; while it cannot be read the roots that were read last stay.
+	// If there are none yet the error is [ErrCAFile]. By default the system's roots
+	// are trusted. Not together with HTTPClient.
 	CAFile string
 
 	// CAE declares the client capability "cp1" for every token of this client:
