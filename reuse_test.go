@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,15 +120,16 @@ func TestKeptAssertionsOutliveAnOutage(t *testing.T) {
 
 // What is remembered for each tenant costs no more with their number, also where there
 // is no room for more.
-func TestMemoriesCostNoMoreWithTheirNumber(t *testing.T) {
-	const few, many = 4_000, 40_000
-	var setAside, kept [2]time.Duration
-	for range 3 { // a machine that was busy meanwhile is not what is tested
-		setAside[0], kept[0] = apponly.Remember(few)
-		setAside[1], kept[1] = apponly.Remember(many)
-		if setAside[1] <= 25*setAside[0] && kept[1] <= 25*kept[0] {
-			return
-		}
+func BenchmarkMemories(b *testing.B) {
+	for _, tenants := range []int{4_000, 40_000} {
+		b.Run(strconv.Itoa(tenants)+" tenants", func(b *testing.B) {
+			var setAside, kept time.Duration
+			for b.Loop() {
+				s, k := apponly.Remember(tenants)
+				setAside, kept = setAside+s, kept+k
+			}
+			b.ReportMetric(float64(setAside)/float64(b.N*tenants), "ns/set-aside")
+			b.ReportMetric(float64(kept)/float64(b.N*tenants), "ns/assertion")
+		})
 	}
-	t.Errorf("%d and %d tenants: to set aside took %v, to keep assertions %v", few, many, setAside, kept)
 }
