@@ -86,7 +86,7 @@ func parseClaims(payload []byte) (*claims, error) {
 	if c.version == "1.0" {
 		own = v1
 	}
-	c.client, c.clientAuth, c.hasAuth = own.id, own.auth, own.hasAuth
+	c.client, c.clientAuth, c.hasAuth = strings.ToLower(own.id), own.auth, own.hasAuth
 	return c, err
 }
 
