@@ -99,7 +99,8 @@ func ruleAttacks() []attack {
 	add("roles in another claim", fields{"roles": nil, "groups": []string{"Orders.Read"}, "wids": []string{"Orders.Read"}, "role": "Orders.Read"}, verify.ErrNotAllowed)
 	add("roles_mixed", fields{"roles": []any{"Orders.Read", 1}}, verify.ErrMalformed)
 	add("the second role", nil, "", verify.Rule{Tenant: tenant, Roles: []string{"Admin", "Orders.Write"}})
-	add("many roles", fields{"roles": append(manyRoles(500), "Orders.Read")}, "")
+	add("500 roles", fields{"roles": append(manyRoles(499), "Orders.Read")}, "")
+	add("501 roles", fields{"roles": append(manyRoles(500), "Orders.Read")}, verify.ErrMalformed)
 
 	byClient := verify.Rule{Tenant: tenant, Client: daemon}
 	another := "dddddddd-0000-4000-8000-00000000000f"

@@ -10,10 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a token's JSON. Entra's tokens have some 30 members and a depth of two.
+// Limits of a token's JSON. Entra's tokens have some 30 members and a depth of two. A
+// token of which nothing is believed yet must not cost many times its size.
 const (
 	maxMembers = 256
 	maxDepth   = 16
+	maxTexts   = 500 // in an array: roles
 )
 
 var (
@@ -326,20 +328,25 @@ func (v jsonValue) seconds() (n int64, ok bool) {
 	return n, true
 }
 
-// texts returns the texts of an array of strings, and ok if the value is one.
+// texts returns the texts of an array of strings, and ok if the value is one of at
+// most maxTexts.
 func (v jsonValue) texts() (all []string, ok bool) {
 	r := jsonReader{b: v}
 	if !r.take('[') {
 		return nil, false
 	}
-	ok = true
-	_ = r.list(']', func() error {
+	all = make([]string, 0, min(bytes.Count(v, []byte(","))+1, maxTexts))
+	err := r.list(']', func() error {
 		from := r.i
-		err := r.value()
-		s, isText := jsonValue(r.b[from:r.i]).text()
-		ok = ok && isText
+		if err := r.value(); err != nil {
+			return err
+		}
+		s, ok := jsonValue(r.b[from:r.i]).text()
+		if !ok || len(all) == maxTexts {
+			return errJSON
+		}
 		all = append(all, s)
-		return err
+		return nil
 	})
-	return all, ok
+	return all, err == nil
 }
