@@ -2,7 +2,7 @@
 
 package verify
 
-import "crypto/rsa"
+import "slices"
 
 // MaxToken bounds a token.
 const MaxToken = maxToken
@@ -21,11 +21,19 @@ func Seconds(value []byte) (int64, bool)  { return jsonValue(value).seconds() }
 func Texts(value []byte) ([]string, bool) { return jsonValue(value).texts() }
 func Bearer(header string) string         { return bearer(header) }
 
-// Signed parses a JWS and reports whether it was signed by a key, whatever it says.
-func Signed(token string, pub *rsa.PublicKey) (kid string, signed bool, err error) {
+// Signed parses a JWS and verifies it with the keys of a document, whatever it says.
+func Signed(token string, document []byte) error {
 	var t jws
 	if err := t.parse(token); err != nil {
-		return "", false, err
+		return err
 	}
-	return t.kid, t.signedBy(pub), nil
+	keys, _, err := parseKeys(document, "")
+	if err != nil {
+		return err
+	}
+	keys = slices.DeleteFunc(keys, func(k *key) bool { return k.id != t.kid })
+	if _, err := t.signer(keys); err != nil {
+		return err
+	}
+	return nil
 }

@@ -121,6 +121,21 @@ func decode(b []byte, text string) ([]byte, bool) {
 
 var strictBase64 = base64.RawURLEncoding.Strict()
 
+// signer returns the one of the keys of the token's kid that signed it.
+func (t *jws) signer(keys []*key) (*key, *Error) {
+	usable := false
+	for _, k := range keys {
+		if k.pub != nil && (k.alg == "" || k.alg == t.alg) && t.signedBy(k.pub) {
+			return k, nil
+		}
+		usable = usable || k.pub != nil
+	}
+	if !usable {
+		return nil, refuse(ErrUnknownKey, "it is one of another cloud, or for something else")
+	}
+	return nil, refuse(ErrSignature, "")
+}
+
 // signedBy checks the signature against one key.
 func (t *jws) signedBy(pub *rsa.PublicKey) bool {
 	if len(t.signature) != pub.Size() {
