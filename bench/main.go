@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// Command bench measures apponly beside the token caches of other libraries, in
-// one run on one machine, and prints one Markdown table:
+// Command bench measures apponly beside other libraries, in one run on one
+// machine, and prints Markdown tables, one of token caches and one of what checks
+// tokens:
 //
 //	go run ./bench                # everything; a few minutes
 //	go run ./bench -short         # less of everything; under a minute
@@ -51,6 +52,7 @@ var cases = []struct {
 	{"deadline", deadline},
 	{"transport-deadline", tripDeadline},
 	{"memory", memory},
+	{"verify", verification},
 }
 
 func main() {
@@ -70,7 +72,7 @@ func (r *run) main(match string, args int) error {
 	if err != nil || args > 0 {
 		return fmt.Errorf("usage: bench [-short] [-v] [-case regexp] %w", err)
 	}
-	var rows []row
+	var rows, verifying []row
 	for _, c := range cases {
 		if !pattern.MatchString(c.name) {
 			continue
@@ -80,8 +82,28 @@ func (r *run) main(match string, args int) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
+		if c.name == "verify" {
+			verifying = more
+			continue
+		}
 		rows = append(rows, more...)
 	}
-	printTable(os.Stdout, rows)
+	var caches, checkers []column
+	for _, l := range libraries {
+		caches = append(caches, column{l.name, l.module})
+	}
+	for _, v := range verifiers {
+		checkers = append(checkers, column{v.name, v.module})
+	}
+	var all []column
+	if len(rows) > 0 {
+		printTable(os.Stdout, caches, rows)
+		all = caches
+	}
+	if len(verifying) > 0 {
+		printTable(os.Stdout, checkers, verifying)
+		all = append(all, checkers...)
+	}
+	printNotes(os.Stdout, all)
 	return nil
 }

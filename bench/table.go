@@ -37,28 +37,38 @@ func (r row) durations(times map[string]time.Duration) {
 	}
 }
 
-// printTable prints rows as Markdown, the machine and the versions beneath.
-func printTable(w io.Writer, rows []row) {
+// A column is a library that is measured.
+type column struct{ name, module string }
+
+// printTable prints rows as Markdown.
+func printTable(w io.Writer, columns []column, rows []row) {
 	line := func(cells ...string) { fmt.Fprintln(w, "| "+strings.Join(cells, " | ")+" |") }
 	header, rule := []string{"case", "floor"}, []string{"---", "---"}
-	for _, lib := range libraries {
-		header, rule = append(header, lib.name), append(rule, "---")
+	for _, c := range columns {
+		header, rule = append(header, c.name), append(rule, "---")
 	}
 	line(header...)
 	line(rule...)
 	for _, r := range rows {
 		cells := []string{r.name, cmp.Or(r.floor, "-")}
-		for _, lib := range libraries {
-			cells = append(cells, cmp.Or(r.cells[lib.name], "-"))
+		for _, c := range columns {
+			cells = append(cells, cmp.Or(r.cells[c.name], "-"))
 		}
 		line(cells...)
 	}
-	fmt.Fprintf(w, "\nTimes of hits are the least of many short slices, taken in turn. "+
+	fmt.Fprintln(w)
+}
+
+// printNotes prints how the tables are to be read, the machine and the versions.
+func printNotes(w io.Writer, columns []column) {
+	fmt.Fprintf(w, "Times of hits are the least of many short slices, taken in turn. "+
 		"Floor: one atomic load, one time.Now, one comparison. "+
 		"(n×): n times apponly's time or memory. -: no such case, or no such thing in that library.\n")
 	fmt.Fprintf(w, "\n%s, %s/%s, %s, %s.", runtime.Version(), runtime.GOOS, runtime.GOARCH, plural(runtime.NumCPU(), "core"), processor())
-	for _, lib := range libraries[1:] {
-		fmt.Fprintf(w, " %s %s.", lib.module, version(lib.module))
+	for _, c := range columns {
+		if c.module != "" {
+			fmt.Fprintf(w, " %s %s.", c.module, version(c.module))
+		}
 	}
 	fmt.Fprintln(w)
 }

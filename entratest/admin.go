@@ -3,6 +3,7 @@
 package entratest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,8 @@ const adminPrefix = "/_emulator/"
 //	DELETE throttle          turns it off
 //	GET    clock             {"now": "2030-01-31T12:00:00Z", "offset": "1h0m0s"}
 //	PUT    clock             sets it by one of these keys
+//	POST   sign              a token of {"header": {…}, "claims": {…}}, the header if it is
+//	                         to be special, by [Server.Sign]: {"token": "…"}
 //
 // A mistake is answered {"error": "…"}. There is no password, so what a page in a
 // browser might send is refused: requests with an Origin, and those for another
@@ -78,6 +81,7 @@ var adminRoutes = map[string]map[string]adminHandler{
 		http.MethodDelete: adminGet(func(s *Server) any { s.throttle.set(Throttle{}); return nil }),
 	},
 	"clock": {http.MethodGet: adminClock, http.MethodPut: adminSetClock},
+	"sign":  {http.MethodPost: adminSign},
 }
 
 // adminGet is a handler that does not look at the request.
@@ -208,4 +212,19 @@ func adminSetClock(s *Server, r *http.Request, body []byte) (any, error) {
 	}
 	s.SetClockOffset(time.Duration(*offset))
 	return adminClock(s, r, nil)
+}
+
+func adminSign(s *Server, _ *http.Request, body []byte) (any, error) {
+	var header, claims json.RawMessage
+	if err := readScript("sign", body, map[string]any{"header": &header, "claims": &claims}); err != nil {
+		return nil, err
+	}
+	if claims == nil {
+		return nil, errors.New("sign: claims are missing")
+	}
+	var head any // a nil one is not the same as one of no bytes
+	if header != nil {
+		head = header
+	}
+	return map[string]string{"token": s.Sign(head, claims, nil)}, nil
 }

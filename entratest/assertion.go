@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-
-	"github.com/apponly/apponly/cloud"
 )
 
 // assertion is a JWT taken apart, nothing of it verified yet.
@@ -195,7 +193,7 @@ func (c *call) checkFederated(client clientView, a *assertion) *refusal {
 		return refuse(700223, client.app.appID)
 	}
 	trusted := slices.DeleteFunc(slices.Clone(client.federated), func(fc federatedCredential) bool { return fc.Issuer != a.iss })
-	if tenant, version := c.s.entraIssuer(c.base, a.iss); version > 0 {
+	if tenant, version := c.entraIssuer(a.iss); version > 0 {
 		return c.checkIdentity(client, trusted, a, tenant, version)
 	}
 	switch {
@@ -246,33 +244,6 @@ func checkSubject(trusted []federatedCredential, sub string) *refusal {
 // aud of a token for that audience.
 const exchangeApp = "fb60f99c-7a34-4190-8149-302f77469936"
 
-func isExchangeAudience(aud string) bool {
-	return slices.ContainsFunc([]cloud.Cloud{cloud.Public, cloud.USGovernment, cloud.China},
-		func(c cloud.Cloud) bool { return c.ExchangeAudience() == aud })
-}
-
-// ofRealCloud reports whether an issuer is at the authority of one of the clouds
-// that Microsoft operates, and so Entra.
-func ofRealCloud(iss string) bool {
-	host, _, _ := strings.Cut(strings.TrimPrefix(iss, "https://"), "/")
-	_, err := cloud.FromAuthority(host)
-	return err == nil
-}
-
-// entraIssuer returns the tenant and the version (1 or 2) of an issuer that is this
-// emulator; version is 0 if it is not.
-func (s *Server) entraIssuer(base, iss string) (tenant string, version int) {
-	if tenant, ok := strings.CutPrefix(iss, v1Issuer); ok {
-		return strings.TrimSuffix(tenant, "/"), 1
-	}
-	for _, own := range []string{base, s.Cloud().Authority()} {
-		if tenant, ok := strings.CutPrefix(iss, own+"/"); ok {
-			return strings.TrimSuffix(tenant, "/v2.0"), 2
-		}
-	}
-	return "", 0
-}
-
 // checkIdentity judges an assertion that Entra issued itself. It has to be the
 // token of a managed identity in the tenant that the app is registered in
 // (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity).
@@ -312,7 +283,7 @@ func (c *call) checkIdentity(client clientView, trusted []federatedCredential, a
 func (c *call) forAudience(trusted []federatedCredential, a *assertion) []federatedCredential {
 	aud := string(a.aud)
 	if aud == exchangeApp {
-		_, version := c.s.entraIssuer(c.base, a.iss)
+		_, version := c.entraIssuer(a.iss)
 		if version > 0 || ofRealCloud(a.iss) {
 			aud = c.s.Cloud().ExchangeAudience()
 		}

@@ -196,7 +196,7 @@ var conditions = []condition{
 	{"identity's token of version 1", identity(home, func(s *entratest.Server) string {
 		s.API().SetTokenVersion(1)
 		return s.API().URI()
-	}, entratest.FederatedCredential{Issuer: "https://sts.windows.net/{tenant}/"}), 700227, 401, badClient},
+	}, entratest.FederatedCredential{Issuer: "https://login.entra.test/{tenant}/"}), 700227, 401, badClient},
 	{"identity's issuer, signed by the app", func(s *entratest.Server) edit {
 		iss := s.Cloud().Authority() + "/" + s.Tenant().ID() + "/v2.0"
 		s.App().AddFederatedCredential(entratest.FederatedCredential{Issuer: iss, Subject: "x", Audience: exchange(s)})

@@ -48,6 +48,15 @@
 // what happened. All of it works the same in memory and over sockets, and from
 // another process by the paths of [Server.SetAdmin].
 //
+// # Keys and forged tokens
+//
+// Whatever verifies access tokens can be tested with what Entra would never sign, by
+// [Server.Sign], and with key documents as bad as they get: [Server.AddKey] publishes
+// keys of another cloud or of personal accounts, and entries that are no keys;
+// [Key.SetHidden] has keys go and come back, [Server.SetKeyDocument] replaces the
+// document, and a fault at "keys" keeps it away. The issuers are those of
+// [Server.Cloud] (see [cloud.Cloud.Issuer]), which [Server.SetCloud] makes a real one.
+//
 // # Outside of Entra
 //
 // The services that programs get their assertions from are here too, with the

@@ -7,22 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
-
-// SignAccessToken signs any claims with the key of the access tokens: what no
-// request makes Entra sign, and an API has to turn away all the same.
-func (s *Server) SignAccessToken(method jwt.SigningMethod, claims jwt.MapClaims) string {
-	key := s.published()[0]
-	token := jwt.NewWithClaims(method, claims)
-	token.Header["kid"] = key.kid
-	signed, err := token.SignedString(key.key)
-	if err != nil {
-		panic(err)
-	}
-	return signed
-}
 
 // ServePlain is what listens at StartHTTP.
 func (s *Server) ServePlain(w http.ResponseWriter, r *http.Request) { s.servePlain(w, r) }

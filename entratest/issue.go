@@ -9,19 +9,6 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// v1Issuer and the tenant make the issuer of version 1 tokens. In the whole public
-// cloud it has this host, whichever was asked.
-const v1Issuer = "https://sts.windows.net/"
-
-// issuerOf is the issuer of the tokens of a version, 1 or 2, in a tenant; that
-// of version 2 begins with the authority that was asked.
-func issuerOf(authority, tenant string, version int) string {
-	if version == 1 {
-		return v1Issuer + tenant + "/"
-	}
-	return authority + "/" + tenant + "/v2.0"
-}
-
 // grant returns the answer with a new token.
 func (c *call) grant(t *Tenant, client clientView, method clientAuth, tgt target, wanted wantedClaims) answer {
 	lifetime, refreshIn := c.s.lifetimes(client.app.homeObjectID != "", wanted.cp1 && tgt.continuous)
@@ -36,7 +23,7 @@ func (c *call) grant(t *Tenant, client clientView, method clientAuth, tgt target
 		"expires_in":     int(lifetime / time.Second),
 		"ext_expires_in": int(lifetime / time.Second),
 		"access_token": c.s.sign(accessToken{
-			base:     c.base,
+			issuer:   c.issuer(t.id, tgt.version),
 			tenant:   t.id,
 			clientID: client.app.appID,
 			objectID: client.objectID,
@@ -77,7 +64,7 @@ func (s *Server) lifetimes(identity, revocable bool) (lifetime, refreshIn time.D
 
 // accessToken is in what tokens differ.
 type accessToken struct {
-	base, tenant       string
+	issuer, tenant     string
 	clientID, objectID string
 	method             clientAuth
 	target             target
@@ -89,7 +76,7 @@ type accessToken struct {
 // granted there is a token, too: Entra leaves it to the API to refuse apps that have
 // no role.
 func (s *Server) sign(at accessToken) string {
-	key := s.published()[0]
+	key := s.SigningKey()
 	claims := jwt.MapClaims{
 		"aio": newOpaque(24),
 		"exp": at.expires,
@@ -115,10 +102,10 @@ func (s *Server) sign(at accessToken) string {
 	if at.method == authSecret || at.method == authSecretBasic {
 		strength = "1"
 	}
-	claims["iss"] = issuerOf(at.base, at.tenant, at.target.version)
-	header := map[string]any{"kid": key.kid}
+	claims["iss"] = at.issuer
+	header := map[string]any{"kid": key.ID()}
 	if at.target.version == 1 {
-		header["x5t"] = key.kid
+		header["x5t"] = key.ID()
 		claims["ver"] = "1.0"
 		claims["idp"] = claims["iss"]
 		claims["aud"] = at.target.requested
@@ -130,5 +117,5 @@ func (s *Server) sign(at accessToken) string {
 		claims["azp"] = at.clientID
 		claims["azpacr"] = strength
 	}
-	return signJWT(key.key, header, claims)
+	return signJWT(key.private, header, claims)
 }

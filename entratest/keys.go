@@ -7,13 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1" // #nosec -- x5t is defined by it
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/big"
 	"sync"
-	"time"
 )
 
 // maxIssuerKeys is how many keys of an outside issuer Entra looks at; it ignores
@@ -95,20 +93,20 @@ func checkSignature(a *assertion, keys []verificationKey) (wrong string) {
 var (
 	// Three, because two are published: after two rollovers the emulator does
 	// not sign with the key that the second one has retired.
-	signingKeys = newKeyPool(3)
-	issuerPool  = newKeyPool(2)
-	appPool     = newKeyPool(3)
+	signingKeys = newKeyPool(3, 2048)
+	issuerPool  = newKeyPool(2, 2048)
+	appPool     = newKeyPool(3, 2048)
 )
 
 // keyPool hands out keys in turn: two handed out in a row always differ, which
 // is what a test of a rotation needs.
 type keyPool []func() *rsa.PrivateKey
 
-func newKeyPool(n int) keyPool {
+func newKeyPool(n, bits int) keyPool {
 	pool := make(keyPool, n)
 	for i := range pool {
 		pool[i] = sync.OnceValue(func() *rsa.PrivateKey {
-			key, err := rsa.GenerateKey(rand.Reader, 2048)
+			key, err := rsa.GenerateKey(rand.Reader, bits)
 			if err != nil { // crypto/rand does not fail
 				panic(err)
 			}
@@ -120,60 +118,9 @@ func newKeyPool(n int) keyPool {
 
 func (p keyPool) get(i int) *rsa.PrivateKey { return p[i%len(p)]() }
 
-// signer is a key that access tokens are signed with.
-type signer struct {
-	number int // of its key in the pool
-	key    *rsa.PrivateKey
-	cert   *x509.Certificate
-	kid    string // the thumbprint of cert: Entra's kid and x5t are the same
-}
-
-// signers are the published keys; the first one signs. The slice is replaced,
-// never changed.
-type signers []*signer
-
-func newSigner(number int) *signer {
-	key := signingKeys.get(number)
-	now := time.Now()
-	cert := makeCertificate("entratest signing", x509.Certificate{
-		NotBefore: now.Add(-time.Hour),
-		NotAfter:  now.AddDate(5, 0, 0),
-		KeyUsage:  x509.KeyUsageDigitalSignature,
-	}, &key.PublicKey, nil, key)
-	sum := sha1Thumbprint(cert.Raw)
-	return &signer{number: number, key: key, cert: cert, kid: base64.RawURLEncoding.EncodeToString(sum[:])}
-}
-
 // sha1Thumbprint is a name and secures nothing: it is made where FIPS 140 is
 // enforced, too, under which SHA-1 panics.
 func sha1Thumbprint(der []byte) (sum [sha1.Size]byte) {
 	fips140.WithoutEnforcement(func() { sum = sha1.Sum(der) })
 	return sum
-}
-
-// Rollover makes the emulator sign tokens with a new key, under a new kid. The
-// old one stays published until the next Rollover, so that the tokens it signed
-// still verify. An API that keeps the keys it once fetched fails from then on;
-// Entra expects it to look again when it meets a kid it does not know.
-func (s *Server) Rollover() {
-	s.keyMu.Lock()
-	defer s.keyMu.Unlock()
-	last := s.published()[0]
-	next := newSigner(last.number + 1)
-	s.update(func() { s.signers = signers{next, last} })
-}
-
-func (s *Server) published() signers {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.signers
-}
-
-// publishedKeys returns the keys that verify what Entra itself has signed.
-func (s *Server) publishedKeys() []verificationKey {
-	var keys []verificationKey
-	for _, k := range s.published() {
-		keys = append(keys, verificationKey{k.kid, &k.key.PublicKey})
-	}
-	return keys
 }

@@ -75,8 +75,9 @@ func (m *ManagedIdentity) Env() map[string]string {
 // object ID, and the exchange audience.
 func (m *ManagedIdentity) FederatedCredential() FederatedCredential {
 	c := m.t.s.Cloud()
+	issuer, _ := c.Issuer(2, m.t.id) // of a GUID it is known
 	return FederatedCredential{
-		Issuer:   issuerOf(c.Authority(), m.t.id, 2),
+		Issuer:   issuer,
 		Subject:  m.app.homeObjectID,
 		Audience: c.ExchangeAudience(),
 	}
@@ -115,7 +116,7 @@ func (c *call) identityToken(t *Tenant, clientID, resource string) (signed strin
 	}
 	lifetime, _ = c.s.lifetimes(true, false)
 	return c.s.sign(accessToken{
-		base:     c.s.Cloud().Authority(),
+		issuer:   c.issuer(t.id, tgt.version),
 		tenant:   t.id,
 		clientID: client.app.appID,
 		objectID: client.objectID,

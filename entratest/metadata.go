@@ -3,7 +3,6 @@
 package entratest
 
 import (
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,8 +17,8 @@ func (c *call) tokenEndpoint(tenant string) string {
 // template for the issuer.
 func (c *call) metadataTenant(name string) (inURL, inIssuer string, f *refusal) {
 	switch n := strings.ToLower(name); n {
-	case "common", "organizations":
-		return n, "{tenantid}", nil
+	case "common", organizations:
+		return n, templateTenant, nil
 	}
 	t, f := c.s.findTenant(name)
 	if f != nil {
@@ -42,9 +41,12 @@ func (c *call) configuration(name string, version int) answer {
 	if version == 1 {
 		keys = keysPathV1
 	}
+	if id := c.appID(); id != "" {
+		keys += "?appid=" + id // leads to the custom signing keys of that app
+	}
 	root := c.base + "/" + tenant
 	return answer{status: http.StatusOK, body: map[string]any{
-		"issuer":         issuerOf(c.base, inIssuer, version),
+		"issuer":         c.issuer(inIssuer, version),
 		"token_endpoint": c.tokenEndpoint(tenant),
 		"jwks_uri":       root + "/" + keys,
 		"token_endpoint_auth_methods_supported": []string{
@@ -67,26 +69,6 @@ func (c *call) configuration(name string, version int) answer {
 		"http_logout_supported":                 true,
 		"frontchannel_logout_supported":         true,
 	}}
-}
-
-// keys answers with the JSON Web Key Set. In version 2 every key names the issuer
-// of the tokens that it is good for.
-func (c *call) keys(name string, version int) answer {
-	_, inIssuer, f := c.metadataTenant(name)
-	if f != nil {
-		return c.refused(f)
-	}
-	var keys []any
-	for _, k := range c.s.published() {
-		key := publicJWK(k.kid, &k.key.PublicKey)
-		key["x5t"] = k.kid
-		key["x5c"] = []string{base64.StdEncoding.EncodeToString(k.cert.Raw)}
-		if version == 2 {
-			key["issuer"] = issuerOf(c.base, inIssuer, version)
-		}
-		keys = append(keys, key)
-	}
-	return answer{status: http.StatusOK, body: map[string]any{"keys": keys}}
 }
 
 // instanceDiscovery answers whether an authority is genuine, which MSAL asks unless

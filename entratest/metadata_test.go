@@ -26,7 +26,7 @@ func TestConfiguration(t *testing.T) {
 			"jwks_uri":       a + "/" + id + "/discovery/v2.0/keys",
 		},
 		"/" + id + "/": {
-			"issuer":   "https://sts.windows.net/" + id + "/",
+			"issuer":   a + "/" + id + "/",
 			"jwks_uri": a + "/" + id + "/discovery/keys",
 		},
 		"/common/v2.0/": {
@@ -34,7 +34,7 @@ func TestConfiguration(t *testing.T) {
 			"token_endpoint": a + "/common/oauth2/v2.0/token",
 			"jwks_uri":       a + "/common/discovery/v2.0/keys",
 		},
-		"/common/": {"issuer": "https://sts.windows.net/{tenantid}/"},
+		"/common/": {"issuer": a + "/{tenantid}/"},
 	} {
 		var got map[string]any
 		getJSON(t, s.HTTPClient(), a+path+".well-known/openid-configuration", &got)

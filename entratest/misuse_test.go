@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/entratest"
 )
 
@@ -79,11 +80,19 @@ func TestMisuse(t *testing.T) {
 				app.AddFederatedCredential(entratest.FederatedCredential{Issuer: "https://i.test", Subject: "twice", Audience: aud})
 			}
 		}},
-		"federated issuer empty":      {"the issuer of", func() { trust("", "x", "a") }},
-		"federated subject empty":     {"the subject of", func() { trust("https://i.test", "", "a") }},
-		"federated audience empty":    {"the audience of", func() { trust("https://i.test", "x", "") }},
-		"federated subject too long":  {"601 characters", func() { trust("https://i.test", strings.Repeat("ü", 601), "a") }},
-		"federated audience too long": {"601 characters", func() { trust("https://i.test", "x", strings.Repeat("x", 601)) }},
+		"federated issuer empty":         {"the issuer of", func() { trust("", "x", "a") }},
+		"federated subject empty":        {"the subject of", func() { trust("https://i.test", "", "a") }},
+		"federated audience empty":       {"the audience of", func() { trust("https://i.test", "x", "") }},
+		"federated subject too long":     {"601 characters", func() { trust("https://i.test", strings.Repeat("ü", 601), "a") }},
+		"federated audience too long":    {"601 characters", func() { trust("https://i.test", "x", strings.Repeat("x", 601)) }},
+		"key too short":                  {"512 bits", func() { s.AddKey(entratest.KeyOptions{Bits: 512}) }},
+		"key too long":                   {"16384 bits", func() { s.AddKey(entratest.KeyOptions{Bits: 16384}) }},
+		"key with a member that is none": {`member "x"`, func() { s.AddKey(entratest.KeyOptions{Members: map[string]any{"x": func() {}}}) }},
+		"key that is no JSON":            {"not JSON", func() { s.AddKey(entratest.KeyOptions{Raw: []byte("{")}) }},
+		"key of what is no app":          {"not a GUID", func() { s.AddKey(entratest.KeyOptions{AppID: "x"}) }},
+		"claims that are no JSON":        {"part of a token", func() { s.Sign(nil, func() {}, nil) }},
+		"cloud not valid":                {"not known", func() { s.SetCloud(cloud.Custom("http://x.test")) }},
+		"cloud with unknown issuers":     {"not known", func() { s.SetCloud(cloud.Delos) }},
 		"key elsewhere": {"is not here", func() {
 			i, err := s.AddIssuer("https://elsewhere.test", s.Issuer().JWKS())
 			if err != nil {

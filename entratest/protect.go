@@ -125,14 +125,14 @@ func (r *Resource) check(token, role string) *denial {
 	return nil
 }
 
-// issuedBy does not look at the host of a version 2 issuer: the emulator has several
+// issuedBy does not look at the host of the issuer: the emulator has several
 // names, and the signature has shown that it was the emulator.
 func (c *accessClaims) issuedBy(t *Tenant) bool {
 	switch c.Version {
 	case "1.0":
-		return c.Issuer == issuerOf("", t.id, 1)
+		return isIssuerOf(c.Issuer, t.id, 1)
 	case "2.0":
-		return strings.HasPrefix(c.Issuer, "https://") && strings.HasSuffix(c.Issuer, issuerOf("", t.id, 2))
+		return isIssuerOf(c.Issuer, t.id, 2)
 	}
 	return false
 }

@@ -98,7 +98,7 @@ func TestProtect(t *testing.T) {
 	forged := func(edit func(c jwt.MapClaims)) string {
 		c := claimsOf(t, good)
 		edit(c)
-		return s.SignAccessToken(jwt.SigningMethodRS256, c)
+		return s.Sign(nil, c, nil)
 	}
 	set := func(k string, v any) string { return forged(func(c jwt.MapClaims) { c[k] = v }) }
 	del := func(k string) string { return forged(func(c jwt.MapClaims) { delete(c, k) }) }
@@ -108,6 +108,9 @@ func TestProtect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
+	wrongV1 := claimsOf(t, token(s, s.API().Scope(), 1))
+	wrongV1["iss"] = s.Cloud().Authority() + "/" + fabrikam.ID() + "/"
 
 	api := s.API().Protect(served, role)
 	const invalid, scope = `error="invalid_token"`, `error="insufficient_scope"`
@@ -128,7 +131,7 @@ func TestProtect(t *testing.T) {
 		{"no JWT", "x", 401, invalid},
 		{"signature of something else", parts[0] + "." + parts[1] + "." + strings.Split(set("x", 1), ".")[2], 401, invalid},
 		{"not signed", unsigned, 401, invalid},
-		{"signed otherwise", s.SignAccessToken(jwt.SigningMethodPS256, claimsOf(t, good)), 401, invalid},
+		{"signed otherwise", s.Sign(map[string]any{"alg": "PS256", "kid": s.SigningKey().ID()}, claimsOf(t, good), nil), 401, invalid},
 		{"another emulator's", token(other, other.API().Scope(), 2), 401, invalid},
 		{"an outside issuer's", s.Issuer().Token(entratest.Claims{Audience: s.API().AppID()}), 401, invalid},
 		{"of another API", token(s, neighbour.Scope(), 2), 401, invalid},
@@ -136,7 +139,8 @@ func TestProtect(t *testing.T) {
 		{"no end", del("exp"), 401, invalid},
 		{"not yet valid", set("nbf", in(time.Minute)), 401, invalid},
 		{"issuer of another tenant", set("iss", s.Cloud().Authority()+"/"+fabrikam.ID()+"/v2.0"), 401, invalid},
-		{"issuer of version 1", set("iss", "https://sts.windows.net/"+tid+"/"), 401, invalid},
+		{"issuer of another tenant, version 1", s.Sign(nil, wrongV1, nil), 401, invalid},
+		{"issuer of version 1", set("iss", s.Cloud().Authority()+"/"+tid+"/"), 401, invalid},
 		{"issuer without TLS", set("iss", "http://login.entra.test/"+tid+"/v2.0"), 401, invalid},
 		{"issuer missing", del("iss"), 401, invalid},
 		{"tenant unknown", set("tid", other.Tenant().ID()), 401, invalid},
@@ -244,7 +248,7 @@ func TestRevocation(t *testing.T) {
 			{"another tenant's", elsewhere, 200},
 			{"issued afterwards, without the claims", deaf, 401},
 			{"issued for the claims", fresh, 200},
-			{"issued nobody knows when", s.SignAccessToken(jwt.SigningMethodRS256, changed), 401},
+			{"issued nobody knows when", s.Sign(nil, changed, nil), 401},
 		} {
 			resp := callAPI(api, tt.token)
 			if resp.StatusCode != tt.want {

@@ -33,7 +33,7 @@ type Request struct {
 	Host       string    `json:"host"`
 	Path       string    `json:"path"`                 // with "(hidden)" in place of what cannot be a tenant's name
 	Tenant     string    `json:"tenant,omitzero"`      // ID of the tenant; if there is none, what the path had in its place, if it is a tenant's name
-	ClientID   string    `json:"client_id,omitzero"`   // as sent, if it is a GUID
+	ClientID   string    `json:"client_id,omitzero"`   // as sent, if it is a GUID; of a key document, the appid
 	Scope      string    `json:"scope,omitzero"`       // as sent, if everything in it begins with a URL, a host or a GUID, or is a scope of OpenID Connect
 	AuthMethod string    `json:"auth_method,omitzero"` // "secret", "secret_basic", "certificate", "federated", or "" if it did not come to that
 	Status     int       `json:"status"`               // HTTP status of the answer, 0 if a fault suppressed it

@@ -55,7 +55,9 @@ type Server struct {
 	// signed, and there is no I/O, while it is held.
 	mu            sync.RWMutex
 	cloud         cloud.Cloud
-	signers       signers
+	signers       []*Key // that are published; the first one signs. Replaced, never changed
+	added         []*Key // published beside them
+	keyDocument   func(*http.Request, []byte) []byte
 	tenants       map[string]*Tenant   // by lower-case ID and domain
 	apps          map[string]*App      // by client ID
 	resources     map[string]*Resource // by app ID
@@ -71,7 +73,7 @@ type Server struct {
 
 	clockOffset atomic.Int64 // a time.Duration
 
-	// keyMu orders whatever makes keys: new issuers and rollovers. It is held
+	// keyMu orders whatever makes keys: new issuers, rollovers and AddKey. It is held
 	// while an RSA key is generated, which is why it is not mu.
 	keyMu      sync.Mutex
 	issuerKeys int // how many keys of the pool were handed out to issuers
@@ -118,10 +120,10 @@ func NewServer() *Server {
 			organizations: make(map[string]string),
 		},
 		ca:       sync.OnceValue(newCertAuthority),
-		signers:  signers{newSigner(0)},
 		requests: requestLog{counters: Counters{Endpoints: make(map[string]int), Statuses: make(map[int]int), Codes: make(map[int]int)}},
 		closing:  make(chan struct{}),
 	}
+	s.signers = []*Key{s.newKey(0, signingKeys, KeyOptions{})}
 	s.tenant = s.AddTenant()
 	s.app = s.tenant.NewApp()
 	s.api = s.tenant.NewResource("", demoRole, spareRole)

@@ -28,7 +28,7 @@ func FuzzTokenRequest(f *testing.F) {
 	f.Add("POST", "common", "grant_type=client_credentials", "Basic YTpi", "", "{}", "{}")
 	f.Add("POST", id, "", "", "application/x-www-form-urlencoded", `{"alg":"PS256","typ":"JWT","x5t#S256":"AA","x5c":["AA"]}`, `{"iss":"x","aud":["a"],"exp":"1","nbf":1e9}`)
 	f.Add("POST", id, "", "", "application/x-www-form-urlencoded", `{"alg":"RS256","kid":"k"}`, `{"iss":"`+s.Issuer().URL()+`","sub":"s","aud":"a"}`)
-	f.Add("POST", id, "", "", "application/x-www-form-urlencoded", `{"alg":"RS256","kid":"k"}`, `{"iss":"https://sts.windows.net/x/"}`)
+	f.Add("POST", id, "", "", "application/x-www-form-urlencoded", `{"alg":"RS256","kid":"k"}`, `{"iss":"https://login.entra.test/x/"}`)
 	f.Add("POST", id, "claims=%7B%22access_token%22%3A%7B%22nbf%22%3A%7B%22value%22%3A%221%22%7D%7D%7D", "", "application/x-www-form-urlencoded", "", "")
 	f.Fuzz(func(t *testing.T, method, tenant, body, authorization, contentType, header, claims string) {
 		form, err := url.ParseQuery(body)

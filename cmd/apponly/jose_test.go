@@ -71,7 +71,7 @@ func TestTokensVerify(t *testing.T) {
 			tenant: contosoID,
 			fields: []string{"client_id", workerID, "client_secret", "worker-secret", "scope", ordersURI + "/.default"},
 			want: map[string]string{
-				"ver": "1.0", "iss": "https://sts.windows.net/" + contosoID + "/", "aud": ordersURI, "appid": workerID,
+				"ver": "1.0", "iss": e.AuthorityHost + "/" + contosoID + "/", "aud": ordersURI, "appid": workerID,
 			},
 		},
 	} {
