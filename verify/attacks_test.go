@@ -230,9 +230,9 @@ func secondOpinion(token string, c *verify.Caller, entries []any) error {
 		return err
 	}
 	var read struct {
-		Tid, Iss, Aud, Ver, Azp, Appid, Oid, Sub string
-		Exp                                      int64
-		Roles                                    []string
+		Tid, Iss, Aud, Ver, Azp, Appid, Oid, Sub, Uti string
+		Exp, Iat                                      int64
+		Roles                                         []string
 	}
 	payload := must(jwt.NewParser().DecodeSegment(strings.Split(token, ".")[1]))
 	if err := json.Unmarshal(payload, &read); err != nil {
@@ -245,7 +245,7 @@ func secondOpinion(token string, c *verify.Caller, entries []any) error {
 	m := parsed.Claims.(jwt.MapClaims)
 	switch aud, _ := m.GetAudience(); {
 	case read.Tid != c.TenantID, strings.ToLower(client) != c.ClientID, read.Oid != c.ObjectID, read.Sub != c.Subject, read.Exp != c.ExpiresAt.Unix(),
-		!slices.Equal(read.Roles, c.Roles()):
+		!slices.Equal(read.Roles, c.Roles()), read.Ver != fmt.Sprintf("%d.0", c.Version), read.Uti != c.TokenID, (read.Iat == 0) != c.IssuedAt.IsZero(), read.Iat != 0 && read.Iat != c.IssuedAt.Unix():
 		return fmt.Errorf("encoding/json has %+v, Verify %+v", read, c)
 	case m["tid"] != read.Tid, m["iss"] != read.Iss, len(aud) != 1, aud[0] != read.Aud, fmt.Sprint(m["exp"]) != fmt.Sprint(read.Exp):
 		return fmt.Errorf("golang-jwt has %v", m)
