@@ -34,19 +34,13 @@ func (t *jws) parse(token string) *Error {
 		return refuse(ErrNoToken, "")
 	case len(token) > maxToken:
 		return refuse(ErrMalformed, "it is larger than 16 KiB")
-	}
-	header, rest, _ := strings.Cut(token, ".")
-	payload, signature, ok := strings.Cut(rest, ".")
-	switch strings.Count(signature, ".") {
-	case 0:
-	case 2:
+	case strings.Count(token, ".") == 4:
 		return refuse(ErrEncrypted, "")
-	default:
-		ok = false
-	}
-	if !ok {
+	case strings.Count(token, ".") != 2:
 		return refuse(ErrMalformed, "it has not three parts")
 	}
+	header, rest, _ := strings.Cut(token, ".")
+	payload, signature, _ := strings.Cut(rest, ".")
 	var room [256]byte
 	h, ok := decode(room[:0], header)
 	if !ok {
