@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -198,4 +199,37 @@ func challenged(t *testing.T, h http.Handler) string {
 		t.Errorf("claims %s, want %s", got, want)
 	}
 	return refusal(401, `Www-Authenticate: Bearer realm="", authorization_uri="`+host+`/common/oauth2/v2.0/authorize", error="insufficient_claims", claims="`+base64.StdEncoding.EncodeToString([]byte(got))+`"`)
+}
+
+// TestRefusalsAreLogged: the operator is told what the caller is not.
+func TestRefusalsAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newSigner("k1")
+		rules := []verify.Rule{{Roles: []string{"Orders.Read"}, TenantFunc: func(context.Context, string) (bool, error) { return false, errDatabase }}}
+		for name, c := range map[string]struct {
+			header string
+			want   []string
+		}{
+			"expired":     {"Bearer " + k.token(claims(fields{"exp": 1})), []string{"level=INFO", "reason.kind=expired", "reason.client=" + daemon, "reason.remedy="}},
+			"forged":      {"Bearer " + newSigner(evilKey).named("k1").token(claims(nil)), []string{"level=INFO", "reason.kind=signature"}},
+			"unavailable": {"Bearer " + k.token(claims(nil)), []string{"level=WARN", "reason.kind=tenant_unknown", `reason.cause="the database is down"`}},
+			"nothing":     {"", []string{"reason.kind=no_token"}},
+		} {
+			var log strings.Builder
+			v := setup{keys: []any{k.entry()}, rules: rules, opts: verify.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}}.open(t)
+			r := httptest.NewRequestWithContext(t.Context(), "GET", "https://api.example/", nil)
+			r.Header.Set("Authorization", c.header)
+			answer(v.Middleware(welcome), r)
+			for _, want := range c.want {
+				if !strings.Contains(log.String(), want) {
+					t.Errorf("%s: %q is not in %s", name, want, log.String())
+				}
+			}
+			for part := range strings.SplitSeq(c.header, ".") {
+				if len(part) > 20 && strings.Contains(log.String(), part[:20]) || strings.Count(log.String(), "\n") != 1 {
+					t.Errorf("%s: %s", name, log.String())
+				}
+			}
+		}
+	})
 }
