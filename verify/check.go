@@ -128,7 +128,7 @@ func appOnly(c *claims, requireIDType bool) bool {
 	case c.hasScope:
 		return false
 	case c.hasIDType:
-		return c.idType == "app" && !(c.hasAuth && c.clientAuth == "0")
+		return c.idType == "app" && c.clientAuth != "0"
 	case requireIDType:
 		return false
 	}

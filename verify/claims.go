@@ -3,6 +3,7 @@
 package verify
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 )
@@ -17,7 +18,7 @@ type claims struct {
 	idType                            string
 	expires, notBefore, issued        int64 // seconds since 1970, 0 if not there
 	roles                             []string
-	hasScope, hasIDType, hasAuth      bool
+	hasScope, hasIDType               bool
 	challengeable                     bool // xms_cc
 }
 
@@ -53,12 +54,10 @@ func parseClaims(payload []byte) (*claims, error) {
 			v2.id, ok = value.text()
 		case "azpacr":
 			v2.auth, ok = value.text()
-			v2.hasAuth = true
 		case "appid":
 			v1.id, ok = value.text()
 		case "appidacr":
 			v1.auth, ok = value.text()
-			v1.hasAuth = true
 		case "idtyp":
 			c.idType, ok = value.text()
 			c.hasIDType = true
@@ -86,15 +85,12 @@ func parseClaims(payload []byte) (*claims, error) {
 	if c.version == "1.0" {
 		own = v1
 	}
-	c.client, c.clientAuth, c.hasAuth = own.id, own.auth, own.hasAuth
+	c.client, c.clientAuth = strings.ToLower(own.id), own.auth
 	return c, err
 }
 
 // appClaims are those that say which app asked, and how it proved itself.
-type appClaims struct {
-	id, auth string
-	hasAuth  bool
-}
+type appClaims struct{ id, auth string }
 
 // wrongCase returns an error if name is one of names in another letter case.
 func wrongCase(name []byte, names ...string) error {
@@ -106,7 +102,7 @@ func wrongCase(name []byte, names ...string) error {
 		return nil
 	}
 	for _, n := range names {
-		if strings.EqualFold(string(name), n) { // which folds more than ASCII, as encoding/json does
+		if bytes.EqualFold(name, []byte(n)) { // which folds more than ASCII, as encoding/json does
 			return errors.New(n + " is not in its letter case")
 		}
 	}

@@ -34,25 +34,20 @@ func (v *Verifier) Middleware(next http.Handler) http.Handler {
 var errHeaders = errors.New("verify: the request has more than one Authorization header")
 
 func (v *Verifier) fromRequest(r *http.Request) (*Caller, error) {
-	headers := r.Header["Authorization"]
-	if len(headers) > 1 {
+	if len(r.Header["Authorization"]) > 1 {
 		return nil, errHeaders
 	}
-	var token string
-	if len(headers) == 1 {
-		token, _ = bearer(headers[0])
-	}
-	return v.Verify(r.Context(), token)
+	return v.Verify(r.Context(), bearer(r.Header.Get("Authorization")))
 }
 
-// bearer returns the token of an Authorization header (RFC 6750 section 2.1). The
-// letter case of the scheme does not matter (RFC 9110 section 11.1).
-func bearer(header string) (token string, ok bool) {
+// bearer returns the token of an Authorization header (RFC 6750 section 2.1), "" if
+// there is none. The letter case of the scheme does not matter (RFC 9110 section 11.1).
+func bearer(header string) string {
 	scheme, token, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return "", false
+		return ""
 	}
-	return strings.TrimLeft(token, " "), true
+	return strings.TrimLeft(token, " ")
 }
 
 // logRefusal tells the API's operator what the caller is not told.
@@ -136,7 +131,10 @@ func challenge(w http.ResponseWriter, authority string, notBefore time.Time) {
 	if notBefore.IsZero() {
 		notBefore = time.Now()
 	}
-	claims := `{"access_token":{"nbf":{"essential":true,"value":"` + strconv.FormatInt(notBefore.Unix(), 10) + `"}}}`
+	// Tokens have whole seconds: one of the second that had begun is refused, so the
+	// next is asked for.
+	nbf := notBefore.Add(time.Second - 1).Unix()
+	claims := `{"access_token":{"nbf":{"essential":true,"value":"` + strconv.FormatInt(nbf, 10) + `"}}}`
 	c := wwwauth.Challenge{Scheme: "Bearer", Params: []wwwauth.Param{
 		{Name: "realm"},
 		{Name: "authorization_uri", Value: authority + "/common/oauth2/v2.0/authorize"},

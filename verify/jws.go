@@ -34,19 +34,13 @@ func (t *jws) parse(token string) *Error {
 		return refuse(ErrNoToken, "")
 	case len(token) > maxToken:
 		return refuse(ErrMalformed, "it is larger than 16 KiB")
-	}
-	header, rest, _ := strings.Cut(token, ".")
-	payload, signature, ok := strings.Cut(rest, ".")
-	switch strings.Count(signature, ".") {
-	case 0:
-	case 2:
+	case strings.Count(token, ".") == 4:
 		return refuse(ErrEncrypted, "")
-	default:
-		ok = false
-	}
-	if !ok {
+	case strings.Count(token, ".") != 2:
 		return refuse(ErrMalformed, "it has not three parts")
 	}
+	header, rest, _ := strings.Cut(token, ".")
+	payload, signature, _ := strings.Cut(rest, ".")
 	var room [256]byte
 	h, ok := decode(room[:0], header)
 	if !ok {
@@ -58,12 +52,11 @@ func (t *jws) parse(token string) *Error {
 	if t.payload, ok = decode(nil, payload); !ok {
 		return refuse(ErrMalformed, "the payload is not base64url")
 	}
-	// One that is longer is none, whatever it holds.
-	if t.signature, ok = decode(t.room[:0], signature[:min(len(signature), base64.RawURLEncoding.EncodedLen(len(t.room)))]); !ok {
-		return refuse(ErrMalformed, "the signature is not base64url")
-	}
 	if len(signature) > base64.RawURLEncoding.EncodedLen(len(t.room)) {
 		return refuse(ErrSignature, "it is longer than that of any key")
+	}
+	if t.signature, ok = decode(t.room[:0], signature); !ok {
+		return refuse(ErrMalformed, "the signature is not base64url")
 	}
 	t.signed = token[:len(header)+1+len(payload)]
 	return nil
@@ -121,6 +114,21 @@ func decode(b []byte, text string) ([]byte, bool) {
 }
 
 var strictBase64 = base64.RawURLEncoding.Strict()
+
+// signer returns the one of the keys of the token's kid that signed it.
+func (t *jws) signer(keys []*key) (*key, *Error) {
+	usable := false
+	for _, k := range keys {
+		if k.pub != nil && (k.alg == "" || k.alg == t.alg) && t.signedBy(k.pub) {
+			return k, nil
+		}
+		usable = usable || k.pub != nil
+	}
+	if !usable {
+		return nil, refuse(ErrUnknownKey, "it is one of another cloud, or for something else")
+	}
+	return nil, refuse(ErrSignature, "")
+}
 
 // signedBy checks the signature against one key.
 func (t *jws) signedBy(pub *rsa.PublicKey) bool {

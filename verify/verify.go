@@ -247,15 +247,11 @@ func (v *Verifier) authenticate(ctx context.Context, token string, now int64) (*
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range keys {
-		if k.pub != nil && (k.alg == "" || k.alg == t.alg) && t.signedBy(k.pub) {
-			return v.judge.authenticate(c, k, now)
-		}
+	k, err := t.signer(keys)
+	if err != nil {
+		return nil, err
 	}
-	if !slices.ContainsFunc(keys, func(k *key) bool { return k.pub != nil }) {
-		return nil, refuse(ErrUnknownKey, "it is one of another cloud, or for something else")
-	}
-	return nil, refuse(ErrSignature, "")
+	return v.judge.authenticate(c, k, now)
 }
 
 func isLowerGUID(s string) bool { return ident.IsGUID(s) && strings.ToLower(s) == s }
