@@ -16,9 +16,12 @@ func Members(b []byte, f func(name, value []byte)) error {
 }
 
 // Text, Seconds and Texts read a value of Members.
-func Text(value []byte) (string, bool)    { return jsonValue(value).text() }
+func Text(value []byte) (string, bool) {
+	b, ok := jsonValue(value).text()
+	return string(b), ok
+}
 func Seconds(value []byte) (int64, bool)  { return jsonValue(value).seconds() }
-func Texts(value []byte) ([]string, bool) { return jsonValue(value).texts() }
+func Texts(value []byte) ([]string, bool) { return jsonValue(value).texts(nil) }
 func Bearer(header string) string         { return bearer(header) }
 
 // Signed parses a JWS and verifies it with the keys of a document, whatever it says.
@@ -31,7 +34,7 @@ func Signed(token string, document []byte) error {
 	if err != nil {
 		return err
 	}
-	keys = slices.DeleteFunc(keys, func(k *key) bool { return k.id != t.kid })
+	keys = slices.DeleteFunc(keys, func(k *key) bool { return k.id != string(t.kid) })
 	if _, err := t.signer(keys); err != nil {
 		return err
 	}

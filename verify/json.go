@@ -269,9 +269,9 @@ func hex4(b []byte) (rune, bool) {
 
 // text returns the text of a string, and ok if the value is one. A surrogate
 // without its other half is no text.
-func (v jsonValue) text() (s string, ok bool) {
+func (v jsonValue) text() (s []byte, ok bool) {
 	if len(v) < 2 || v[0] != '"' {
-		return "", false
+		return nil, false
 	}
 	b := v[1 : len(v)-1]
 	var plain []byte
@@ -279,15 +279,15 @@ func (v jsonValue) text() (s string, ok bool) {
 		i := bytes.IndexByte(b, '\\')
 		switch {
 		case i < 0 && plain == nil:
-			return string(b), true
+			return b, true
 		case i < 0:
-			return string(append(plain, b...)), true
+			return append(plain, b...), true
 		case plain == nil:
 			plain = make([]byte, 0, len(b))
 		}
 		c, size := unescape(b[i:])
 		if size == 0 {
-			return "", false
+			return nil, false
 		}
 		plain = utf8.AppendRune(append(plain, b[:i]...), c)
 		b = b[i+size:]
@@ -330,7 +330,7 @@ func (v jsonValue) seconds() (n int64, ok bool) {
 
 // texts returns the texts of an array of strings, and ok if the value is one of at
 // most maxTexts.
-func (v jsonValue) texts() (all []string, ok bool) {
+func (v jsonValue) texts(known interned) (all []string, ok bool) {
 	r := jsonReader{b: v}
 	if !r.take('[') {
 		return nil, false
@@ -345,7 +345,7 @@ func (v jsonValue) texts() (all []string, ok bool) {
 		if !ok || len(all) == maxTexts {
 			return errJSON
 		}
-		all = append(all, s)
+		all = append(all, known.text(s))
 		return nil
 	})
 	return all, err == nil

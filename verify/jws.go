@@ -23,7 +23,7 @@ type jws struct {
 	signed    string // what the signature is of
 	payload   []byte
 	signature []byte
-	alg, kid  string
+	alg, kid  []byte
 	room      [512]byte // for the signature, which is that of an RSA key of 4096 bits at most
 }
 
@@ -90,15 +90,15 @@ func (t *jws) parseHeader(b []byte) *Error {
 		return refuse(ErrMalformed, "header: "+refused+" is not supported")
 	}
 	if typ != nil {
-		if s, _ := typ.text(); !strings.EqualFold(s, "JWT") && !strings.EqualFold(s, "at+jwt") {
+		if s, _ := typ.text(); !strings.EqualFold(string(s), "JWT") && !strings.EqualFold(string(s), "at+jwt") {
 			return refuse(ErrMalformed, "header: typ is neither JWT nor at+jwt")
 		}
 	}
 	var ok bool
-	if t.alg, ok = alg.text(); !ok || t.alg != "RS256" && t.alg != "PS256" {
+	if t.alg, ok = alg.text(); !ok || string(t.alg) != "RS256" && string(t.alg) != "PS256" {
 		return refuse(ErrAlgorithm, "")
 	}
-	if t.kid, ok = kid.text(); !ok || t.kid == "" || len(t.kid) > maxKeyID {
+	if t.kid, ok = kid.text(); !ok || len(t.kid) == 0 || len(t.kid) > maxKeyID {
 		return refuse(ErrMalformed, "header: kid names no key")
 	}
 	return nil
@@ -119,7 +119,7 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 func (t *jws) signer(keys []*key) (*key, *Error) {
 	usable := false
 	for _, k := range keys {
-		if k.pub != nil && (k.alg == "" || k.alg == t.alg) && t.signedBy(k.pub) {
+		if k.pub != nil && (k.alg == "" || k.alg == string(t.alg)) && t.signedBy(k.pub) {
 			return k, nil
 		}
 		usable = usable || k.pub != nil
@@ -136,7 +136,7 @@ func (t *jws) signedBy(pub *rsa.PublicKey) bool {
 		return false
 	}
 	sum := sha256.Sum256([]byte(t.signed))
-	if t.alg == "PS256" {
+	if string(t.alg) == "PS256" {
 		return rsa.VerifyPSS(pub, crypto.SHA256, sum[:], t.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}
 	return rsa.VerifyPKCS1v15(pub, crypto.SHA256, sum[:], t.signature) == nil

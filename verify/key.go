@@ -117,7 +117,7 @@ func (k *key) isFor(issuer issuerForm, tenant string) bool {
 	if i := strings.Index(strings.ToLower(k.issuer), placeholder); i >= 0 {
 		return k.issuer[:i] == issuer.before && k.issuer[i+len(placeholder):] == issuer.behind
 	}
-	return issuer.matches(k.issuer, tenant)
+	return issuer.matches([]byte(k.issuer), tenant)
 }
 
 // A keySet is an immutable set of keys by name.

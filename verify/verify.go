@@ -98,10 +98,15 @@ func New(clientID string, rules []Rule, opts *Options) (*Verifier, error) {
 	v := &Verifier{
 		judge: judge{
 			clientID: id, uris: uris, v1: issuerOf(o.Cloud, 1), v2: issuerOf(o.Cloud, 2), leeway: int64(leeway / time.Second),
-			requireIDType: o.RequireIDType, refuseClientSecrets: o.RefuseClientSecrets,
+			requireIDType: o.RequireIDType, refuseClientSecrets: o.RefuseClientSecrets, known: interned{},
 		},
 		rules: checked, tenants: map[string]*document{}, revoked: o.Revoked,
 		memory: newMemory(cmp.Or(o.Remember, defaultRemember)), authority: o.Cloud.Authority(), log: o.Logger,
+	}
+	for _, r := range checked {
+		for _, s := range append([]string{r.Tenant, r.Client}, r.Roles...) {
+			v.judge.known[s] = s
+		}
 	}
 	if o.RefuseV1 {
 		v.judge.v1 = issuerForm{}
@@ -228,22 +233,22 @@ func (v *Verifier) authenticate(ctx context.Context, token string, now int64) (*
 	if err := t.parse(token); err != nil {
 		return nil, err
 	}
-	c, fault := parseClaims(t.payload)
+	c, fault := parseClaims(t.payload, v.judge.known)
 	if fault != nil {
 		return nil, refuse(ErrMalformed, "payload: "+fault.Error())
 	}
 	// Nothing in c is believed yet; the tenant says where the key would be.
-	d := v.tenants[c.tenant]
+	d := v.tenants[string(c.tenant)]
 	switch {
 	case d != nil:
-	case !isLowerGUID(c.tenant):
+	case !isLowerGUID(string(c.tenant)):
 		return nil, refuse(ErrIssuer, "tid is not the ID of a tenant")
 	case v.others == nil:
 		return nil, refuse(ErrTenant, "")
 	default:
 		d = v.others
 	}
-	keys, err := d.find(ctx, t.kid)
+	keys, err := d.find(ctx, string(t.kid))
 	if err != nil {
 		return nil, err
 	}
