@@ -39,7 +39,7 @@ type judge struct {
 // authenticate judges claims that k has signed, at a time in seconds.
 func (j *judge) authenticate(c *claims, k *key, now int64) (*authentication, *Error) {
 	tenant, client := j.known.text(c.tenant), strings.ToLower(j.known.text(c.client))
-	kind, reason := j.refusal(c, k, tenant, now)
+	kind, reason := j.refusal(c, k, tenant, client, now)
 	if kind != "" {
 		return nil, &Error{Kind: kind, reason: reason, TenantID: tenant, ClientID: client}
 	}
@@ -73,7 +73,7 @@ func (j *judge) authenticate(c *claims, k *key, now int64) (*authentication, *Er
 
 // refusal says what is wrong with claims. The order is that of what is to be
 // corrected first.
-func (j *judge) refusal(c *claims, k *key, tenant string, now int64) (kind Kind, reason string) {
+func (j *judge) refusal(c *claims, k *key, tenant, client string, now int64) (kind Kind, reason string) {
 	form := j.v2
 	switch string(c.version) {
 	case "1.0":
@@ -91,7 +91,7 @@ func (j *judge) refusal(c *claims, k *key, tenant string, now int64) (kind Kind,
 		return ErrIssuer, "the key that signed it is that of another issuer"
 	case !j.isAudience(c):
 		return ErrAudience, fmt.Sprintf("it is for %s, want %s", quote(c.audience), j.clientID)
-	case !ident.IsGUID(string(c.client)):
+	case !ident.IsGUID(client):
 		return ErrMalformed, "no claim says which app it was issued to"
 	}
 	return j.outsideOfTime(c, now)
