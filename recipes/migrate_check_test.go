@@ -4,17 +4,45 @@ package recipes_test
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"testing"
+	"time"
 
+	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/entratest"
 	"github.com/apponly/apponly/verify"
 	"github.com/coreos/go-oidc/v3/oidc"
 )
 
+// forgeries returns tokens that an API should refuse: what Entra never signs for it,
+// and what it signs with keys that are in its documents for something else.
+func forgeries(sts *entratest.Server, api *entratest.Resource) map[string]string {
+	tenantID := sts.Tenant().ID()
+	issuer, _ := sts.Cloud().Issuer(2, tenantID)
+	consumers, _ := sts.Cloud().Issuer(2, entratest.ConsumerTenant)
+	right := map[string]any{
+		"ver": "2.0", "iss": issuer, "tid": tenantID, "aud": api.AppID(), "azp": sts.App().ClientID(), "azpacr": "1",
+		"oid": tenantID, "sub": tenantID, "idtyp": "app", "roles": []string{"Orders.Read"},
+		"iat": sts.Now().Unix(), "nbf": sts.Now().Unix(), "exp": sts.Now().Add(time.Hour).Unix(),
+	}
+	with := func(name string, value any) map[string]any {
+		claims := maps.Clone(right)
+		claims[name] = value
+		return claims
+	}
+	return map[string]string{
+		"of a user":                        sts.Sign(nil, with("idtyp", "user"), nil),
+		"of another tenant":                sts.Sign(nil, with("tid", entratest.ConsumerTenant), nil),
+		"by a key of the government cloud": sts.Sign(nil, right, sts.AddKey(entratest.KeyOptions{CloudInstance: cloud.USGovernment.InstanceName()})),
+		"by a key of personal accounts":    sts.Sign(nil, right, sts.AddKey(entratest.KeyOptions{Issuer: consumers})),
+	}
+}
+
 // What docs/verify.md says of the three.
 func TestMigrate(t *testing.T) {
 	sts := entratest.New(t)
+	sts.SetCloud(cloud.Public)
 	api := sts.Tenant().NewResource("api://orders", "Orders.Read")
 	tenantID := sts.Tenant().ID()
 	issuer, _ := sts.Cloud().Issuer(2, tenantID)
@@ -25,19 +53,19 @@ func TestMigrate(t *testing.T) {
 	api.Grant(sts.Tenant(), sts.App(), "Orders.Read")
 	with := tokenOf(t, sts, sts.Tenant(), sts.App().ClientID(), sts.App().NewSecret(sts.Now().AddDate(1, 0, 0)), api)
 	forged := with[:len(with)-4] + "AAAA"
+	refused := forgeries(sts, api)
 	for name, test := range map[string]struct {
 		open      func() (check, error)
 		forbidden error
-		// Whether forgeries that name a key which is known have the keys fetched.
-		fetches bool
-		// Whether it can be made while Entra is down.
-		starts bool
+		refuses   bool // all that it should
+		fetches   bool // keys, for forgeries that name one which is known
+		starts    bool // while Entra is down
 	}{
-		"go-oidc": {func() (check, error) { return withGoOIDC(ctx, issuer, api.AppID()) }, errForbidden, true, false},
-		"keyfunc": {func() (check, error) { return withKeyfunc(ctx, issuer, keysURL, api.AppID(), sts.HTTPClient()) }, errForbidden, false, true},
+		"go-oidc": {func() (check, error) { return withGoOIDC(ctx, issuer, api.AppID()) }, errForbidden, false, true, false},
+		"keyfunc": {func() (check, error) { return withKeyfunc(ctx, issuer, keysURL, api.AppID(), sts.HTTPClient()) }, errForbidden, false, false, true},
 		"verify": {func() (check, error) {
 			return withVerify(tenantID, api.AppID(), &verify.Options{Cloud: sts.Cloud(), HTTPClient: sts.HTTPClient()})
-		}, verify.ErrForbidden, false, true},
+		}, verify.ErrForbidden, true, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			check, err := test.open()
@@ -49,6 +77,11 @@ func TestMigrate(t *testing.T) {
 			}
 			if err := check(ctx, without); !errors.Is(err, test.forbidden) {
 				t.Errorf("without the role: %v", err)
+			}
+			for what, token := range refused {
+				if err := check(ctx, token); (err != nil) != test.refuses {
+					t.Errorf("a token %s: %v, want it refused: %v", what, err, test.refuses)
+				}
 			}
 			before := sts.Counters().Endpoints["keys"]
 			for range 10 {
