@@ -60,17 +60,17 @@ func Example() {
 	defer sts.Close()
 	clientID, tenantID := orders.AppID(), sts.Tenant().ID()
 
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /orders", func(w http.ResponseWriter, r *http.Request) {
+		caller, _ := verify.FromContext(r.Context())
+		fmt.Println("called by an app with the roles", caller.Roles())
+	})
 	verifier, err := verify.New(clientID, []verify.Rule{
 		{Tenant: tenantID, Roles: []string{"Orders.Read"}},
 	}, opts) // nil will do
 	if err != nil {
 		log.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /orders", func(w http.ResponseWriter, r *http.Request) {
-		caller, _ := verify.FromContext(r.Context())
-		fmt.Println("called by an app with the roles", caller.Roles())
-	})
 	api := verifier.Middleware(mux) // http.ListenAndServe(addr, api)
 
 	fmt.Println(request(api, "GET", "/orders", tokenFor(sts, sts.Tenant(), orders, "Orders.Read")).Status)
