@@ -39,6 +39,15 @@ func forgeries(sts *entratest.Server, api *entratest.Resource) map[string]string
 	}
 }
 
+// A library is what is different in one that makes a check.
+type library struct {
+	open      func() (check, error)
+	forbidden error
+	refuses   bool // all that it should
+	fetches   bool // keys, for forgeries that name one which is known
+	starts    bool // while Entra is down
+}
+
 // What docs/verify.md says of the three.
 func TestMigrate(t *testing.T) {
 	sts := entratest.New(t)
@@ -52,15 +61,8 @@ func TestMigrate(t *testing.T) {
 	without := tokenOf(t, sts, sts.Tenant(), sts.App().ClientID(), sts.Secret(), api)
 	api.Grant(sts.Tenant(), sts.App(), "Orders.Read")
 	with := tokenOf(t, sts, sts.Tenant(), sts.App().ClientID(), sts.App().NewSecret(sts.Now().AddDate(1, 0, 0)), api)
-	forged := with[:len(with)-4] + "AAAA"
 	refused := forgeries(sts, api)
-	for name, test := range map[string]struct {
-		open      func() (check, error)
-		forbidden error
-		refuses   bool // all that it should
-		fetches   bool // keys, for forgeries that name one which is known
-		starts    bool // while Entra is down
-	}{
+	for name, lib := range map[string]library{
 		"go-oidc": {func() (check, error) { return withGoOIDC(ctx, issuer, api.AppID()) }, errForbidden, false, true, false},
 		"keyfunc": {func() (check, error) { return withKeyfunc(ctx, issuer, keysURL, api.AppID(), sts.HTTPClient()) }, errForbidden, false, false, true},
 		"verify": {func() (check, error) {
@@ -68,39 +70,46 @@ func TestMigrate(t *testing.T) {
 		}, verify.ErrForbidden, true, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			check, err := test.open()
+			check, err := lib.open()
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := check(ctx, with); err != nil {
 				t.Errorf("with the role: %v", err)
 			}
-			if err := check(ctx, without); !errors.Is(err, test.forbidden) {
+			if err := check(ctx, without); !errors.Is(err, lib.forbidden) {
 				t.Errorf("without the role: %v", err)
 			}
 			for what, token := range refused {
-				if err := check(ctx, token); (err != nil) != test.refuses {
-					t.Errorf("a token %s: %v, want it refused: %v", what, err, test.refuses)
+				if err := check(ctx, token); (err != nil) != lib.refuses {
+					t.Errorf("a token %s: %v, want it refused: %v", what, err, lib.refuses)
 				}
 			}
-			before := sts.Counters().Endpoints["keys"]
-			for range 10 {
-				if check(ctx, forged) == nil {
-					t.Error("a forged token was accepted")
-				}
-			}
-			if n := sts.Counters().Endpoints["keys"] - before; (n > 0) != test.fetches {
-				t.Errorf("ten forged tokens cost %d fetches of the keys, want some: %v", n, test.fetches)
-			}
-
-			remove, err := sts.AddFault(entratest.Fault{Status: http.StatusServiceUnavailable})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer remove()
-			if _, err := test.open(); (err == nil) != test.starts {
-				t.Errorf("made while Entra is down: %v, want it to work: %v", err, test.starts)
-			}
+			lib.testForgeries(t, sts, check, with[:len(with)-4]+"AAAA")
+			lib.testOutage(t, sts)
 		})
+	}
+}
+
+func (lib library) testForgeries(t *testing.T, sts *entratest.Server, check check, forged string) {
+	before := sts.Counters().Endpoints["keys"]
+	for range 10 {
+		if check(t.Context(), forged) == nil {
+			t.Error("a forged token was accepted")
+		}
+	}
+	if n := sts.Counters().Endpoints["keys"] - before; (n > 0) != lib.fetches {
+		t.Errorf("ten forged tokens cost %d fetches of the keys, want some: %v", n, lib.fetches)
+	}
+}
+
+func (lib library) testOutage(t *testing.T, sts *entratest.Server) {
+	remove, err := sts.AddFault(entratest.Fault{Status: http.StatusServiceUnavailable})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer remove()
+	if _, err := lib.open(); (err == nil) != lib.starts {
+		t.Errorf("made while Entra is down: %v, want it to work: %v", err, lib.starts)
 	}
 }
