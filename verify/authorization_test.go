@@ -154,7 +154,7 @@ func TestRequireRole(t *testing.T) {
 // TestChallenge reads the claims challenge as clients do.
 func TestChallenge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		since := time.Now().Add(-time.Second / 2)
+		since := time.Now().Add(time.Second / 2)
 		v := setup{opts: verify.Options{Revoked: func(context.Context, *verify.Caller) (time.Time, bool) { return since, true }}}.open(t)
 		for name, c := range map[string]struct {
 			capabilities any

@@ -25,7 +25,7 @@ func (v *Verifier) Middleware(next http.Handler) http.Handler {
 			WriteError(w, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), admittedKey{}, admitted{caller, v})))
 	})
 }
 
@@ -56,19 +56,22 @@ func (v *Verifier) logRefusal(r *http.Request, err error) {
 	if errors.Is(err, ErrUnavailable) {
 		level = slog.LevelWarn
 	}
-	v.log.Log(r.Context(), level, "request refused", "reason", err)
+	v.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "reason", err)
 }
 
 // RequireRole lets callers through to next that have an app role, and answers 403 to
 // others. It goes behind [Verifier.Middleware]; without it the answer is 500.
 func RequireRole(role string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, ok := FromContext(r.Context())
+		a, ok := r.Context().Value(admittedKey{}).(admitted)
 		switch {
 		case !ok:
 			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-		case !caller.HasRole(role):
-			WriteError(w, caller.refused(ErrNotAllowed))
+		case !a.caller.HasRole(role):
+			err := a.caller.refused(ErrNotAllowed)
+			err.reason = "the route is for role " + role
+			a.v.logRefusal(r, err)
+			WriteError(w, err)
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -131,10 +134,7 @@ func challenge(w http.ResponseWriter, authority string, notBefore time.Time) {
 	if notBefore.IsZero() {
 		notBefore = time.Now()
 	}
-	// Tokens have whole seconds: one of the second that had begun is refused, so the
-	// next is asked for.
-	nbf := notBefore.Add(time.Second - 1).Unix()
-	claims := `{"access_token":{"nbf":{"essential":true,"value":"` + strconv.FormatInt(nbf, 10) + `"}}}`
+	claims := `{"access_token":{"nbf":{"essential":true,"value":"` + strconv.FormatInt(notBefore.Unix(), 10) + `"}}}`
 	c := wwwauth.Challenge{Scheme: "Bearer", Params: []wwwauth.Param{
 		{Name: "realm"},
 		{Name: "authorization_uri", Value: authority + "/common/oauth2/v2.0/authorize"},

@@ -44,8 +44,9 @@ type Options struct {
 	// verified again; 0: 4,096, which take some 13 MB; negative: none.
 	Remember int
 	// Revoked is asked about every caller whose token is good. Tokens that were issued
-	// before since are refused, all of them if it is zero. It must be safe for
-	// concurrent use, and callers wait for it.
+	// before since are refused, by whole seconds, as that is how tokens have it; all of
+	// them if it is zero. Entra may date a token back by some minutes. It must be safe
+	// for concurrent use, and callers wait for it.
 	Revoked func(ctx context.Context, c *Caller) (since time.Time, revoked bool)
 	// HTTPClient fetches the keys; nil: one with the default transport. Redirects are
 	// not followed, whatever its policy.
@@ -271,7 +272,7 @@ func (v *Verifier) authorize(ctx context.Context, a *authentication, now int64) 
 		return c.refused(ErrNotYetValid)
 	}
 	if v.revoked != nil {
-		if since, revoked := v.revoked(ctx, c); revoked && (since.IsZero() || c.IssuedAt.Before(since)) {
+		if since, revoked := v.revoked(ctx, c); revoked && (since.IsZero() || c.IssuedAt.Unix() < since.Unix()) {
 			e := c.refused(ErrRevoked)
 			e.caller, e.since = c, since
 			return e
