@@ -61,7 +61,6 @@ func TestDependencies(t *testing.T) {
 			"github.com/apponly/apponly/cloud", "github.com/golang-jwt/jwt/v5",
 			"github.com/apponly/apponly/internal/ident", "github.com/apponly/apponly/internal/memhttp",
 		},
-		"./verify":           {"github.com/apponly/apponly/cloud", internal},
 		"./internal/keyfile": {"github.com/apponly/apponly/internal/ident", "golang.org/x/crypto"},
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{.ImportPath}}{{if .Standard}} std{{end}}", pkg).Output()

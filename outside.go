@@ -113,7 +113,9 @@ func isNamed(s string) bool {
 	if !found {
 		name, value, found = strings.Cut(s, ": ")
 	}
-	odd := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-.", r) }
+	odd := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-.", r)
+	}
 	return found && strings.Trim(value, "=") != "" && !strings.ContainsFunc(name, odd)
 }
 
