@@ -57,6 +57,8 @@ type App struct {
 	secrets       []clientSecret
 	certificates  []appCertificate
 	federated     []federatedCredential
+	redirects     []string
+	requires      []requirement
 	singleTenant  bool
 	disabled      bool
 	public        bool

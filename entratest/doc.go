@@ -66,9 +66,18 @@
 // end, [Resource.Protect] checks access tokens as an API has to, and challenges
 // those that [Tenant.RevokeTokens] has revoked.
 //
+// # Admin consent
+//
+// The page on which an administrator lets an app into a tenant is served as well, in
+// both forms of the request, for people, browsers and tests: [App.AddRedirectURI] says
+// where it may answer to, [App.Require] what the app asks for. What is wrong with the
+// app is told on the page, and what the administrator decides to the app. With a fault
+// at "consent", AADSTS50020 is told to it, too: an account of another tenant.
+//
 // # What it is not
 //
-// No user ever signs in here; only the client_credentials grant is served. Which of
+// No user ever signs in here, and whoever opens the consent page is an administrator;
+// only the client_credentials grant is served. Which of
 // two things that are wrong Entra complains about is not documented, and neither is
 // it here. The texts of the errors are not Entra's: compare numbers, never texts.
 //

@@ -37,7 +37,7 @@ var connections = []string{connHang, connBlackHole, connReset, connTruncate, con
 // status, retry_after, code and connection, and a delay is written "2s".
 type Fault struct {
 	// Which requests. The names of the endpoints are those of [Server.Counters]:
-	// "token", "configuration", "keys" and "discovery", and of the sources of
+	// "token", "configuration", "keys", "discovery" and "consent", and of the sources of
 	// assertions "imds", "google", "github" and "pipelines".
 	Endpoint string // "": any, and paths where nothing is
 	Tenant   string // ID or domain name; "": any. Endpoints without a tenant in their path only match ""
@@ -49,7 +49,7 @@ type Fault struct {
 	Delay      time.Duration // before anything else happens
 	Status     int           // answer with this status, 200 to 599; a plain text of it is the body, unless there is a Code
 	RetryAfter string        // with Status or Code, a Retry-After sent as it is: "30", an HTTP date, nonsense
-	Code       int           // answer with this AADSTS number, and with Entra's status for it unless Status says another
+	Code       int           // answer with this AADSTS number, and with Entra's status for it unless Status says another; of consent, 50020 and 65004 go to the app
 
 	// Connection, instead of Status and Code, is how the connection fails:
 	//
@@ -236,6 +236,8 @@ func (c *call) inject(f Fault) answer {
 		return answer{broken: f.Connection}
 	case f.Connection == connGarble:
 		return answer{status: http.StatusOK, body: rawBody{jsonType, "<html>\x00 this is not JSON"}}
+	case f.Code != 0 && c.route.name == endpointConsent:
+		ans = c.refusedConsent(injectedRefusal(f.Code))
 	case f.Code != 0:
 		ans = c.refused(injectedRefusal(f.Code))
 	case f.Status != 0:

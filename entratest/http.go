@@ -138,20 +138,27 @@ func canonicalHost(host string) string {
 // refused turns a refusal into the answer Entra would give.
 func (c *call) refused(f *refusal) answer {
 	c.log.Code = f.code
-	stamp := c.now.UTC().Format("2006-01-02 15:04:05Z")
 	body := map[string]any{
-		"error": f.oauth,
-		"error_description": f.description() + " Trace ID: " + c.trace +
-			" Correlation ID: " + c.correlation + " Timestamp: " + stamp,
-		"error_codes":    []int{f.code},
-		"timestamp":      stamp,
-		"trace_id":       c.trace,
-		"correlation_id": c.correlation,
-		"error_uri":      c.base + "/error?code=" + strconv.Itoa(f.code),
+		"error":             f.oauth,
+		"error_description": c.describe(f),
+		"error_codes":       []int{f.code},
+		"timestamp":         c.stamp(),
+		"trace_id":          c.trace,
+		"correlation_id":    c.correlation,
+		"error_uri":         c.errorURI(f),
 	}
 	maps.Copy(body, f.members())
 	return answer{status: f.status, body: body}
 }
+
+// describe is the text of a refusal, with what a support case asks for.
+func (c *call) describe(f *refusal) string {
+	return f.description() + " Trace ID: " + c.trace + " Correlation ID: " + c.correlation + " Timestamp: " + c.stamp()
+}
+
+func (c *call) stamp() string { return c.now.UTC().Format("2006-01-02 15:04:05Z") }
+
+func (c *call) errorURI(f *refusal) string { return c.base + "/error?code=" + strconv.Itoa(f.code) }
 
 // write sends an answer; of the body of a broken one only the first half.
 func (c *call) write(w http.ResponseWriter, ans answer) {
@@ -204,6 +211,8 @@ const (
 	keysPathV1    = "discovery/keys"
 	keysPathV2    = "discovery/v2.0/keys"
 	discoveryPath = "discovery/instance"
+	consentPathV1 = "adminconsent"
+	consentPathV2 = "v2.0/adminconsent"
 )
 
 // route is an endpoint.
@@ -224,7 +233,10 @@ type route struct {
 	handle func(c *call, tenant string) answer
 }
 
-const endpointToken = "token"
+const (
+	endpointToken   = "token"
+	endpointConsent = "consent"
+)
 
 // routes is everything that is served. The first that fits a path answers.
 var routes = []route{
@@ -234,6 +246,8 @@ var routes = []route{
 	{name: "keys", path: keysPathV1, read: true, handle: func(c *call, t string) answer { return c.keys(t, 1) }},
 	{name: "keys", path: keysPathV2, read: true, handle: func(c *call, t string) answer { return c.keys(t, 2) }},
 	{name: "discovery", path: discoveryPath, read: true, handle: (*call).instanceDiscovery},
+	{name: endpointConsent, path: consentPathV1, handle: (*call).adminConsent},
+	{name: endpointConsent, path: consentPathV2, handle: (*call).adminConsent},
 	{name: "imds", path: imdsPath, plain: true, handle: (*call).imds},
 	{name: "imds", path: appServicePath, plain: true, handle: (*call).appService},
 	{name: "google", path: googlePath, plain: true, handle: (*call).google},

@@ -42,6 +42,12 @@ func (l Loader) AddFederatedCredential(a *App, fc FederatedCredential) error {
 	return a.addFederatedCredential(fc)
 }
 
+// AddRedirectURI is [App.AddRedirectURI].
+func (l Loader) AddRedirectURI(a *App, uri string) error { return a.addRedirectURI(uri) }
+
+// Require is [App.Require].
+func (l Loader) Require(a *App, r *Resource, roles ...string) error { return a.require(r, roles) }
+
 // NewResource is [Tenant.NewResourceID]; an empty app ID is a random one.
 func (l Loader) NewResource(t *Tenant, appID, uri string, roles ...string) (*Resource, error) {
 	return t.newResource(cmp.Or(appID, ident.NewGUID()), uri, roles)

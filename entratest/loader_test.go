@@ -34,6 +34,8 @@ func TestLoader(t *testing.T) {
 	ok(load.AddCertificate(app, s.Certificate().Leaf))
 	ok(load.AddFederatedCredential(app, entratest.FederatedCredential{Issuer: "https://i.test", Subject: "s", Audience: "a"}))
 	ok(load.SetTokenVersion(api, 1))
+	ok(load.AddRedirectURI(app, "https://app.example/cb"))
+	ok(load.Require(app, api, "Read"))
 	ok(load.Install(tenant, app))
 	ok(load.Provide(tenant, api))
 	ok(load.SetAssignmentRequired(tenant, api, true))
@@ -84,7 +86,9 @@ func TestLoaderMistakes(t *testing.T) {
 		`object belongs to another Server`:                                                               load.Install(tenant, other.App()),
 		s.API().AppID() + ` has no service principal in the tenant 8f1d2a34-5b6c-4d7e-8f90-a1b2c3d4e5f6`: load.SetAssignmentRequired(empty, s.API(), true),
 		s.API().URI() + ` defines no role "Typo"`:                                                        load.Grant(s.API(), tenant, s.App(), "Data.Write.All", "Typo"),
-		`throttle: per is 0s, want more than 0`:                                                          load.SetThrottle(entratest.Throttle{Requests: 1}),
+		`redirect URI "/cb" is not an absolute URL`:                                                      load.AddRedirectURI(s.App(), "/cb"),
+		`no role is required`:                   load.Require(s.App(), s.API()),
+		`throttle: per is 0s, want more than 0`: load.SetThrottle(entratest.Throttle{Requests: 1}),
 	} {
 		if err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)

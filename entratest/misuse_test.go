@@ -93,6 +93,11 @@ func TestMisuse(t *testing.T) {
 		"claims that are no JSON":        {"part of a token", func() { s.Sign(nil, func() {}, nil) }},
 		"cloud not valid":                {"not known", func() { s.SetCloud(cloud.Custom("http://x.test")) }},
 		"cloud with unknown issuers":     {"not known", func() { s.SetCloud(cloud.Delos) }},
+		"redirect over http":             {"neither https nor http on a loopback", func() { s.App().AddRedirectURI("http://app.test/cb") }},
+		"required role not defined":      {`no role "Typo"`, func() { s.App().Require(s.API(), "Typo") }},
+		"no role required":               {"no role is required", func() { s.App().Require(s.API()) }},
+		"other server, require":          {"another Server", func() { s.App().Require(other.API(), "Data.Read.All") }},
+		"API removed, require":           {"has been removed", func() { s.App().Require(goneAPI, "x") }},
 		"key elsewhere": {"is not here", func() {
 			i, err := s.AddIssuer("https://elsewhere.test", s.Issuer().JWKS())
 			if err != nil {

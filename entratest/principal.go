@@ -206,10 +206,8 @@ func (r *Resource) grant(t *Tenant, app *App, roles []string) error {
 		if err != nil {
 			return err
 		}
-		for _, name := range roles {
-			if !slices.Contains(r.roles, name) {
-				return fmt.Errorf("%s defines no role %q", r.uri, name)
-			}
+		if err := r.defines(roles); err != nil {
+			return err
 		}
 		p.grant(r, roles, t.s.effectiveFrom())
 		return nil

@@ -55,6 +55,9 @@ type refusalRow struct {
 	text   string
 }
 
+// accessDenied is the error of what goes back to the app by redirect.
+const accessDenied = "access_denied"
+
 const (
 	badRequest   = http.StatusBadRequest
 	unauthorized = http.StatusUnauthorized
@@ -66,7 +69,7 @@ const (
 // and error are those of similar numbers. The texts are ours and for people only.
 var refusals = map[int]refusalRow{
 	// The request.
-	900144:  {badRequest, "invalid_request", "The form body lacks the parameter '%s'."},
+	900144:  {badRequest, "invalid_request", "The request lacks the parameter '%s'."},
 	900561:  {badRequest, "invalid_request", "Only POST is served here, this was %s."},
 	901002:  {badRequest, "invalid_request", "The parameter 'resource' is not supported, name the resource in the scope."},
 	9002313: {badRequest, "invalid_request", "The request is malformed: %s."},
@@ -87,6 +90,15 @@ var refusals = map[int]refusalRow{
 	700016:  {badRequest, "unauthorized_client", "No application with identifier '%s' was found in the directory '%s'."},
 	7000229: {unauthorized, "invalid_client", "Application '%s' has no service principal in the tenant '%s'."},
 	7000112: {badRequest, "unauthorized_client", "Application '%s' is disabled."},
+
+	// What an administrator is told who is to consent.
+	50011:  {badRequest, "invalid_request", "The redirect URI '%s' is not one of application '%s'."},
+	50194:  {badRequest, "invalid_request", "Application '%s' is not multi-tenant, and cannot be used at /%s."},
+	650052: {badRequest, "invalid_client", "Application '%s' needs the API '%s', which has no service principal in the tenant '%s'."},
+
+	// What the app is told of an administrator, by redirect.
+	50020: {badRequest, accessDenied, "The account is of another tenant than '%s', and unknown there."},
+	65004: {badRequest, accessDenied, "The administrator declined to consent to application '%s'."},
 
 	// Secrets, and credentials in general.
 	7000216: {unauthorized, "invalid_client", "A client_secret or a client_assertion is required for this grant."},

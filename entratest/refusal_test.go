@@ -121,6 +121,14 @@ func TestEveryRefusalIsProduced(t *testing.T) {
 	for _, tt := range conditions {
 		produced[tt.code] = true
 	}
+	for _, tt := range badConsents {
+		produced[tt.code] = true
+	}
+	for _, tt := range goodConsents { // cancelled
+		if tt.want.Has("error") {
+			produced[65004] = true
+		}
+	}
 	for _, code := range entratest.RefusalCodes() {
 		if !produced[code] {
 			t.Errorf("AADSTS%d is in the table of refusals, but no row of a test leads to it", code)

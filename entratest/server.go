@@ -46,6 +46,7 @@ type Server struct {
 	cert     *Certificate
 	requests requestLog
 	faults   faultList
+	forms    consentForms
 	throttle throttler
 	ca       func() *certAuthority
 	closing  chan struct{} // closed by Close, to release the requests that faults hold
@@ -89,8 +90,8 @@ type Server struct {
 // New returns a running emulator for a test and closes it when the test ends.
 // It has one tenant; one app with a secret, a certificate and a federated
 // credential that trusts [Server.Issuer]; and one API with the roles
-// "Data.Read.All", which the app has been granted, and "Data.Write.All", which
-// it has not. All IDs are random, so that tests which share a token cache do
+// "Data.Read.All", which the app requires and has been granted, and "Data.Write.All",
+// which it has not. All IDs are random, so that tests which share a token cache do
 // not see each other's tokens.
 //
 // What the emulator cannot do ends the test by tb.Fatalf: a [Server.StartTLS] that
@@ -128,6 +129,7 @@ func NewServer() *Server {
 	s.app = s.tenant.NewApp()
 	s.api = s.tenant.NewResource("", demoRole, spareRole)
 	s.api.Grant(s.tenant, s.app, demoRole)
+	s.app.Require(s.api, demoRole)
 	s.issuer = s.NewIssuer("https://oidc.cluster.test/" + ident.NewGUID() + "/")
 
 	now := time.Now()

@@ -202,6 +202,11 @@ func (s *Server) findTokenTenant(name string) (*Tenant, *refusal) {
 	case "consumers":
 		return nil, refuse(9001023)
 	}
+	return s.findOpenTenant(name)
+}
+
+// findOpenTenant returns the tenant that a path names, if it is in use here.
+func (s *Server) findOpenTenant(name string) (*Tenant, *refusal) {
 	t, f := s.findTenant(name)
 	if f != nil {
 		return nil, f

@@ -32,7 +32,7 @@ func (c *call) issue(tenantName string) (answer, *refusal) {
 	if region := c.s.regionOf(c.base); region != "" {
 		return answer{}, refuse(100007, region)
 	}
-	form, f := c.readForm()
+	form, f := c.readForm("grant_type")
 	if f != nil {
 		return answer{}, f
 	}
@@ -93,11 +93,11 @@ func (s *Server) regionOf(base string) string {
 
 // readForm reads the parameters of the body. Those of the query do not count:
 // a secret there would be in every log on the way (RFC 6749, section 2.3.1).
-func (c *call) readForm() (url.Values, *refusal) {
+// In a body of another type Entra sees no parameters, and misses the one that is named.
+func (c *call) readForm(missing string) (url.Values, *refusal) {
 	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
-		// In a body of another type Entra sees no parameters.
-		return nil, refuse(900144, "grant_type")
+		return nil, refuse(900144, missing)
 	}
 	body, err := c.body()
 	if err != nil {
