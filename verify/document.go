@@ -83,7 +83,10 @@ func (d *document) find(ctx context.Context, now clock.Instant, id string) ([]*k
 		return keys, nil
 	}
 	f, err := d.fetchIfDue(ctx, now, len(keys) == 0)
-	if f != nil && (len(keys) == 0 || f.awaited) {
+	if len(keys) > 0 && (f == nil || !f.awaited) {
+		return keys, nil
+	}
+	if f != nil {
 		err = f.wait(ctx, time.After(waitLimit))
 	}
 	if keys = d.known(id); len(keys) > 0 { // another one's fetch may have brought it just now
