@@ -21,6 +21,7 @@ const maxLifetime = 48 * time.Hour
 type authentication struct {
 	caller             Caller
 	key                *key
+	party              *party // of the tenant
 	expires, notBefore int64
 	refusal            Kind // why no rule may let it in, if any
 }

@@ -35,8 +35,8 @@ func Signed(token string, document []byte) error {
 		return err
 	}
 	keys = slices.DeleteFunc(keys, func(k *key) bool { return k.id != t.kid })
-	if _, err := t.signer(keys); err != nil {
-		return err
+	if !slices.ContainsFunc(keys, t.signedBy) {
+		return notSigned(keys)
 	}
 	return nil
 }

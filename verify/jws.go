@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"strings"
 )
 
@@ -122,29 +123,22 @@ func decode(b []byte, text string) ([]byte, bool) {
 
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// signer returns the one of the keys of the token's kid that signed it.
-func (t *jws) signer(keys []*key) (*key, *Error) {
-	usable := false
-	for _, k := range keys {
-		if k.pub != nil && (k.alg == "" || k.alg == t.alg) && t.signedBy(k.pub) {
-			return k, nil
-		}
-		usable = usable || k.pub != nil
-	}
-	if !usable {
-		return nil, refuse(ErrUnknownKey, "it is one of another cloud, or for something else")
-	}
-	return nil, refuse(ErrSignature, "")
-}
-
 // signedBy checks the signature against one key.
-func (t *jws) signedBy(pub *rsa.PublicKey) bool {
-	if len(t.signature) != pub.Size() {
+func (t *jws) signedBy(k *key) bool {
+	if !k.usable() || k.alg != "" && k.alg != t.alg || len(t.signature) != k.pub.Size() {
 		return false
 	}
 	sum := sha256.Sum256([]byte(t.signed))
 	if t.alg == "PS256" {
-		return rsa.VerifyPSS(pub, crypto.SHA256, sum[:], t.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+		return rsa.VerifyPSS(k.pub, crypto.SHA256, sum[:], t.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}
-	return rsa.VerifyPKCS1v15(pub, crypto.SHA256, sum[:], t.signature) == nil
+	return rsa.VerifyPKCS1v15(k.pub, crypto.SHA256, sum[:], t.signature) == nil
+}
+
+// notSigned says why none of the keys of a token's kid has signed it.
+func notSigned(keys []*key) *Error {
+	if !slices.ContainsFunc(keys, (*key).usable) {
+		return refuse(ErrUnknownKey, "it is one of another cloud, or for something else")
+	}
+	return refuse(ErrSignature, "")
 }
