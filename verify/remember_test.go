@@ -221,7 +221,7 @@ func TestTokensAreNotPrinted(t *testing.T) {
 	_, forged := v.Verify(t.Context(), damaged(token))
 	piece := strings.Split(token, ".")[1][:40]
 	var text strings.Builder
-	for _, x := range []any{v, *v, []any{v}, c, *c, refused, forged, v.Status()} {
+	for _, x := range []any{v, []any{v}, c, *c, refused, forged, v.Status()} {
 		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 			fmt.Fprintf(&text, format, x)
 		}
