@@ -82,18 +82,20 @@ func TestFlappingDocument(t *testing.T) {
 func TestVanishedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, stays := newSigner("k1"), newSigner("k2")
-		s := serveKeys(k.entry(), stays.entry())
+		s := new(keyServer)
+		s.slow(time.Second, k.entry(), stays.entry())
 		v := open(t, s, byRole, verify.Options{})
 		var token string
 		still := func(want error) {
 			t.Helper()
 			expect(t, v, token, want)
 			expect(t, v, stays.token(long(nil)), nil)
+			time.Sleep(time.Second) // what this has had fetched is there
 			synctest.Wait()
 		}
 		token = k.token(long(nil))
 		still(nil)
-		s.set(stays.entry())
+		s.slow(time.Second, stays.entry())
 		for range 11 {
 			time.Sleep(2 * time.Hour)
 			still(nil)
@@ -106,7 +108,7 @@ func TestVanishedKey(t *testing.T) {
 		}
 
 		// It is back, and then the document cannot be had for a week.
-		s.set(k.entry(), stays.entry())
+		s.slow(time.Second, k.entry(), stays.entry())
 		time.Sleep(2 * time.Hour)
 		token = k.token(long(nil))
 		still(nil)
@@ -117,7 +119,7 @@ func TestVanishedKey(t *testing.T) {
 			still(nil)
 		}
 		// The first document after that decides.
-		s.set(stays.entry())
+		s.slow(time.Second, stays.entry())
 		time.Sleep(time.Hour)
 		still(nil)
 		still(verify.ErrUnknownKey)
@@ -127,7 +129,7 @@ func TestVanishedKey(t *testing.T) {
 // What a key's entry says of it counts at once; that it is in another place, or that
 // another has come, changes nothing.
 func TestChangedEntry(t *testing.T) {
-	k, stays, twin := newSigner("k1"), newSigner("k2"), newSigner("k3").as("k1")
+	k, stays, twin := newSigner("k1"), newSigner("k2"), newSigner("k3").named("k1")
 	us := fields{"cloud_instance_name": "microsoftonline.us"}
 	for name, tc := range map[string]struct {
 		entries []any
@@ -154,8 +156,9 @@ func TestChangedEntry(t *testing.T) {
 					expect(t, v, token, nil)
 					time.Sleep(67 * time.Minute)
 				}
-				s.set(tc.entries...)
+				s.slow(time.Second, tc.entries...)
 				expect(t, v, token, nil) // it has the document fetched, and does not wait
+				time.Sleep(time.Second)
 				synctest.Wait()
 				if err := expect(t, v, token, tc.want); t.Failed() {
 					t.Fatalf("%s, remember %d: %v", name, remember, err)

@@ -3,7 +3,6 @@
 package verify_test
 
 import (
-	"encoding/json"
 	"math/big"
 	"strings"
 	"testing"
@@ -40,7 +39,7 @@ func TestKeyEntry(t *testing.T) {
 		"kid in upper case":      {changes: fields{"kid": "ODD"}, want: verify.ErrUnknownKey, fetches: unknownTwice},
 		"for encryption":         {changes: fields{"use": "enc"}, want: verify.ErrUnknownKey},
 		"no use":                 {changes: fields{"use": nil}},
-		"use null":               {changes: fields{"use": json.RawMessage("null")}},
+		"use null":               {changes: fields{"use": null}},
 		"use a list":             {changes: fields{"use": []string{"sig"}}, want: verify.ErrUnknownKey, fetches: unknownTwice},
 		"to sign":                {changes: fields{"key_ops": []string{"sign"}}, want: verify.ErrUnknownKey},
 		"to encrypt":             {changes: fields{"key_ops": []string{"encrypt", "wrapKey"}}, want: verify.ErrUnknownKey},
@@ -90,7 +89,7 @@ func TestKeyEntry(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := k
 				if tc.signer != nil {
-					k = tc.signer.as("odd")
+					k = tc.signer.named("odd")
 				}
 				good := newSigner("good")
 				for _, entries := range [][]any{{good.entry(), with(k.entry(), tc.changes)}, {with(k.entry(), tc.changes), good.entry()}} {

@@ -52,9 +52,6 @@ var newLargest = sync.OnceValue(func() *signer {
 	return &signer{k, "largest"}
 })
 
-// as is the same key by another name.
-func (s *signer) as(kid string) *signer { return &signer{s.PrivateKey, kid} }
-
 // number is one in base64url with some bits, odd.
 func number(bits int) string {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))

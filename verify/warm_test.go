@@ -98,10 +98,9 @@ func TestWarmManyTenants(t *testing.T) {
 		s.answers(func(r *http.Request) (int, []byte) {
 			most.Store(max(most.Load(), now.Add(1)))
 			defer now.Add(-1)
-			select {
-			case <-time.After(takes):
-			case <-r.Context().Done():
-			}
+			ctx, cancel := context.WithTimeout(r.Context(), takes)
+			defer cancel()
+			<-ctx.Done()
 			return status, body
 		})
 
