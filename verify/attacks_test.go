@@ -79,7 +79,8 @@ func keys() []any {
 	} {
 		all = append(all, with(two.named(kid).entry(), changes))
 	}
-	return append(all, with(one.entry(), fields{"kid": "twice"}), with(two.entry(), fields{"kid": "twice"}))
+	return append(all, one.named("twice").entry(), two.named("twice").entry(),
+		one.named("half").entry(), with(two.named("half").entry(), fields{"use": "enc"}))
 }
 
 // tiny is a key of 1024 bits.
