@@ -27,14 +27,14 @@ func Bearer(header string) string         { return bearer(header) }
 // Signed parses a JWS and verifies it with the keys of a document, whatever it says.
 func Signed(token string, document []byte) error {
 	var t jws
-	if err := t.parse(token); err != nil {
+	if err := t.parse(token, nil); err != nil {
 		return err
 	}
 	keys, _, err := parseKeys(document, "")
 	if err != nil {
 		return err
 	}
-	keys = slices.DeleteFunc(keys, func(k *key) bool { return k.id != string(t.kid) })
+	keys = slices.DeleteFunc(keys, func(k *key) bool { return k.id != t.kid })
 	if _, err := t.signer(keys); err != nil {
 		return err
 	}

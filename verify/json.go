@@ -225,23 +225,36 @@ func (r *jsonReader) str() (escaped bool, err error) {
 	if !r.take('"') {
 		return false, errJSON
 	}
-	for r.i < len(r.b) {
-		c := r.b[r.i]
-		r.i++
-		switch {
-		case c == '"':
-			return escaped, nil
-		case c < ' ':
+	for {
+		i := r.i
+		for i < len(r.b) && !special[r.b[i]] {
+			i++
+		}
+		if r.i = i + 1; i == len(r.b) {
 			return false, errJSON
-		case c == '\\':
+		}
+		switch r.b[i] {
+		case '"':
+			return escaped, nil
+		case '\\':
 			escaped = true
 			if err := r.escape(); err != nil {
 				return false, err
 			}
+		default:
+			return false, errJSON
 		}
 	}
-	return false, errJSON
 }
+
+// special are the bytes that do not stand for themselves in a string.
+var special = func() (s [256]bool) {
+	for c := range ' ' {
+		s[c] = true
+	}
+	s['"'], s['\\'] = true, true
+	return s
+}()
 
 // escape reads what follows a backslash.
 func (r *jsonReader) escape() error {

@@ -20,15 +20,19 @@ const maxKeyID = 128
 // A jws is a token in its three parts (RFC 7515 section 7.1), of which nothing is
 // believed yet.
 type jws struct {
+	*joseHeader
 	signed    string // what the signature is of
 	payload   []byte
 	signature []byte
-	alg, kid  []byte
 	room      [512]byte // for the signature, which is that of an RSA key of 4096 bits at most
 }
 
-// parse takes a token apart.
-func (t *jws) parse(token string) *Error {
+// A joseHeader is what counts in a header, and the text of it.
+type joseHeader struct{ text, alg, kid string }
+
+// parse takes a token apart. known is a header that has been read before, nil if none
+// has: all tokens that one key signs have the same.
+func (t *jws) parse(token string, known *joseHeader) (err *Error) {
 	switch {
 	case token == "":
 		return refuse(ErrNoToken, "")
@@ -41,14 +45,12 @@ func (t *jws) parse(token string) *Error {
 	}
 	header, rest, _ := strings.Cut(token, ".")
 	payload, signature, _ := strings.Cut(rest, ".")
-	var room [256]byte
-	h, ok := decode(room[:0], header)
-	if !ok {
-		return refuse(ErrMalformed, "the header is not base64url")
+	if t.joseHeader = known; known == nil || known.text != header {
+		if t.joseHeader, err = parseHeader(header); err != nil {
+			return err
+		}
 	}
-	if err := t.parseHeader(h); err != nil {
-		return err
-	}
+	var ok bool
 	if t.payload, ok = decode(nil, payload); !ok {
 		return refuse(ErrMalformed, "the payload is not base64url")
 	}
@@ -60,7 +62,11 @@ func (t *jws) parse(token string) *Error {
 }
 
 // parseHeader reads the JOSE header (RFC 7515 section 4).
-func (t *jws) parseHeader(b []byte) *Error {
+func parseHeader(text string) (*joseHeader, *Error) {
+	b, ok := decode(nil, text)
+	if !ok {
+		return nil, refuse(ErrMalformed, "the header is not base64url")
+	}
 	var alg, kid, typ jsonValue
 	var refused string
 	err := members(b, func(name []byte, value jsonValue) error {
@@ -81,23 +87,25 @@ func (t *jws) parseHeader(b []byte) *Error {
 		return nil
 	})
 	if err != nil {
-		return refuse(ErrMalformed, "header: "+err.Error())
+		return nil, refuse(ErrMalformed, "header: "+err.Error())
 	}
 	if refused != "" {
-		return refuse(ErrMalformed, "header: "+refused+" is not supported")
+		return nil, refuse(ErrMalformed, "header: "+refused+" is not supported")
 	}
 	if typ != nil {
 		if s, _ := typ.text(); !strings.EqualFold(string(s), "JWT") && !strings.EqualFold(string(s), "at+jwt") {
-			return refuse(ErrMalformed, "header: typ is neither JWT nor at+jwt")
+			return nil, refuse(ErrMalformed, "header: typ is neither JWT nor at+jwt")
 		}
 	}
-	if t.alg, _ = alg.text(); string(t.alg) != "RS256" && string(t.alg) != "PS256" {
-		return refuse(ErrAlgorithm, "")
+	name, _ := alg.text()
+	if string(name) != "RS256" && string(name) != "PS256" {
+		return nil, refuse(ErrAlgorithm, "")
 	}
-	if t.kid, _ = kid.text(); len(t.kid) == 0 || len(t.kid) > maxKeyID {
-		return refuse(ErrMalformed, "header: kid names no key")
+	id, _ := kid.text()
+	if len(id) == 0 || len(id) > maxKeyID {
+		return nil, refuse(ErrMalformed, "header: kid names no key")
 	}
-	return nil
+	return &joseHeader{strings.Clone(text), string(name), string(id)}, nil
 }
 
 // decode appends the bytes of base64url without padding (RFC 7515 section 2) to b.
@@ -115,7 +123,7 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 func (t *jws) signer(keys []*key) (*key, *Error) {
 	usable := false
 	for _, k := range keys {
-		if k.pub != nil && (k.alg == "" || k.alg == string(t.alg)) && t.signedBy(k.pub) {
+		if k.pub != nil && (k.alg == "" || k.alg == t.alg) && t.signedBy(k.pub) {
 			return k, nil
 		}
 		usable = usable || k.pub != nil
@@ -132,7 +140,7 @@ func (t *jws) signedBy(pub *rsa.PublicKey) bool {
 		return false
 	}
 	sum := sha256.Sum256([]byte(t.signed))
-	if string(t.alg) == "PS256" {
+	if t.alg == "PS256" {
 		return rsa.VerifyPSS(pub, crypto.SHA256, sum[:], t.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}
 	return rsa.VerifyPKCS1v15(pub, crypto.SHA256, sum[:], t.signature) == nil

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/apponly/apponly/cloud"
@@ -64,6 +65,7 @@ type Verifier struct {
 	tenants   map[string]*document
 	others    *document // nil unless there is a TenantFunc
 	memory    *memory
+	header    atomic.Pointer[joseHeader] // of the token that was verified last
 	revoked   func(context.Context, *Caller) (time.Time, bool)
 	authority string
 	log       *slog.Logger
@@ -231,7 +233,8 @@ func (v *Verifier) attributed(err *Error) error {
 // authenticate verifies a token that is not remembered.
 func (v *Verifier) authenticate(ctx context.Context, token string, now int64) (*authentication, *Error) {
 	var t jws
-	if err := t.parse(token); err != nil {
+	known := v.header.Load()
+	if err := t.parse(token, known); err != nil {
 		return nil, err
 	}
 	c, fault := parseClaims(t.payload, v.judge.known)
@@ -249,13 +252,16 @@ func (v *Verifier) authenticate(ctx context.Context, token string, now int64) (*
 	default:
 		d = v.others
 	}
-	keys, err := d.find(ctx, string(t.kid))
+	keys, err := d.find(ctx, t.kid)
 	if err != nil {
 		return nil, err
 	}
 	k, err := t.signer(keys)
 	if err != nil {
 		return nil, err
+	}
+	if t.joseHeader != known {
+		v.header.Store(t.joseHeader)
 	}
 	return v.judge.authenticate(c, k, now)
 }

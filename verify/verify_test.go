@@ -53,7 +53,7 @@ func TestCaller(t *testing.T) {
 	}
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("in", "caller", c)
-	for name, text := range map[string]string{"slog": log.String(), "%v": fmt.Sprintf("%v", c), "%+v": fmt.Sprintf("%+v", c), "%#v": fmt.Sprintf("%#v", *c), "verifier": fmt.Sprintf("%+v %#v", v, *v)} {
+	for name, text := range map[string]string{"slog": log.String(), "%v": fmt.Sprintf("%v", c), "%+v": fmt.Sprintf("%+v", c), "%#v": fmt.Sprintf("%#v", *c), "verifier": fmt.Sprintf("%+v %#v", v, v)} {
 		if strings.Contains(text, token[:20]) || strings.Contains(text, token[len(token)-20:]) || name != "verifier" && !strings.Contains(text, daemon) {
 			t.Errorf("%s: %s", name, text)
 		}

@@ -52,3 +52,56 @@ func TestGapAfterFailures(t *testing.T) {
 		}
 	})
 }
+
+// A server's word to requests that bypass the cache outlasts an ordinary success.
+func TestServersWordStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, busy := 0, false
+		f := &fake{fetch: func(context.Context, tokencache.Request) (tokencache.Grant, error) {
+			if n++; busy {
+				return tokencache.Grant{}, failure{text: "busy", passing: true, after: time.Hour}
+			}
+			return granted(fmt.Sprint(n), time.Minute), nil
+		}}
+		v := &tokencache.View{Identity: f.identity(new(tokencache.Cache)), Tenant: "t"}
+		first, err := v.Get(t.Context(), tokencache.Ask{Scope: "s"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		busy = true
+		v.Get(t.Context(), tokencache.Ask{Scope: "s", Rejected: first})
+		busy = false
+		time.Sleep(2 * time.Minute)
+		second, err := v.Get(t.Context(), tokencache.Ask{Scope: "s"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Get(t.Context(), tokencache.Ask{Scope: "s", Rejected: second}); n != 3 {
+			t.Errorf("%d requests, want 3: the server wants an hour's rest from rejections", n)
+		}
+	})
+}
+
+// Who has forced a request that another one was joined for, and which fails, gets the
+// token that a challenge has brought meanwhile.
+func TestForcedRequestThatIsOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{fetch: func(_ context.Context, req tokencache.Request) (tokencache.Grant, error) {
+			if req.Claims == "" {
+				time.Sleep(10 * time.Second)
+				return tokencache.Grant{}, errors.New("down")
+			}
+			time.Sleep(time.Second)
+			return granted("for claims", time.Hour), nil
+		}}
+		v := &tokencache.View{Identity: f.identity(new(tokencache.Cache)), Tenant: "t"}
+		for _, a := range []tokencache.Ask{{}, {Claims: "{}"}} {
+			a.Scope = "s"
+			go v.Get(t.Context(), a)
+			synctest.Wait()
+		}
+		if _, err := v.Get(t.Context(), tokencache.Ask{Scope: "s", Force: true}); err != nil {
+			t.Errorf("%v, while there is a token", err)
+		}
+	})
+}
