@@ -163,9 +163,9 @@ func timeAttacks() []attack {
 	for _, l := range []struct {
 		leeway  time.Duration
 		seconds int64
-	}{{0, 60}, {-1, 0}, {time.Second, 1}, {5 * time.Minute, 300}} {
+	}{{0, 60}, {-1, 0}, {-time.Hour, 0}, {time.Second, 1}, {5 * time.Minute, 300}} {
 		add := func(name string, c fields, want verify.Kind) {
-			all = append(all, attack{name: fmt.Sprint("leeway ", l.seconds, ": ", name), token: k.token(claims(c)), want: want, at: setup{opts: verify.Options{Leeway: l.leeway}}})
+			all = append(all, attack{name: fmt.Sprint("leeway ", l.leeway, ": ", name), token: k.token(claims(c)), want: want, at: setup{opts: verify.Options{Leeway: l.leeway}}})
 		}
 		s := l.seconds
 		add("exp, the last second", fields{"exp": now - s + 1}, "")

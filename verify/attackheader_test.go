@@ -133,6 +133,8 @@ func keyAttacks() []attack {
 	}
 	add("duplicate_kid, the first", k.named("twice").token(claims(nil)), "")
 	add("duplicate_kid, the second", two.named("twice").token(claims(nil)), "")
+	add("duplicate_kid, the one for signatures", k.named("half").token(claims(nil)), "")
+	add("duplicate_kid, the other one", two.named("half").token(claims(nil)), verify.ErrSignature)
 	add("duplicate_kid, neither", evil.named("twice").token(claims(nil)), verify.ErrSignature)
 	return all
 }

@@ -3,6 +3,7 @@
 package verify_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -23,7 +24,7 @@ func memberAttacks() []attack {
 	}
 	whole := claims(fields{"scp": "x", "idtyp": "app", "xms_cc": []string{"cp1"}, "appid": daemon, "appidacr": "1"})
 	for _, name := range claimNames {
-		own := string(marshal(whole[name]))
+		own := string(must(json.Marshal(whole[name])))
 		add(name+" twice, the same", k.inserted(`"`+name+`":`+own+`,`, fields{name: whole[name]}), verify.ErrMalformed)
 		add(name+" twice, null first", k.inserted(`"`+name+`":null,`, fields{name: whole[name]}), verify.ErrMalformed)
 		for how, variant := range map[string]string{"upper case": strings.ToUpper(name), "title case": strings.ToUpper(name[:1]) + name[1:], "long s": strings.ReplaceAll(name, "s", "\u017f")} {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -133,11 +134,18 @@ func TestWriteError(t *testing.T) {
 			t.Errorf("%s: %d %v %q", name, w.Code, w.Header(), w.Body)
 		}
 	}
+	for kind, want := range map[verify.Kind]int{verify.ErrRevoked: 401, verify.ErrTenant: 403, verify.ErrKeysUnavailable: 503, verify.Kind("x"): 401} { // as others make them
+		w := httptest.NewRecorder()
+		if verify.WriteError(w, fmt.Errorf("wrapped: %w", &verify.Error{Kind: kind})); w.Code != want {
+			t.Errorf("%s: %d, want %d", string(kind), w.Code, want)
+		}
+	}
 }
 
 func TestRequireRole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := setup{}.open(t)
+		var log strings.Builder
+		v := setup{keys: []any{newSigner("k1").entry()}, opts: verify.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}}.open(t)
 		for role, want := range map[string]string{"Orders.Read": "200\r\n", "Orders.Write": "200\r\n", "orders.read": forbidden, "Admin": forbidden, "": forbidden} {
 			r := httptest.NewRequestWithContext(t.Context(), "GET", "https://api.example/", nil)
 			r.Header.Set("Authorization", "Bearer "+newSigner("k1").token(claims(nil)))
@@ -147,6 +155,9 @@ func TestRequireRole(t *testing.T) {
 			if got := answer(verify.RequireRole(role, welcome), r); !strings.HasPrefix(got, "500\r\n") {
 				t.Errorf("%s: the answer without the middleware is %q", role, got)
 			}
+		}
+		if strings.Count(log.String(), "\n") != 3 || !strings.Contains(log.String(), "for role Admin") {
+			t.Errorf("%q does not tell of three refusals", log.String())
 		}
 	})
 }

@@ -329,7 +329,7 @@ func unescape(b []byte) (c rune, size int) {
 // seconds returns a number that is written as whole seconds, and ok if the value is
 // one, from 0 to the year 33658.
 func (v jsonValue) seconds() (n int64, ok bool) {
-	if len(v) == 0 || len(v) > 12 || len(v) > 1 && v[0] == '0' {
+	if len(v) > 12 {
 		return 0, false
 	}
 	for _, c := range v {

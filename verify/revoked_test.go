@@ -4,6 +4,7 @@ package verify_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,32 @@ import (
 	"github.com/apponly/apponly/internal/memhttp"
 	"github.com/apponly/apponly/verify"
 )
+
+// TestRememberedTokenEnds, whichever way the clock goes: that of the bubble is 26
+// years behind the one before it.
+func TestRememberedTokenEnds(t *testing.T) {
+	k := newSigner("k1")
+	old := setup{}.open(t)
+	young := k.token(claims(nil))
+	if _, err := old.Verify(t.Context(), young); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if _, err := old.Verify(t.Context(), young); !errors.Is(err, verify.ErrNotYetValid) {
+			t.Errorf("before it begins: %v", err)
+		}
+		v, token := setup{}.open(t), k.token(claims(fields{"exp": time.Now().Unix() + 100}))
+		for _, c := range []struct {
+			wait time.Duration
+			want error
+		}{{0, nil}, {159 * time.Second, nil}, {time.Second, verify.ErrExpired}} {
+			time.Sleep(c.wait)
+			if _, err := v.Verify(t.Context(), token); !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		}
+	})
+}
 
 // TestRevokedInDialogue: the client side answers what the API side asks for.
 func TestRevokedInDialogue(t *testing.T) {
