@@ -66,6 +66,7 @@ func TestCallbacks(t *testing.T) {
 		{"an unknown number", refused("invalid_request", "AADSTS9999999: no"), consent.ErrRefused, 9999999},
 		{"a number that is none", refused("invalid_request", "AADSTSabc: no"), consent.ErrRefused, 0},
 		{"an endless number", refused("invalid_request", "AADSTS"+strings.Repeat("9", 4000)), consent.ErrRefused, 0},
+		{"a number of twenty digits", refused("invalid_request", "AADSTS99999999999999999999"), consent.ErrRefused, 0},
 		{"a negative number", refused("invalid_request", "AADSTS-65004"), consent.ErrRefused, 0},
 		{"an error beside a tenant", set("error", "access_denied"), consent.ErrCancelled, 0},
 		{"an empty error", set("error", ""), consent.ErrRefused, 0},
@@ -92,6 +93,9 @@ func TestCallbacks(t *testing.T) {
 		{"two consents", add("admin_consent", "True"), "", 0},
 		{"two errors", all(add("error", "a"), add("error", "b")), "", 0},
 		{"two descriptions", all(add("error_description", "a"), add("error_description", "b")), "", 0},
+		{"two scopes", add("scope", "x"), "", 0},
+		{"two subcodes", all(add("error_subcode", "a"), add("error_subcode", "b")), "", 0},
+		{"two error URIs", all(add("error_uri", "a"), add("error_uri", "b")), "", 0},
 		{"a query of 20 KiB", set("x", strings.Repeat("x", 20<<10)), "", 0},
 		{"an error without a state", all(refused("access_denied", "AADSTS65004"), del("state")), "", 0},
 	}
@@ -118,6 +122,12 @@ func TestCallbacks(t *testing.T) {
 			}
 			if !res.Granted && (!errors.Is(res.Err, row.want) || res.Err.Code != row.code || strings.ContainsAny(res.Err.Error()+res.Err.OAuthError, "\r\n")) {
 				t.Errorf("%v, want %v", res.Err, row.want)
+			}
+			if !res.Granted && (row.code == 0) == strings.Contains(res.Err.Error(), "AADSTS") {
+				t.Errorf("text %q", res.Err)
+			}
+			if h := w.Header(); h.Get("Cache-Control") != "no-store" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("headers %v", h)
 			}
 			if c := w.Result().Cookies(); len(c) != 1 || c[0].MaxAge >= 0 || c[0].Value != "" || c[0].Name != j.cookies[0].Name {
 				t.Errorf("the cookie is not cleared: %v", c)
@@ -169,6 +179,23 @@ func TestWhoMayComeBack(t *testing.T) {
 		if res, w := j.callback(http.MethodGet, j.good().Encode()); res != nil || w.Code != http.StatusBadRequest {
 			t.Errorf("state of another %s: told %+v, status %d", name, res, w.Code)
 		}
+	}
+	for _, more := range []string{"&x=%zz", "&x;y", "&%"} {
+		j := begin(t, f, customer, "")
+		if res, w := j.callback(http.MethodGet, j.good().Encode()+more); res != nil || w.Code != http.StatusBadRequest {
+			t.Errorf("a query that ends in %s: told %+v, status %d", more, res, w.Code)
+		}
+	}
+	plain := begin(t, f, customer, "")
+	plain.flow = newFlow(t, func(c *consent.Config) { c.Link = true })
+	if res, w := plain.callback(http.MethodGet, plain.good().Encode()); res != nil || w.Code != http.StatusBadRequest {
+		t.Errorf("a state that is held to a browser, as a link's: told %+v, status %d", res, w.Code)
+	}
+	// Nor do two flows meet of which one's redirect goes on where the other's scope begins.
+	one := begin(t, newFlow(t, func(c *consent.Config) { c.RedirectURL, c.Scope = redirect+"/x", "api://y/.default" }), customer, "")
+	one.flow = newFlow(t, func(c *consent.Config) { c.RedirectURL, c.Scope = redirect+"/", "xapi://y/.default" })
+	if res, w := one.callback(http.MethodGet, one.good().Encode()); res != nil || w.Code != http.StatusBadRequest {
+		t.Errorf("told %+v, status %d", res, w.Code)
 	}
 	// With both cookies in the browser both consents end well, in any order.
 	both := []*http.Cookie{own[0], second.cookies[0]}

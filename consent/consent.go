@@ -84,11 +84,11 @@ func New(cfg Config) (*Flow, error) {
 	}
 	if cfg.Scope != "" {
 		if err := ident.CheckScope(cfg.Scope); err != nil {
-			errs = append(errs, fmt.Errorf("Scope: %w", err))
+			errs = append(errs, fmt.Errorf("the field Scope: %w", err))
 		}
 	}
 	if len(cfg.Keys) == 0 {
-		errs = append(errs, errors.New("Keys is empty"))
+		errs = append(errs, errors.New("the field Keys is empty"))
 	}
 	for i, k := range cfg.Keys {
 		if len(k) < minKey {

@@ -5,6 +5,7 @@ package consent_test
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -21,7 +22,7 @@ import (
 
 const (
 	app      = "aaaaaaaa-0000-4000-8000-00000000000a"
-	customer = "11111111-1111-4111-8111-111111111111"
+	customer = "1b111111-1111-4111-8111-11111111111c"
 	stranger = "22222222-2222-4222-8222-222222222222"
 	redirect = "https://app.example/consent/callback"
 	scope    = "https://graph.microsoft.com/.default"
@@ -145,11 +146,16 @@ func TestKeysAreRotated(t *testing.T) {
 	for name, tc := range map[string]struct {
 		keys [][]byte
 		ok   bool
-	}{"both": {[][]byte{key2, key1}, true}, "the new one": {[][]byte{key2}, false}} {
+	}{"both": {[][]byte{key2, key1}, true}, "both, before": {[][]byte{key1, key2}, true}, "the new one": {[][]byte{key2}, false}} {
 		before.flow = newFlow(t, func(c *consent.Config) { c.Keys = tc.keys })
 		if res, _ := before.callback(http.MethodGet, before.good().Encode()); (res != nil) != tc.ok {
 			t.Errorf("%s: told %+v", name, res)
 		}
+	}
+	after := begin(t, newFlow(t, func(c *consent.Config) { c.Keys = [][]byte{key2, key1} }), customer, "")
+	after.flow = newFlow(t, func(c *consent.Config) { c.Keys = [][]byte{key2} })
+	if res, _ := after.callback(http.MethodGet, after.good().Encode()); res == nil {
+		t.Error("not the first key signs")
 	}
 }
 
@@ -174,6 +180,15 @@ func TestTenantsThatCannotBeCompared(t *testing.T) {
 		res, _ := j.callback(http.MethodGet, j.good().Encode())
 		if res == nil || !res.Granted || res.UnverifiedTenant != customer || res.RequestedTenant != tenant {
 			t.Errorf("%s: %+v", tenant, res)
+		}
+		for _, answer := range []string{"", "customer.example", "organizations", customer + "/x", " " + customer, customer[1:]} {
+			j := begin(t, newFlow(t, nil), tenant, "")
+			q := j.good()
+			q.Set("tenant", answer)
+			res, _ := j.callback(http.MethodGet, q.Encode())
+			if res == nil || res.Granted || res.UnverifiedTenant != "" || !errors.Is(res.Err, consent.ErrTenantMismatch) {
+				t.Errorf("%s, answered %q: %+v", tenant, answer, res)
+			}
 		}
 	}
 }

@@ -61,6 +61,19 @@ func TestOnboarding(t *testing.T) {
 	}, "v1", "v2")
 }
 
+// Two consents in one browser do not get in each other's way.
+func TestTwoTabs(t *testing.T) {
+	inWorlds(t, func(w *world) {
+		b := w.browser()
+		first, second := b.open("https://app.example/start"), b.open("https://app.example/start")
+		b.decide(first, "cancel", "")
+		b.decide(second, "approve", "")
+		if res, times := w.told(); times != 2 || !res.Granted {
+			w.t.Errorf("told %d times, %+v", times, res)
+		}
+	}, "v1", "v2")
+}
+
 // Without a token there is no customer, whatever the browser says.
 func TestTokenNeverComes(t *testing.T) {
 	inWorlds(t, func(w *world) {

@@ -6,14 +6,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"html"
 	"io"
-	"net"
 	"net/http"
-	"net/http/cookiejar"
-	"net/url"
-	"regexp"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,8 +18,6 @@ import (
 	"github.com/apponly/apponly/internal/memhttp"
 	"github.com/apponly/apponly/verify"
 )
-
-const appHost = "app.example"
 
 // A world has an Entra, a vendor's app with its API and its web pages, and a customer's
 // tenant in which the API is known and the app is not.
@@ -144,75 +136,37 @@ func (w *world) call(token apponly.Token) int {
 	return resp.StatusCode
 }
 
-// A browser keeps cookies and follows redirects.
+// A browser opens pages of the world.
 type browser struct {
 	*world
 	http *http.Client
 }
 
-func (w *world) browser() *browser {
-	jar, err := cookiejar.New(nil)
-	w.must(err)
-	entra := w.entra.HTTPClient().Transport
-	return &browser{w, &http.Client{Jar: jar, Transport: byHost(func(r *http.Request) (*http.Response, error) {
-		switch {
-		case r.URL.Host == appHost:
-			return memhttp.New(w.web).RoundTrip(r)
-		case "https://"+r.URL.Host == w.entra.Cloud().Authority():
-			return entra.RoundTrip(r)
-		}
-		return nil, &net.DNSError{Err: "no such host", Name: r.URL.Host, IsNotFound: true}
-	})}}
-}
+func (w *world) browser() *browser { return &browser{w, newBrowser(w.entra, w.web)} }
 
-type byHost func(*http.Request) (*http.Response, error)
-
-func (f byHost) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// A page is where a browser is.
-type shown struct {
-	address *url.URL
-	status  int
-	text    string
-}
-
-func (b *browser) do(req *http.Request) shown {
+func (b *browser) do(req *http.Request) *shown {
 	b.t.Helper()
-	resp, err := b.http.Do(req)
+	page, err := show(b.http, req.WithContext(b.t.Context()))
 	b.must(err)
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	b.must(err)
-	return shown{resp.Request.URL, resp.StatusCode, string(text)}
+	return page
 }
 
-func (b *browser) open(address string) shown {
+func (b *browser) open(address string) *shown {
 	b.t.Helper()
-	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, address, nil)
+	req, err := http.NewRequest(http.MethodGet, address, nil)
 	b.must(err)
 	return b.do(req)
 }
 
-var hiddenField = regexp.MustCompile(`<input type="hidden" name="form" value="([^"]*)">`)
-
-// decide sends the form of a page of Entra.
-func (b *browser) decide(on shown, decision, tenant string) shown {
+func (b *browser) decide(on *shown, decision, tenant string) *shown {
 	b.t.Helper()
-	field := hiddenField.FindStringSubmatch(on.text)
-	if field == nil {
-		b.t.Fatalf("no form at %s:\n%s", on.address, on.text)
-	}
-	form := url.Values{"form": {html.UnescapeString(field[1])}, "decision": {decision}, "tenant": {tenant}}
-	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, on.address.String(), strings.NewReader(form.Encode()))
+	req, err := on.answer(decision, tenant)
 	b.must(err)
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Origin", on.address.Scheme+"://"+on.address.Host)
-	req.Header.Set("Sec-Fetch-Site", "same-origin")
 	return b.do(req)
 }
 
 // wantStale expects the page that says that this answer counts for nothing.
-func (w *world) wantStale(name string, on shown, toldBefore int) {
+func (w *world) wantStale(name string, on *shown, toldBefore int) {
 	w.t.Helper()
 	if _, times := w.told(); times != toldBefore || on.status != http.StatusBadRequest || on.address.Host != appHost {
 		w.t.Errorf("%s: at %s, status %d, told %d times, want %d", name, on.address.Host, on.status, times, toldBefore)

@@ -86,7 +86,7 @@ func TestLoaderMistakes(t *testing.T) {
 		`object belongs to another Server`:                                                               load.Install(tenant, other.App()),
 		s.API().AppID() + ` has no service principal in the tenant 8f1d2a34-5b6c-4d7e-8f90-a1b2c3d4e5f6`: load.SetAssignmentRequired(empty, s.API(), true),
 		s.API().URI() + ` defines no role "Typo"`:                                                        load.Grant(s.API(), tenant, s.App(), "Data.Write.All", "Typo"),
-		`redirect URI "/cb" is not an absolute URL`:                                                      load.AddRedirectURI(s.App(), "/cb"),
+		`the redirect URI is not an absolute URL`:                                                        load.AddRedirectURI(s.App(), "/cb"),
 		`no role is required`:                   load.Require(s.App(), s.API()),
 		`throttle: per is 0s, want more than 0`: load.SetThrottle(entratest.Throttle{Requests: 1}),
 	} {

@@ -3,6 +3,7 @@
 package entratest
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -40,17 +41,18 @@ func (a *App) RemoveRedirectURI(uri string) {
 	})
 }
 
+// checkRedirectURI does not repeat what stands in the place of a URI: it may be a secret.
 func checkRedirectURI(uri string) error {
 	u, err := url.Parse(uri)
 	switch {
 	case len(uri) > maxRedirectURI:
 		return fmt.Errorf("the redirect URI has %d characters, want %d at most", len(uri), maxRedirectURI)
 	case err != nil || u.Host == "" || u.Opaque != "":
-		return fmt.Errorf("redirect URI %q is not an absolute URL", uri)
+		return errors.New("the redirect URI is not an absolute URL")
 	case u.User != nil || strings.ContainsAny(uri, "#*\\"):
-		return fmt.Errorf("redirect URI %q has a fragment, a wildcard, a backslash or user information in it", u.Redacted())
+		return errors.New("the redirect URI has a fragment, a wildcard, a backslash or user information in it")
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
-		return fmt.Errorf("redirect URI %q is neither https nor http on a loopback address", uri)
+		return errors.New("the redirect URI is neither https nor http on a loopback address")
 	}
 	return nil
 }

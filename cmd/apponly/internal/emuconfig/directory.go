@@ -87,16 +87,19 @@ func (l *loader) app(v node) {
 	a := &app{registration{Place: v.Place}, l.sts.App()}
 	var name, clientID, home scalar[string]
 	var disabled scalar[bool]
-	var secrets, certificates, federated node
+	var redirects []scalar[string]
+	var requires, secrets, certificates, federated node
 	v.object(fields{
-		"name":         into(&name, asText),
-		"client_id":    into(&clientID, asGUID),
-		"tenant":       into(&home, asText),
-		"multi_tenant": into(&a.multiTenant, asBool),
-		"disabled":     into(&disabled, asBool),
-		"secrets":      later(&secrets),
-		"certificates": later(&certificates),
-		"federated":    later(&federated),
+		"name":          into(&name, asText),
+		"client_id":     into(&clientID, asGUID),
+		"tenant":        into(&home, asText),
+		"multi_tenant":  into(&a.multiTenant, asBool),
+		"disabled":      into(&disabled, asBool),
+		"redirect_uris": each(&redirects, asText),
+		"requires":      later(&requires),
+		"secrets":       later(&secrets),
+		"certificates":  later(&certificates),
+		"federated":     later(&federated),
 	}, "name", "tenant")
 	claim(l, l.apps, &name, a)
 	l.claimAppID(&clientID)
@@ -111,6 +114,13 @@ func (l *loader) app(v node) {
 	}
 	a.SetMultiTenant(a.multiTenant.or(true))
 	a.SetDisabled(disabled.v)
+	l.checkTwice(redirects)
+	for _, uri := range redirects {
+		if uri.good {
+			l.ok(uri.Place, l.load.AddRedirectURI(a.App, uri.v))
+		}
+	}
+	l.requires = append(l.requires, func() { requires.items(func(v node) { l.require(v, a) }) })
 	secrets.items(func(v node) { l.secret(v, a) })
 	certificates.items(func(v node) { l.certificate(v, a) })
 	l.federated(federated, a)
@@ -219,12 +229,7 @@ func (l *loader) grant(v node) {
 	a := find(l, l.apps, appName, "app")
 	r := find(l, l.resources, resourceName(uri), "resource")
 	t := find(l, l.tenants, where, "tenant")
-	l.checkTwice(roles)
-	for _, role := range roles {
-		if r != nil && role.good && !slices.Contains(r.Roles(), role.v) {
-			l.errs.add(role.Place, "the resource %s defines no role %q", clean(uri.v), clean(role.v))
-		}
-	}
+	l.checkRoles(r, uri, roles)
 	if a == nil || r == nil || len(a.in) == 0 || len(r.in) == 0 || t == nil && where.given() {
 		return
 	}
@@ -240,5 +245,27 @@ func (l *loader) grant(v node) {
 	}
 	if len(l.errs.Faults) == 0 {
 		l.ok(v.Place, l.load.Grant(r.Resource, t.Tenant, a.App, values(roles)...))
+	}
+}
+
+// checkRoles refuses roles that a resource does not define.
+func (l *loader) checkRoles(r *resource, uri scalar[string], roles []scalar[string]) {
+	l.checkTwice(roles)
+	for _, role := range roles {
+		if r != nil && role.good && !slices.Contains(r.Roles(), role.v) {
+			l.errs.add(role.Place, "the resource %s defines no role %q", clean(uri.v), clean(role.v))
+		}
+	}
+}
+
+// require reads what an app asks an administrator for on one resource.
+func (l *loader) require(v node, a *app) {
+	var uri scalar[string]
+	var roles []scalar[string]
+	v.object(fields{"resource": into(&uri, asText), "roles": each(&roles, asText)}, "resource", "roles")
+	r := find(l, l.resources, resourceName(uri), "resource")
+	l.checkRoles(r, uri, roles)
+	if r != nil && len(l.errs.Faults) == 0 {
+		l.ok(v.Place, l.load.Require(a.App, r.Resource, values(roles)...))
 	}
 }

@@ -82,6 +82,7 @@ type loader struct {
 	resources map[string]*resource // by URI, without a slash at its end
 	appIDs    map[string]Place     // of apps and resources alike
 	issuers   map[string]int       // their lines, by URL
+	requires  []func()             // what apps require, to be read after the resources
 }
 
 // file reads all of a file. What refers to something is read after it, whatever
@@ -111,6 +112,9 @@ func (l *loader) file(root node) {
 	tenants.items(l.tenant)
 	apps.items(l.app)
 	resources.items(l.resource)
+	for _, read := range l.requires {
+		read()
+	}
 	issuers.items(l.issuer)
 	installs.items(l.install)
 	grants.items(l.grant)

@@ -206,6 +206,21 @@ func TestConfigFaults(t *testing.T) {
 		"not a key set":         {"issuers:\n  - url: https://i.example\n    jwks: text\n", []string{"3: issuers[0].jwks: the file is not JSON"}},
 		"a key set of none":     {"issuers:\n  - url: https://i.example\n    jwks: keys.json\n", []string{"3: issuers[0].jwks: "}},
 
+		// What admin consent goes by.
+		"redirect over http":      {"apps:\n  - name: a\n    tenant: demo\n    redirect_uris: ['https://a.example/cb', 'http://a.example/cb']\n", []string{"4: apps[0].redirect_uris[1]: the redirect URI is neither https nor http on a loopback address"}},
+		"redirect that is a path": {"apps:\n  - name: a\n    tenant: demo\n    redirect_uris: [/cb]\n", []string{"4: apps[0].redirect_uris[0]: the redirect URI is not an absolute URL"}},
+		"long redirect":           {"apps:\n  - name: a\n    tenant: demo\n    redirect_uris: ['https://a.example/" + strings.Repeat("x", 256) + "']\n", []string{"4: apps[0].redirect_uris[0]: the redirect URI has 274 characters, want 256 at most"}},
+		"redirect twice":          {"apps:\n  - name: a\n    tenant: demo\n    redirect_uris: ['https://a.example/', 'https://a.example/']\n", []string{`4: apps[0].redirect_uris[1]: "https://a.example/" is there twice`}},
+		"redirects no list":       {"apps:\n  - name: a\n    tenant: demo\n    redirect_uris: https://a.example/\n", []string{"4: apps[0].redirect_uris: want a list"}},
+		"required of nothing":     {"apps:\n  - name: a\n    tenant: demo\n    requires: [{roles: [Read]}]\n", []string{"4: apps[0].requires[0].resource: is missing"}},
+		"required, but what":      {"apps:\n  - name: a\n    tenant: demo\n    requires: [{resource: demo}]\n", []string{"4: apps[0].requires[0].roles: is missing"}},
+		"required, but nothing":   {"apps:\n  - name: a\n    tenant: demo\n    requires: [{resource: demo, roles: []}]\n", []string{"4: apps[0].requires[0]: no role is required"}},
+		"required of nobody":      {"apps:\n  - name: a\n    tenant: demo\n    requires: [{resource: 'api://x', roles: [Read]}]\n", []string{`4: apps[0].requires[0].resource: there is no resource "api://x"`}},
+		"required role":           {"apps:\n  - name: a\n    tenant: demo\n    requires: [{resource: demo, roles: [Data.Read.All, Reed]}]\n", []string{`4: apps[0].requires[0].roles[1]: the resource demo defines no role "Reed"`}},
+		"required role, twice":    {"apps:\n  - name: a\n    tenant: demo\n    requires: [{resource: demo, roles: [Data.Read.All, Data.Read.All]}]\n", []string{`4: apps[0].requires[0].roles[1]: "Data.Read.All" is there twice`}},
+		"required, and misspelt":  {"apps:\n  - name: a\n    tenant: demo\n    requires: [{ressource: demo, roles: [Data.Read.All]}]\n", []string{"4: apps[0].requires[0].ressource: unknown key, did you mean resource?", "4: apps[0].requires[0].resource: is missing"}},
+		"required before it is":   {"apps:\n  - {name: a, tenant: demo, requires: [{resource: 'api://a/', roles: [R]}]}\nresources:\n  - {uri: 'api://a', tenant: demo, roles: [R]}\n", nil},
+
 		// All at once, in the order of the file, and one fault as one.
 		"several": {
 			valid + "token_lifetme: 1h\ngrants:\n  - app: worker\n    resource: api://orders\n    roles: [Reed]\nrefresh_in: soon\ntenantz: []\n",
@@ -272,10 +287,10 @@ func TestRetryAfter(t *testing.T) {
 // A value in the wrong place is not printed: it may be a secret.
 func TestConfigKeepsSecrets(t *testing.T) {
 	const secret = "hunter2~hunter2"
-	text := "tenants:\n  - id: S\n    domains: [S S]\napps:\n  - name: a\n    tenant: demo\n    client_id: S\n    disabled: S\n    secrets:\n      - value: [S]\n        not_after: S\ntoken_lifetime: S\nfaults:\n  - status: S\n"
+	text := "tenants:\n  - id: S\n    domains: [S S]\napps:\n  - name: a\n    tenant: demo\n    redirect_uris: [S]\n    client_id: S\n    disabled: S\n    secrets:\n      - value: [S]\n        not_after: S\ntoken_lifetime: S\nfaults:\n  - status: S\n"
 	err := load(t, strings.ReplaceAll(text, "S", secret))
-	if got := told(t, err); len(got) != 8 {
-		t.Errorf("%d faults, want 8: %q", len(got), got)
+	if got := told(t, err); len(got) != 9 {
+		t.Errorf("%d faults, want 9: %q", len(got), got)
 	}
 	if strings.Contains(err.Error(), secret) {
 		t.Errorf("the secret is in\n%v", err)
