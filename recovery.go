@@ -24,11 +24,12 @@ func (s *entraSource) Fetch(ctx context.Context, req tokencache.Request) (g toke
 
 // Stamp changes when a file of a credential or that of the roots does.
 func (s *entraSource) Stamp() string {
-	all := s.roots.stamp()
+	var all strings.Builder
+	all.WriteString(s.roots.stamp())
 	for _, c := range s.credentials {
-		all += c.files.stamp()
+		all.WriteString(c.files.stamp())
 	}
-	return all
+	return all.String()
 }
 
 // failOver tries the credentials in order, for as long as what went wrong may be

@@ -5,6 +5,7 @@ package entratest_test
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -350,9 +351,7 @@ func wantAnswer(t *testing.T, c *consentCase, got *url.URL, to string, want url.
 		to = consentRedirect
 	}
 	q := url.Values{"state": {"s t&a=te"}, "admin_consent": {"True"}, "tenant": {c.customer.ID()}}
-	for name, values := range want {
-		q[name] = values
-	}
+	maps.Copy(q, want)
 	answer := got.Query()
 	for name, values := range q {
 		switch have := answer[name]; {
