@@ -20,8 +20,8 @@ import (
 // layers are the files of the package from the bottom up. A file knows those of
 // its own layer and those below it; see docs/architecture.md.
 var layers = []string{
-	"errors kind",
-	"aadsts answer claims echo token event domain cache file hosts look outside",
+	"errors kind outside",
+	"aadsts answer claims echo token event domain cache fading file hosts look",
 	"cafile",
 	"material",
 	"chain assertion msal",

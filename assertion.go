@@ -24,6 +24,7 @@ import (
 
 	"github.com/apponly/apponly/internal/flight"
 	"github.com/apponly/apponly/internal/keyfile"
+	"github.com/apponly/apponly/internal/wire"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -46,7 +47,7 @@ type pair struct {
 // certificates in order. Public chains have three or four.
 const maxChain = 10
 
-// maxLeaves bounds the certificates of one key that are tried.
+// maxLeaves bounds the certificates of one key that are tried, and put into order.
 const maxLeaves = 8
 
 // newPairs finds the certificates of key and orders the rest by issuer: bundles
@@ -67,15 +68,22 @@ func newPairs(chain []*x509.Certificate, key crypto.Signer) (*pairs, error) {
 		return nil, errors.New("no certificate")
 	}
 	chain = distinct(chain)
-	p := &pairs{key: func() crypto.Signer { return key }}
-	others := slices.DeleteFunc(slices.Clone(chain), func(c *x509.Certificate) bool { return pub.Equal(c.PublicKey) })
+	var leaves, others []*x509.Certificate
 	for _, cert := range chain {
 		if pub.Equal(cert.PublicKey) {
-			p.all = append(p.all, newPair(cert, others))
+			leaves = append(leaves, cert)
+		} else {
+			others = append(others, cert)
 		}
 	}
-	if len(p.all) == 0 {
+	if len(leaves) == 0 {
 		return nil, errors.New("the private key belongs to none of the certificates")
+	}
+	now := time.Now()
+	slices.SortStableFunc(leaves, func(a, b *x509.Certificate) int { return byUse(a, b, now) })
+	p := &pairs{key: func() crypto.Signer { return key }}
+	for _, leaf := range leaves[:min(len(leaves), maxLeaves)] {
+		p.all = append(p.all, newPair(leaf, others))
 	}
 	return p, nil
 }
@@ -95,9 +103,9 @@ func distinct(certs []*x509.Certificate) (once []*x509.Certificate) {
 func (p *pairs) material(req AssertionRequest, sign SignFunc, x5c bool) *material {
 	inOrder := slices.SortedStableFunc(slices.Values(p.all), func(a, b pair) int { return byUse(a.chain[0], b.chain[0], req.now()) })
 	var first *material
-	for _, one := range slices.Backward(inOrder[:min(len(inOrder), maxLeaves)]) {
+	for _, one := range slices.Backward(inOrder) {
 		m := one.material(sign, x5c)
-		m.next, first = first, m
+		m.next, m.elsewhere, first = first, p.elsewhere(), m
 	}
 	return first
 }
@@ -160,13 +168,30 @@ type SignFunc func(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 func (p *pairs) signWith(hung *flight.Guard) SignFunc {
 	return func(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 		key := p.key()
-		if _, local := key.(*rsa.PrivateKey); local {
+		if !p.elsewhere() {
 			return key.Sign(rand.Reader, digest, opts)
 		}
-		return flight.Run(ctx, hung, "the key", func(context.Context) ([]byte, error) {
+		return askKey(ctx, hung, "the key", func(context.Context) ([]byte, error) {
 			return key.Sign(rand.Reader, digest, opts)
 		})
 	}
+}
+
+// askKey has a key sign that is elsewhere. A KMS that is asked for thousands of
+// signatures at once makes none of them in time.
+func askKey(ctx context.Context, hung *flight.Guard, what string, sign func(context.Context) ([]byte, error)) ([]byte, error) {
+	turn, err := wire.TakeTurnOf(ctx, hung)
+	if err != nil {
+		return nil, err
+	}
+	defer turn.End()
+	return flight.Run(ctx, hung, what, sign)
+}
+
+// elsewhere reports whether the key is not in this process.
+func (p *pairs) elsewhere() bool {
+	_, local := p.key().(*rsa.PrivateKey)
+	return !local
 }
 
 // Times in an assertion. Entra's tolerance for a clock that runs fast is not

@@ -4,6 +4,7 @@ package apponly_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"os"
@@ -43,6 +44,12 @@ func TestCAFile(t *testing.T) {
 		"of an old Macintosh":     {bytes.ReplaceAll(ca, []byte("\n"), []byte("\r")), ""},
 		"of Windows":              {bytes.ReplaceAll(ca, []byte("\n"), []byte("\r\n")), ""},
 		"with words in between":   {append([]byte("# our root\nsubject=CN\n"), ca...), ""},
+		`with \n in two letters`:  {bytes.ReplaceAll(ca, []byte("\n"), []byte(`\n`)), ""},
+		"in one line":             {bytes.ReplaceAll(ca, []byte("\n"), []byte(" ")), ""},
+		"in base64":               {[]byte(base64.StdEncoding.EncodeToString(ca)), ""},
+		"DER in base64":           {[]byte(base64.StdEncoding.EncodeToString(block.Bytes)), ""},
+		"beside a damaged one":    {append([]byte("-----BEGIN CERTIFICATE-----\nMII%%%\n-----END CERTIFICATE-----\n"), ca...), ""},
+		"behind one cut off":      {append([]byte("-----BEGIN CERTIFICATE-----\nMIIB\n"), ca...), ""},
 		"in DER":                  {block.Bytes, ""},
 		"as OpenSSL trusts it":    {pem.EncodeToMemory(&pem.Block{Type: "TRUSTED CERTIFICATE", Bytes: append(bytes.Clone(block.Bytes), 0x30, 0)}), ""},
 	} {
@@ -95,6 +102,18 @@ func TestCAFileIsLookedAtAgain(t *testing.T) {
 		_, err = c.Token(t.Context(), s.API().Scope())
 		wantKind(t, err, apponly.ErrCAFile, "no certificate in PEM")
 	})
+}
+
+// A path that is none is a fault of the option, not of a credential.
+func TestCAFileThatIsNoPath(t *testing.T) {
+	s := newSTS(t)
+	for _, path := range []string{"$(CA_FILE)", `"/etc/ca.pem"`, string(s.CAPEM())} {
+		_, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), &apponly.Options{CAFile: path})
+		wantKind(t, err, apponly.ErrCAFile, "Options.CAFile")
+		setEnv(t, "APPONLY_CA_FILE="+path, "AZURE_CLIENT_SECRET="+s.Secret(), "AZURE_TENANT_ID="+s.Tenant().ID(), "AZURE_CLIENT_ID="+s.App().ClientID())
+		_, err = apponly.FromEnv(nil)
+		wantKind(t, err, apponly.ErrCAFile, "APPONLY_CA_FILE")
+	}
 }
 
 func TestCAFileAndHTTPClient(t *testing.T) {

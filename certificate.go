@@ -62,7 +62,7 @@ func Certificate(chain []*x509.Certificate, key crypto.Signer, opts *Certificate
 
 // CertificateFile returns a credential that reads certificate and key from a
 // file for every token request, so that a renewed certificate counts from the
-// next request on. The file is PEM or PKCS#12, told apart by content; the
+// next request on. The file is PEM, DER or PKCS#12, told apart by content; the
 // certificates may be in any order, and the key in a file of its own. In PEM the
 // key may be PKCS#1 or PKCS#8, plain or encrypted. A key is opened once for each
 // content and password, however many tenants and clients ask; a file that asks for
@@ -81,9 +81,9 @@ func CertificateFile(path string, opts *CertificateFileOptions) Credential {
 		opts = &CertificateFileOptions{}
 	}
 	if err := errors.Join(
-		checkPath("the path of CertificateFile", path),
-		checkPath("CertificateFileOptions.KeyFile", opts.KeyFile),
-		checkPath("CertificateFileOptions.PasswordFile", opts.PasswordFile),
+		checkPath(ErrCredentialUnavailable, "the path of CertificateFile", path),
+		checkPath(ErrCredentialUnavailable, "CertificateFileOptions.KeyFile", opts.KeyFile),
+		checkPath(ErrCredentialUnavailable, "CertificateFileOptions.PasswordFile", opts.PasswordFile),
 	); err != nil {
 		return &credential{err: err}
 	}
@@ -138,14 +138,14 @@ func (f certificateFile) inDirectory() (certificateFile, error) {
 
 // load reads the files and parses what they hold, if that is new.
 func (f certificateFile) load(files *fileReader, password string) (*pairs, error) {
-	var oddity error
+	name := "the password"
 	if f.passwordPath != "" {
 		b, err := readFile(f.passwordPath)
 		if err != nil {
 			return nil, err
 		}
 		password = outsideText(string(b))
-		oddity = strayText(password)
+		name += " in " + f.passwordPath
 	}
 	f, err := f.inDirectory()
 	if err != nil {
@@ -163,8 +163,8 @@ func (f certificateFile) load(files *fileReader, password string) (*pairs, error
 	}
 	sum := macOf(fmt.Sprint(len(content), " ", len(keyContent), " ", string(content), string(keyContent), password))
 	p, err := files.parse(sum, func() (*pairs, error) { return f.parse(content, keyContent, password) })
-	if err != nil && oddity != nil { // which a password may have, if it opens the file
-		err = fmt.Errorf("%w; the password in %s %w", err, f.passwordPath, oddity)
+	if stray := strayText(password); err != nil && stray != nil { // which a password may have, if it opens the file
+		err = fmt.Errorf("%w; %s %w", err, name, stray)
 	}
 	return p, err
 }
@@ -211,7 +211,8 @@ func withReason(err, unparsed error) error {
 // The credential is equal only to itself: build it once and keep it, or clients
 // built with it do not share their tokens. fn must be safe for concurrent use.
 // One that panics or ends its goroutine fails the request it was asked for; one
-// that does not return in time is abandoned and not asked again before it has.
+// that does not return in time is abandoned, and until it has, tried again after five
+// minutes and ever less often.
 func CertificateFunc(fn func(ctx context.Context) (*tls.Certificate, error), opts *CertificateOptions) Credential {
 	c, x5c := &credential{id: unique()}, opts.sendX5C()
 	if fn == nil {
@@ -269,7 +270,7 @@ func pairsOf(cert *tls.Certificate) (*pairs, error) {
 // The credential is equal only to itself: build it once and keep it, or clients
 // built with it do not share their tokens. A sign that panics or ends its
 // goroutine fails the request it was asked for; one that does not return in time
-// is abandoned and not asked again before it has.
+// is abandoned, and until it has, tried again after five minutes and ever less often.
 func CertificateSigner(chain []*x509.Certificate, sign SignFunc, opts *CertificateOptions) Credential {
 	c, x5c := &credential{id: unique()}, opts.sendX5C()
 	var p *pairs
@@ -288,7 +289,7 @@ func CertificateSigner(chain []*x509.Certificate, sign SignFunc, opts *Certifica
 	var hung flight.Guard
 	var made assertions
 	guarded := func(ctx context.Context, digest []byte, o crypto.SignerOpts) ([]byte, error) {
-		return flight.Run(ctx, &hung, "the sign function", func(ctx context.Context) ([]byte, error) { return sign(ctx, digest, o) })
+		return askKey(ctx, &hung, "the sign function", func(ctx context.Context) ([]byte, error) { return sign(ctx, digest, o) })
 	}
 	c.resolve = func(_ context.Context, req AssertionRequest, _ *fileReader) (*material, error) {
 		first := p.material(req, guarded, x5c)

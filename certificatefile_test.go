@@ -92,7 +92,7 @@ func TestCertificateFiles(t *testing.T) {
 		{"keytool-own.p12", "", pw, ""},
 		{"java-sha384.p12", "", pw, ""},
 		{"refused-rc4.p12", "", pw, ": PBE-SHA1-RC4-128" + toPEM + " -legacy"},
-		{"refused.jks", "", pw, "a Java keystore (JKS); convert with: keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype pkcs12"},
+		{"refused.jks", "", pw, "a Java keystore (JKS or JCEKS); convert with: keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype pkcs12"},
 
 		{"cert.pem", "ec-pkcs8.pem", "", "an elliptic curve key"},
 		{"ec.p12", "", pw, "an elliptic curve key"},

@@ -4,6 +4,7 @@ package apponly
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/x509"
 	"slices"
 
@@ -22,7 +23,7 @@ func newPair(leaf *x509.Certificate, certs []*x509.Certificate) pair {
 	}
 	for _, c := range certs {
 		if !selfSigned(c) && !slices.Contains(p.chain, c) {
-			p.leftOut = append(p.leftOut, ident.OneLine(c.Subject.String(), 100))
+			p.leftOut = append(p.leftOut, ident.OneLine(cmp.Or(c.Subject.String(), "one without a name that Go reads"), 100))
 		}
 	}
 	return p

@@ -115,7 +115,7 @@ func Secret(value string) Credential {
 // to the working directory of now.
 func SecretFile(path string) Credential {
 	type secretFile struct{ path string }
-	if err := checkPath("the path of SecretFile", path); err != nil {
+	if err := checkPath(ErrCredentialUnavailable, "the path of SecretFile", path); err != nil {
 		return &credential{err: err}
 	}
 	path = absolute(path)
@@ -140,7 +140,8 @@ func SecretFile(path string) Credential {
 // The credential is equal only to itself: build it once and keep it, or clients
 // built with it do not share their tokens. fn must be safe for concurrent use.
 // One that panics or ends its goroutine fails the request it was asked for; one
-// that does not return in time is abandoned and not asked again before it has.
+// that does not return in time is abandoned, and until it has, tried again after five
+// minutes and ever less often.
 func SecretFunc(fn func(ctx context.Context) (string, error)) Credential {
 	c := &credential{id: unique()}
 	if fn == nil {

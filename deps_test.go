@@ -56,6 +56,8 @@ func TestDependencies(t *testing.T) {
 		"./internal/tokencache": {internal},
 		"./internal/wire":       {internal, "github.com/hashicorp/go-retryablehttp", "github.com/hashicorp/go-cleanhttp"},
 		"./internal/memhttp":    {},
+		"./verify":              {"github.com/apponly/apponly/cloud", internal},
+		"./consent":             {"github.com/apponly/apponly/cloud", "github.com/apponly/apponly/internal/ident"},
 		"./entratest": {
 			"github.com/apponly/apponly/cloud", "github.com/golang-jwt/jwt/v5",
 			"github.com/apponly/apponly/internal/ident", "github.com/apponly/apponly/internal/memhttp",

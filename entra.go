@@ -63,31 +63,33 @@ func (a *acquisition) assertionRequest() AssertionRequest {
 // ask sends one token request with some material. ends is when the proof of it
 // does, zero if that is not known.
 func (a *acquisition) ask(ctx context.Context, m *material) (g tokencache.Grant, ends time.Time, err error) {
-	// Before the proof is made: it must not grow old in the queue, and thousands of
-	// signatures at once would be no faster.
+	var p proof
+	asked := a.assertionRequest()
+	if m.elsewhere {
+		// With a turn in hand it would wait for those behind us: a vault may want a
+		// token that is asked for by the same HTTP client.
+		if p, err = m.prove(ctx, asked); err != nil {
+			return g, ends, unavailable(err)
+		}
+	}
 	turn, err := wire.TakeTurn(ctx, a.http)
 	if err != nil {
-		return g, ends, noTurn(err)
+		return g, ends, unreachable(err)
 	}
 	defer turn.End()
-	asked := a.assertionRequest()
-	p, err := m.prove(ctx, asked)
-	if err != nil {
-		return g, ends, unavailable(err)
+	if !m.elsewhere {
+		// Not before: it must not grow old in the queue, and thousands of signatures at
+		// once would be no faster.
+		asked = a.assertionRequest()
+		if p, err = m.prove(ctx, asked); err != nil {
+			return g, ends, unavailable(err)
+		}
 	}
 	g, err = a.exchange(ctx, turn, m, p)
-	if err != nil && m.refused != nil {
+	if err != nil && m.refused != nil && !recoveryFor(err).retrySoon { // else nobody has judged it
 		m.refused(asked)
 	}
 	return g, p.expires, err
-}
-
-func noTurn(err error) *Error {
-	e := unreachable(err)
-	if errors.Is(err, wire.ErrNoTurn) {
-		e.reason, e.cause = err.Error(), err
-	}
-	return e
 }
 
 // exchange makes one token request.

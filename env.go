@@ -260,7 +260,7 @@ func (p *envPlan) planApp() {
 		p.build = func() (*Client, error) { return New(tenant, client, cred, &p.opts) }
 	}
 	if p.opts.HTTPClient == nil && p.opts.CAFile == "" && isSet(envCAFile) {
-		p.opts.CAFile = p.file(envCAFile)
+		p.opts.CAFile, p.files = p.get(envCAFile), append(p.files, envCAFile)
 	}
 }
 
@@ -364,7 +364,7 @@ func (p *envPlan) file(name string) string {
 		p.fault(ErrCredentialMissing, "%s asks for a %s credential, but %s is not set", p.reason, p.kind.name, name)
 		return ""
 	}
-	if err := checkPath(name, path); err != nil {
+	if err := checkPath(ErrCredentialUnavailable, name, path); err != nil {
 		p.errs = append(p.errs, err)
 		return ""
 	}

@@ -274,7 +274,7 @@ func checkTenant(id string) (string, error) {
 	case errors.Is(err, ident.ErrAuthority):
 		return "", errorf(ErrAuthorityInvalid, "apponly: %w", err)
 	case err != nil:
-		return "", errorf(ErrTenantNotFound, "apponly: %w", err)
+		return "", errorf(ErrTenantNotFound, "apponly: %w%s", err, strayNote(id))
 	}
 	return tenant, nil
 }
@@ -282,9 +282,17 @@ func checkTenant(id string) (string, error) {
 func checkClientID(id string) (string, error) {
 	app, err := ident.ClientID(id)
 	if err != nil {
-		return "", errorf(ErrAppNotFound, "apponly: %w", err)
+		return "", errorf(ErrAppNotFound, "apponly: %w%s", err, strayNote(id))
 	}
 	return app, nil
+}
+
+// strayNote names what has been added to an identifier, which its text cannot show.
+func strayNote(id string) string {
+	if stray := strayText(id); stray != nil {
+		return "; it " + stray.Error()
+	}
+	return ""
 }
 
 func checkScope(scope string) error {

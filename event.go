@@ -92,7 +92,7 @@ const observerTimeout = time.Second
 
 // emit tells the observers of ev and before it of what has changed with it, and
 // waits for them for a while. They are not ours: one that panics is ignored, and
-// one that does not return is not called again before it has.
+// one that does not return is tried again in minutes, until it has.
 func (o observers) emit(ctx context.Context, ev Event, changes []Event) {
 	if o.onEvent == nil && o.logger == nil {
 		return

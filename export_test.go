@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/apponly/apponly/internal/clock"
@@ -56,4 +57,26 @@ func OverAfter(wall, mono time.Duration) (cooledDown, stoodIn bool) {
 	then := clock.Instant{Wall: now.Wall - int64(wall), Mono: now.Mono - int64(mono)}
 	stood := standIn{until: then.Add(previousFor)}
 	return cooldown{since: then}.over(now), stood.over(now)
+}
+
+// Remember returns how long it takes to remember that a credential is set aside in n
+// tenants, and to keep assertions for them.
+func Remember(n int) (setAside, kept time.Duration) {
+	cooldowns, made := newCredentialState(1), assertions{}
+	began := time.Now()
+	for i := range n {
+		cooldowns.cooldowns.begin(0, strconv.Itoa(i), nil)
+	}
+	setAside = time.Since(began)
+	began = time.Now()
+	for i := range n {
+		made.keep(assertionKey{req: AssertionRequest{TenantID: strconv.Itoa(i)}}, madeAssertion{until: clock.Now().Add(time.Hour)})
+	}
+	return setAside, time.Since(began)
+}
+
+// NewLook returns a function that looks at a file as all do who share a reader of it.
+func NewLook() func(ctx context.Context, do func() (int, error)) (int, error) {
+	l := newLooks()
+	return func(ctx context.Context, do func() (int, error)) (int, error) { return look(ctx, l, "reading it", do) }
 }

@@ -22,8 +22,8 @@ import (
 // request and need not keep anything; it must be safe for concurrent use.
 //
 // One that panics, ends its goroutine or ignores ctx fails the request it was
-// asked for and nothing else. After one that ignored ctx, it is not asked again
-// before it has returned.
+// asked for and nothing else. After one that ignored ctx, it is, until it has returned,
+// tried again after five minutes and ever less often.
 type AssertionSource interface {
 	// Assertion returns a signed JWT. Its lifetime is read from the exp claim.
 	Assertion(ctx context.Context, req AssertionRequest) (string, error)
@@ -43,7 +43,7 @@ func (f AssertionFunc) Assertion(ctx context.Context, req AssertionRequest) (str
 // byte order mark around it are dropped; the file may be at
 // most 1 MiB. The path is taken relative to the working directory of now.
 func AssertionFile(path string) AssertionSource {
-	if err := checkPath("the path of AssertionFile", path); err != nil {
+	if err := checkPath(ErrCredentialUnavailable, "the path of AssertionFile", path); err != nil {
 		return noAssertionFile(err.Error())
 	}
 	return assertionFile(absolute(path))

@@ -52,9 +52,12 @@ func readFile(path string) ([]byte, error) {
 
 // checkPath refuses what is no path but may be a secret in the place of one, before
 // it is kept where it could be printed. name is what holds it.
-func checkPath(name, path string) error {
+func checkPath(kind Kind, name, path string) error {
 	if what := ident.NoPath(path); what != "" {
-		return errorf(ErrCredentialUnavailable, "apponly: %s is %s, not the path of a file", name, what)
+		return errorf(kind, "apponly: %s is %s, not the path of a file", name, what)
+	}
+	if stray := strayText(path); stray != nil && !filepath.IsAbs(path) { // which may have anything in it
+		return errorf(kind, "apponly: %s %w", name, stray)
 	}
 	return nil
 }

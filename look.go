@@ -4,7 +4,9 @@ package apponly
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/apponly/apponly/internal/flight"
@@ -21,19 +23,33 @@ const lookTimeout = 2 * time.Second
 type looks struct {
 	// turn is not a channel, which would belong to the synctest bubble that it was
 	// made in.
-	turn *semaphore.Weighted
-	hung flight.Guard
+	turn  *semaphore.Weighted
+	hung  flight.Guard
+	begun atomic.Uint64 // how many there have been
+	last  any           // what the latest brought, a func() (T, error); turn guards it
 }
 
 func newLooks() *looks { return &looks{turn: semaphore.NewWeighted(1)} }
 
-// look has do look at what, alone and for as long as ctx lasts.
+// look has do look at what, alone and for as long as ctx lasts. All who came before it
+// began share what it brings: where a look takes a moment, thousands of tenants would
+// not have their turns in time.
 func look[T any](ctx context.Context, l *looks, what string, do func() (T, error)) (v T, err error) {
+	came := l.begun.Load()
 	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return v, fmt.Errorf("%s did not get its turn in time: %w", what, err)
 	}
 	defer l.turn.Release(1)
-	return flight.Run(ctx, &l.hung, what, func(context.Context) (T, error) { return do() })
+	if last, same := l.last.(func() (T, error)); same && l.begun.Load() > came {
+		return last()
+	}
+	l.begun.Add(1)
+	v, err = flight.Run(ctx, &l.hung, what, func(context.Context) (T, error) { return do() })
+	l.last = nil
+	if _, hung := errors.AsType[*flight.Error](err); !hung { // others have more time perhaps
+		l.last = func() (T, error) { return v, err }
+	}
+	return v, err
 }
 
 // watchedFiles are files whose state is looked at before they are read. The zero

@@ -30,7 +30,7 @@ func (s *entraSource) lookUp(ctx context.Context, domain string) (string, error)
 	a := turn.Send(req, wire.Policy{Again: worthAgain})
 	var e *Error
 	switch {
-	case a.Err != nil:
+	case a.Status == 0:
 		e = unreachable(a.Err)
 	case a.Status != http.StatusOK:
 		e = classify(a.Status, a.Header, a.Body, ErrOther)

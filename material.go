@@ -26,6 +26,8 @@ type material struct {
 	perRequest bool
 	// prove makes the proof for one request: signs, if it is a key.
 	prove func(ctx context.Context, req AssertionRequest) (proof, error)
+	// elsewhere: the key is not in this process, and to ask it may take a token.
+	elsewhere bool
 	// next is what to send if Entra refuses the certificate: another one of the same
 	// key; nil if there is none.
 	next *material

@@ -37,13 +37,12 @@ type Options struct {
 	// Client.
 	HTTPClient *http.Client
 
-	// CAFile is a file of certificates in PEM that token requests trust in place of
-	// the system's roots, with an HTTP client that all clients of the same path
-	// share. It is read for every token request, so
-	// that a rotated bundle counts without a restart; while it cannot be read the
-	// roots that were read last stay. If there are none yet the error is
-	// [ErrCAFile]. By default the system's roots are trusted. Not together with
-	// HTTPClient.
+	// CAFile is a file of certificates, in PEM or DER, that token requests trust in
+	// place of the system's roots, with an HTTP client that all clients of the same
+	// path share. It is read for every token request, so that a rotated bundle counts
+	// without a restart; while it cannot be read the roots that were read last stay.
+	// If there are none yet the error is [ErrCAFile]. By default the system's roots
+	// are trusted. Not together with HTTPClient.
 	CAFile string
 
 	// CAE declares the client capability "cp1" for every token of this client:
@@ -62,7 +61,8 @@ type Options struct {
 	// the values of the context that caused the request, such as a span, and ends
 	// after about a second, for which callers wait at most. It may be called from
 	// several goroutines at once. One that panics is ignored, and one that does not
-	// return is not called again before it has. A token request tells the client
+	// return is, until it has, tried again after five minutes and ever less often; what
+	// it is not told of meanwhile is lost. A token request tells the client
 	// that began it, not others that share the token.
 	OnEvent func(context.Context, Event)
 }
@@ -96,7 +96,7 @@ func (o *Options) httpClient() (*http.Client, error) {
 	case o.HTTPClient != nil:
 		return nil, errorf(ErrConfiguration, "apponly: Options.CAFile and Options.HTTPClient are both set: the roots belong into the client's transport")
 	}
-	if err := checkPath("Options.CAFile", o.CAFile); err != nil {
+	if err := checkPath(ErrCAFile, nameCAFile, o.CAFile); err != nil {
 		return nil, err
 	}
 	return caFileClient(absolute(o.CAFile)), nil

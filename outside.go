@@ -5,6 +5,7 @@ package apponly
 import (
 	"encoding/base64"
 	"errors"
+	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -41,7 +42,7 @@ func strayText(s string) error {
 	case isAssignment(s):
 		text = "is a NAME=value: want the value alone"
 	case inQuotes(s):
-		text = "is in quotes: docker --env-file and systemd's environment files keep them"
+		text = "is in quotes: docker --env-file and kubectl's --from-env-file keep them"
 	default:
 		return nil
 	}
@@ -91,8 +92,36 @@ func resemblance(secret string) string {
 		return "what was sent is a path, it seems: SecretFile and APPONLY_CLIENT_SECRET_FILE read files"
 	case isBase64Text(s):
 		return "what was sent is the base64 of a text, it seems: decode it"
+	case strings.Contains(s, "***") || strings.Contains(s, "•••"):
+		return "what was sent is masked, it seems: the portal shows a secret once, when it is made"
+	case isNamed(s):
+		return "what was sent is a name and a value, it seems: want the value alone"
+	case isEscaped(s):
+		return "what was sent is percent-encoded, it seems: decode it"
+	case strings.ContainsAny(s, " \\\"'`"):
+		return "what was sent is more than a secret, it seems: it has blanks, quotes or backslashes in it"
+	case len(s) < 16:
+		return "what was sent is shorter than Entra's secrets are: a word that stands for one, it seems"
 	}
 	return ""
+}
+
+// isNamed reports whether s is a name and a value as environment files and YAML have
+// them. The signs of equality at the end of base64 are none.
+func isNamed(s string) bool {
+	name, value, found := strings.Cut(s, "=")
+	if !found {
+		name, value, found = strings.Cut(s, ": ")
+	}
+	odd := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-.", r)
+	}
+	return found && strings.Trim(value, "=") != "" && !strings.ContainsFunc(name, odd)
+}
+
+func isEscaped(s string) bool {
+	plain, err := url.PathUnescape(s)
+	return err == nil && plain != s
 }
 
 // isPath reports whether s is an absolute path or one below the working directory.
@@ -104,7 +133,7 @@ func isPath(s string) bool {
 // isBase64Text reports whether s is the base64 of printable text, as Kubernetes
 // shows secrets. Secrets of Entra have a tilde, which base64 has not.
 func isBase64Text(s string) bool {
-	b, err := base64.StdEncoding.DecodeString(s)
+	b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 	printable := func(r rune) bool { return r >= ' ' && r <= '~' || r == '\n' || r == '\r' }
 	return err == nil && len(b) >= 8 && strings.IndexFunc(string(b), func(r rune) bool { return !printable(r) }) < 0
 }

@@ -212,6 +212,53 @@ func TestOddPasswordFile(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), text) {
 			t.Errorf("the password is in %v", err)
 		}
+		// The same by value, of which line breaks are no part.
+		_, err = s.with(t, apponly.CertificateFile(corpus("cert.pem"), &apponly.CertificateFileOptions{KeyFile: corpus("pbes2-aes256-sha256.pem"), Password: text})).
+			Token(t.Context(), s.API().Scope())
+		_, of, _ := strings.Cut(want, path)
+		wantKind(t, err, apponly.ErrCredentialUnavailable, "wrong password", of)
+	}
+}
+
+// An identifier or a path that something has been added to is refused with the name
+// of that, since what shows of it looks as it should.
+func TestStrayIdentifiers(t *testing.T) {
+	const id = "11111111-2222-3333-4444-555555555555"
+	for name, test := range map[string]struct {
+		add  func(string) string
+		word string
+	}{
+		"zero-width": {func(s string) string { return "\u200b" + s }, "cannot be seen"},
+		"inside":     {func(s string) string { return s[:9] + "\u00ad" + s[9:] }, "cannot be seen"},
+		"a blank":    {func(s string) string { return s[:9] + "\u00a0" + s[9:] }, "no-break space"},
+		"quotes":     {func(s string) string { return "'" + s + "'" }, "in quotes"},
+		"NAME=value": {func(s string) string { return "AZURE_CLIENT_ID=" + s }, "NAME=value"},
+	} {
+		for place, try := range map[string]func() error{
+			"tenant": func() error { _, err := apponly.New(test.add(id), id, apponly.Secret("secret"), nil); return err },
+			"client": func() error { _, err := apponly.New(id, test.add(id), apponly.Secret("secret"), nil); return err },
+			"allowed": func() error {
+				_, err := apponly.New(id, id, apponly.Secret("secret"), &apponly.Options{AllowedTenants: []string{test.add(id)}})
+				return err
+			},
+			"environment": func() error {
+				setEnv(t, "AZURE_TENANT_ID="+id, "AZURE_CLIENT_ID="+test.add(id), "AZURE_CLIENT_SECRET=secret")
+				_, err := apponly.FromEnv(nil)
+				return err
+			},
+			"path": func() error {
+				setEnv(t, "AZURE_TENANT_ID="+id, "AZURE_CLIENT_ID="+id, "APPONLY_CLIENT_SECRET_FILE="+test.add("/run/secrets/app"))
+				_, err := apponly.FromEnv(nil)
+				return err
+			},
+		} {
+			if place == "path" && strings.HasPrefix(test.add("/run/secrets/app"), "/") {
+				continue
+			}
+			if err := try(); err == nil || !strings.Contains(err.Error(), test.word) {
+				t.Errorf("%s, %s: error = %v, want %q", place, name, err, test.word)
+			}
+		}
 	}
 }
 
@@ -232,8 +279,24 @@ func TestSecretThatIsSomethingElse(t *testing.T) {
 			"<no value>":                                                         "is a placeholder",
 			"@Microsoft.KeyVault(SecretUri=x)":                                   "is a placeholder",
 			`{"value":"abc"}`:                                                    "is JSON",
-			"abc8Q~an-ordinary.secret_value-that-is-wrong":                       "",
-			"AAAAabcdABCD0123":                                                   "",
+			base64.RawStdEncoding.EncodeToString([]byte("abc8Q~some-secret-value!")): "is the base64 of a text",
+			base64.RawStdEncoding.EncodeToString([]byte("abc8Q~some-secret-value")):  "is the base64 of a text",
+			"abc*******************":                       "is masked",
+			"••••••••":                                     "is masked",
+			"abc8Q%7Esome-secret%2Evalue":                  "is percent-encoded",
+			"SECRET=abc8Q~some-secret-value":               "is a name and a value",
+			"client-secret=abc8Q~some-secret-value":        "is a name and a value",
+			"clientSecret: abc8Q~some-secret-value":        "is a name and a value",
+			"abc8Q~an-ordinary.secret_value-that-is-wrong": "",
+			"kQ2vTm9sPzX1c0d3aWq5u7hJ8nB4fLyRgVtEoIiSx6A=": "",
+			"100%-chosen:by=hand&wrong":                    "",
+			"AAAAabcdABCD0123":                             "",
+			`\"abc8Q~some-secret-value\"`:                  "is more than a secret",
+			`"abc8Q~some-secret-value`:                     "is more than a secret",
+			"AZURE_CLIENT_SECRET: abc8Q~some-secret-value": "is a name and a value",
+			`abc8Q~some-secret-value\n`:                    "is more than a secret",
+			"undefined":                                    "is shorter",
+			"*******":                                      "is masked",
 		} {
 			_, err := s.with(t, apponly.Secret(value)).Token(t.Context(), s.API().Scope())
 			wantKind(t, err, apponly.ErrSecretInvalid, want)

@@ -24,11 +24,12 @@ func (s *entraSource) Fetch(ctx context.Context, req tokencache.Request) (g toke
 
 // Stamp changes when a file of a credential or that of the roots does.
 func (s *entraSource) Stamp() string {
-	all := s.roots.stamp()
+	var all strings.Builder
+	all.WriteString(s.roots.stamp())
 	for _, c := range s.credentials {
-		all += c.files.stamp()
+		all.WriteString(c.files.stamp())
 	}
-	return all
+	return all.String()
 }
 
 // failOver tries the credentials in order, for as long as what went wrong may be
@@ -157,7 +158,7 @@ func (t *attempt) send(ctx context.Context, m *material) (tokencache.Grant, erro
 	t.skew, _ = t.state.skew.now()
 	var seq uint64
 	t.previous, seq = t.state.rotation.beginSend(t.member, m)
-	if t.state.chains.note(t.member, m) {
+	if t.state.chains.note(m) {
 		t.record(Event{Kind: EventChainIncomplete, Err: errorf(ErrCertificateInvalid, "apponly: not sent with the certificate, as its chain does not lead there: %s", strings.Join(m.leftOut[:min(len(m.leftOut), 5)], "; "))})
 	}
 	g, ends, err := t.ask(ctx, m)
@@ -230,12 +231,20 @@ func (t *attempt) takeWait(ctx context.Context) (g tokencache.Grant, tried bool,
 func (t *attempt) takeNext(ctx context.Context) (g tokencache.Grant, tried bool, err error) {
 	first, previous := t.sent, t.previous
 	for m := first.next; m != nil; m = m.next {
-		if g, err = t.send(ctx, m); err == nil {
-			return g, true, nil
+		if g, err = t.send(ctx, m); t.settles(err) {
+			return g, true, err
 		}
 	}
 	t.sent, t.previous = first, previous
 	return g, false, nil
+}
+
+// settles reports whether what stands in for refused material has brought the answer:
+// a token, or an error that is no fault of any material. An outage is none while there
+// is another credential to try.
+func (t *attempt) settles(err error) bool {
+	r := recoveryFor(err)
+	return err == nil || !r.failOver && (!r.retrySoon || len(t.credentials) == 1)
 }
 
 // takePrevious tries what the material has replaced: make before break. The new
@@ -251,7 +260,9 @@ func (t *attempt) takePrevious(ctx context.Context) (g tokencache.Grant, tried b
 		g, ends, err := t.ask(ctx, m)
 		if err == nil {
 			t.state.expiry.note(t.member, ends, false, false)
-			return g, true, nil
+		}
+		if t.settles(err) {
+			return g, true, err
 		}
 	}
 	return g, false, nil

@@ -295,3 +295,34 @@ func TestX5CIsWhole(t *testing.T) {
 		})
 	}
 }
+
+// Each certificate is told of once, however many there are of the key and whichever of
+// them is taken.
+func TestChainIsToldOfOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		key, now := s.Certificate().Key, time.Now()
+		strange, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, NotBefore: now, NotAfter: now.Add(time.Hour)}
+		stranger := signed(t, &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "stranger"}, NotBefore: now, NotAfter: now.Add(time.Hour)}, ca, strange, strange)
+		older := certificateFor(t, key, "older", now.Add(-2*time.Hour), now.AddDate(1, 0, 0))
+		s.App().AddCertificate(older)
+		chain := certs(certificateFor(t, key, "newer", now.Add(-time.Hour), now.AddDate(1, 0, 0)), older, stranger)
+		opts := s.options()
+		told := counting(opts, apponly.EventChainIncomplete)
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Certificate(chain, key, &apponly.CertificateOptions{SendX5C: true}), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			force(t, c, s.API().Scope())
+			time.Sleep(time.Minute)
+		}
+		if n := told.Load(); n != 2 {
+			t.Errorf("told %d times of the chains of two certificates", n)
+		}
+	})
+}

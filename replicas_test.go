@@ -136,3 +136,39 @@ func TestPreviousStandsInForAQuarterOfAnHour(t *testing.T) {
 		wantKind(t, tryForce(t, c, scope), apponly.ErrSecretInvalid)
 	})
 }
+
+// Certificates of one key that one replica takes and the next one does not: each is
+// told of when it is first taken, and its end a few times at most.
+func TestReplicasThatDisagreeTellOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		key, now := s.Certificate().Key, time.Now()
+		newer, older := certificateFor(t, key, "newer", now.Add(-time.Hour), now.AddDate(1, 0, 0)), certificateFor(t, key, "older", now.Add(-2*time.Hour), now.AddDate(0, 0, 20))
+		s.App().AddCertificate(older)
+		s.App().AddCertificate(newer)
+		n := 0
+		s.setFault(func(req *http.Request) (*http.Response, error) {
+			if !strings.Contains(sentIn(req), thumbprintOf(&entratest.Certificate{Leaf: newer})) {
+				return nil, nil
+			}
+			if n++; n%2 == 1 {
+				return status(401, `{"error":"invalid_client","error_codes":[700027]}`)(req)
+			}
+			return nil, nil
+		})
+		told := map[apponly.EventKind]int{}
+		opts := s.options()
+		opts.OnEvent = func(_ context.Context, ev apponly.Event) { told[ev.Kind]++ }
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Certificate(certs(older, newer), key, nil), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			force(t, c, s.API().Scope())
+			time.Sleep(15 * time.Second)
+		}
+		if changed, expiring := told[apponly.EventCredentialChanged], told[apponly.EventCredentialExpiring]; changed != 1 || expiring < 1 || expiring > 2 {
+			t.Errorf("told %d times that the credential changed and %d times that it ends, want 1, and 1 or 2", changed, expiring)
+		}
+	})
+}

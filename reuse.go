@@ -13,11 +13,8 @@ import (
 // assertions are those that are used again, so that a KMS is not asked for each
 // request.
 type assertions struct {
-	mu   sync.Mutex // guards what follows; not held while one is signed
-	made map[assertionKey]madeAssertion
-	// sweepAt is how many there are when those that ended are looked for: as all
-	// are gone through, that is worth it only when as many have been added.
-	sweepAt int
+	mu   sync.Mutex // guards made; not held while one is signed
+	made fading[assertionKey, madeAssertion]
 }
 
 // An assertionKey is what an assertion is made out to, and by which certificate.
@@ -33,15 +30,10 @@ type madeAssertion struct {
 	skew  time.Duration // that it was made with
 }
 
-const (
-	// reusedFor is how long an assertion is used again, of the ten minutes it is
-	// good for.
-	reusedFor = 5 * time.Minute
-	// maxReused bounds the assertions that are kept.
-	maxReused = 10_000
-	// minSweep is how many are not worth a sweep.
-	minSweep = 64
-)
+func (m madeAssertion) over(now clock.Instant) bool { return m.until.Reached(now) }
+
+// reusedFor is how long an assertion is used again, of the ten minutes it is good for.
+const reusedFor = 5 * time.Minute
 
 // reuseFor gives m a memory of its proofs.
 func (a *assertions) reuseFor(m *material) {
@@ -63,42 +55,18 @@ func (a *assertions) reuseFor(m *material) {
 	m.refused = func(req AssertionRequest) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		delete(a.made, key(req))
+		a.made.drop(key(req))
 	}
 }
 
 func (a *assertions) find(key assertionKey) (old madeAssertion, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	old, ok = a.made[key]
-	return old, ok && !old.until.Reached(clock.Now())
+	return a.made.get(key)
 }
 
 func (a *assertions) keep(key assertionKey, m madeAssertion) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.made == nil {
-		a.made, a.sweepAt = map[assertionKey]madeAssertion{}, minSweep
-	}
-	if len(a.made) >= a.sweepAt {
-		a.sweep()
-	}
-	a.made[key] = m
-}
-
-// sweep drops those that ended, or any if none has: there is no timer that would.
-func (a *assertions) sweep() {
-	now := clock.Now()
-	for key, old := range a.made {
-		if old.until.Reached(now) {
-			delete(a.made, key)
-		}
-	}
-	for key := range a.made {
-		if len(a.made) < maxReused {
-			break
-		}
-		delete(a.made, key)
-	}
-	a.sweepAt = min(max(2*len(a.made), minSweep), maxReused)
+	a.made.put(key, m)
 }

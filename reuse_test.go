@@ -6,8 +6,10 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,4 +82,54 @@ func TestKeptAssertionsAreOfOneCertificate(t *testing.T) {
 			t.Errorf("%d signatures, want 4 of the one and 1 of the other", signatures)
 		}
 	})
+}
+
+// Entra not being there says nothing of the assertion: a KMS is not asked again for each
+// try of an outage.
+func TestKeptAssertionsOutliveAnOutage(t *testing.T) {
+	for name, fault := range map[string]func(*http.Request) (*http.Response, error){
+		"not reached": fails(errors.New("no route")),
+		"busy":        status(503, ""),
+		"throttled":   status(429, `{"error":"temporarily_unavailable"}`),
+		"a portal":    status(200, "<html>"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSTS(t)
+				s.setFault(fault)
+				signatures := 0
+				c := s.with(t, apponly.CertificateSigner(chainOf(s), func(_ context.Context, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+					signatures++
+					return s.Certificate().Key.Sign(rand.Reader, digest, o)
+				}, nil))
+				for range 8 {
+					if tryForce(t, c, s.API().Scope()) == nil {
+						t.Fatal("a token in an outage")
+					}
+					time.Sleep(15 * time.Second)
+				}
+				s.setFault(nil)
+				force(t, c, s.API().Scope())
+				if signatures != 1 {
+					t.Errorf("%d signatures in less than five minutes, want 1", signatures)
+				}
+			})
+		})
+	}
+}
+
+// What is remembered for each tenant costs no more with their number, also where there
+// is no room for more.
+func BenchmarkMemories(b *testing.B) {
+	for _, tenants := range []int{4_000, 40_000} {
+		b.Run(strconv.Itoa(tenants)+" tenants", func(b *testing.B) {
+			var setAside, kept time.Duration
+			for b.Loop() {
+				s, k := apponly.Remember(tenants)
+				setAside, kept = setAside+s, kept+k
+			}
+			b.ReportMetric(float64(setAside)/float64(b.N*tenants), "ns/set-aside")
+			b.ReportMetric(float64(kept)/float64(b.N*tenants), "ns/assertion")
+		})
+	}
 }

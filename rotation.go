@@ -26,11 +26,9 @@ type credentialState struct {
 // newCredentialState returns the state of an identity with n credentials.
 func newCredentialState(n int) *credentialState {
 	return &credentialState{
-		rotation:  rotation{members: make([]memberRotation, n)},
-		cooldowns: cooldowns{running: map[cooldownKey]cooldown{}},
-		expiry:    expiryWarnings{warned: map[int]int{}},
-		chains:    chainNotes{told: map[int][32]byte{}},
-		files:     newFileReaders(n),
+		rotation: rotation{members: make([]memberRotation, n)},
+		expiry:   expiryWarnings{warned: map[int]int{}},
+		files:    newFileReaders(n),
 	}
 }
 
@@ -97,8 +95,8 @@ func (r *rotation) beginSend(i int, m *material) (previous []*material, seq uint
 	return previous, s.sent
 }
 
-// accept notes that Entra took m. It reports whether that was other material than
-// it took before.
+// accept notes that Entra took m. It reports whether that is news: while replicas
+// disagree they may take one material and the other in turn.
 func (r *rotation) accept(i int, m *material, seq uint64) (changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -114,12 +112,13 @@ func (r *rotation) accept(i int, m *material, seq uint64) (changed bool) {
 	if s.newest != m.fingerprint {
 		t.until = clock.Now().Add(previousFor)
 	}
+	before := len(s.taken)
 	s.taken = slices.DeleteFunc(s.taken, func(old standIn) bool { return old.fingerprint == m.fingerprint })
+	changed = len(s.taken) == before && s.last != [32]byte{} && s.last != m.fingerprint
 	if len(s.taken) == maxPrevious {
 		s.taken = slices.Delete(s.taken, 0, 1)
 	}
 	s.taken = append(s.taken, t)
-	changed = s.last != [32]byte{} && s.last != m.fingerprint
 	s.last = m.fingerprint
 	return changed
 }
@@ -144,7 +143,7 @@ const cooldownFor = 5 * time.Minute
 // cooldowns remembers which members are passed over for which tenants.
 type cooldowns struct {
 	mu      sync.Mutex
-	running map[cooldownKey]cooldown
+	running fading[cooldownKey, cooldown]
 }
 
 type cooldownKey struct {
@@ -167,21 +166,16 @@ func (c *cooldowns) begin(i int, tenant string, failed *material) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := clock.Now()
-	for key, old := range c.running { // there is no timer that would
-		if old.over(now) {
-			delete(c.running, key)
-		}
-	}
 	d := cooldown{since: now, tried: now}
 	if failed != nil {
 		d.fingerprint, d.perRequest = failed.fingerprint, failed.perRequest
 	}
 	key := cooldownKey{tenant, i}
-	old, was := c.running[key]
+	old, was := c.running.get(key)
 	if was = was && (d.perRequest || old.fingerprint == d.fingerprint); was {
 		d.since = old.since
 	}
-	c.running[key] = d
+	c.running.put(key, d)
 	return !was
 }
 
@@ -189,7 +183,7 @@ func (c *cooldowns) begin(i int, tenant string, failed *material) bool {
 func (c *cooldowns) end(i int, tenant string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.running, cooldownKey{tenant, i})
+	c.running.drop(cooldownKey{tenant, i})
 }
 
 // order returns which of n members to try for a tenant, in order. fingerprint
@@ -219,7 +213,7 @@ func (c *cooldowns) passedOver(n int, tenant string) map[int]cooldown {
 	defer c.mu.Unlock()
 	passed := map[int]cooldown{}
 	for i := range n {
-		if d, ok := c.running[cooldownKey{tenant, i}]; ok && !d.over(clock.Now()) {
+		if d, ok := c.running.get(cooldownKey{tenant, i}); ok {
 			passed[i] = d
 		}
 	}
@@ -271,16 +265,22 @@ func (w *expiryWarnings) latest() time.Time {
 // left out of their chain.
 type chainNotes struct {
 	mu   sync.Mutex
-	told map[int][32]byte // member → fingerprint
+	told [][32]byte // the fingerprints of the latest
 }
 
-// note reports whether the chain of m, that member i sends, is to be told of.
-func (n *chainNotes) note(i int, m *material) bool {
+// maxTold is more than are in use at a time, and bounds what a function makes anew for
+// each token request.
+const maxTold = 64
+
+// note reports whether the chain of m is to be told of.
+func (n *chainNotes) note(m *material) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	was := n.told[i] == m.fingerprint
-	n.told[i] = m.fingerprint
-	return len(m.leftOut) > 0 && !was
+	if len(m.leftOut) == 0 || slices.Contains(n.told, m.fingerprint) {
+		return false
+	}
+	n.told = append(n.told[max(0, len(n.told)-maxTold+1):], m.fingerprint)
+	return true
 }
 
 const (

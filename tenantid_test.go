@@ -171,7 +171,7 @@ func TestTenantLookupFails(t *testing.T) {
 		"a redirect":     {status(302, "", "Location", "https://evil.test/"), apponly.ErrTransient, "could not be looked up", 5 * 500},
 		"another issuer": {status(200, `{"issuer":"https://sts.test/common/v2.0"}`), apponly.ErrService, "could not be looked up", 500},
 		"no JSON":        {status(200, `<html>`), apponly.ErrService, "could not be looked up", 500},
-		"too much":       {status(200, strings.Repeat("x", 2<<20)), apponly.ErrTransient, "could not be looked up", 500},
+		"too much":       {status(200, strings.Repeat("x", 2<<20)), apponly.ErrService, "(HTTP 200): the tenant's ID could not be looked up", 500},
 		"a panic":        {func(*http.Request) (*http.Response, error) { panic("x") }, apponly.ErrUnreachable, "panicked", 500},
 	} {
 		t.Run(name, func(t *testing.T) {

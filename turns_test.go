@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -213,4 +214,36 @@ func TestColdStartOverTLS(t *testing.T) {
 		t.Errorf("%d connections, %d at once", all.Load(), most.Load())
 	}
 	t.Logf("%d connections", all.Load())
+}
+
+// Who waits in vain is told so, before the first attempt and between two of them.
+func TestWaitingForATurnInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.setDelay(time.Hour)
+		o := s.options()
+		o.AllowedTenants = []string{"*"}
+		c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts := map[string]int{}
+		arriving := func(i int) *apponly.Client { // twice as many as there are turns for
+			time.Sleep(time.Duration(i) * 50 * time.Millisecond)
+			return c
+		}
+		for _, err := range crowd(t, 8000, arriving) {
+			wantKind(t, err, apponly.ErrUnreachable)
+			text, _, _ := strings.Cut(err.Error(), "; ")
+			texts[text]++
+		}
+		for text, n := range texts {
+			if !strings.HasSuffix(text, "no answer in time") && !strings.HasSuffix(text, "too many token requests are under way") {
+				t.Errorf("%d times %q", n, text)
+			}
+		}
+		if len(texts) != 3 {
+			t.Errorf("got %v, want no answer, and no turn with and without one", texts)
+		}
+	})
 }

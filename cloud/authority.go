@@ -23,14 +23,16 @@ func parseAuthority(s string, demandScheme bool) (host, fault string) {
 		return "", ": scheme must be https" + want
 	case strings.ContainsAny(s, "\"'"):
 		return "", ": it has quotes around it" + want
+	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "", ": it has characters in it that no URL has, which may be ones that cannot be seen" + want
 	case err != nil:
 		return "", " is not a URL" + want
 	case !strings.EqualFold(scheme, "https"), demandScheme && !hasScheme:
 		return "", shown(u.Host) + ": scheme must be https"
 	case u.User != nil:
 		return "", ": user information is not allowed" // not quoted: it may be a password
-	case u.Hostname() == "":
-		return "", ": host is missing" + want
+	case u.Hostname() == "" || strings.HasSuffix(u.Host, ":"): // as that of "https:/host"
+		return "", ": host is missing, or its port" + want
 	case !strings.ContainsAny(u.Host, ".:") && strings.HasPrefix(strings.ToLower(u.Host), "azure"):
 		return "", shown(u.Host) + ": it names a cloud, not its host; want one such as https://login.microsoftonline.us"
 	case u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "":

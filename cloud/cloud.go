@@ -103,7 +103,7 @@ const (
 // A host that is not known is an error unless APPONLY_TRUST_AUTHORITY_HOST is 1: the
 // environment alone should not decide where a credential is sent.
 func FromEnv() (Cloud, error) {
-	value := strings.TrimSpace(os.Getenv(envAuthority))
+	value := strings.TrimSpace(strings.TrimPrefix(os.Getenv(envAuthority), "\ufeff")) // of Windows editors
 	if value == "" {
 		return Public, nil
 	}

@@ -81,6 +81,8 @@ func TestCustom(t *testing.T) {
 		"https://sts.corp?x=1":          "nothing behind",
 		"https://sts.corp#x":            "nothing behind",
 		"https://sts.corp.":             "plain host",
+		"https://sts.corp:":             "port",
+		"https://stſ.corp":              "no URL has",
 		"https://sts.corp%2eevil.test/": "plain host",
 	} {
 		c := cloud.Custom(authority)
@@ -127,6 +129,12 @@ func TestFromEnv(t *testing.T) {
 		{host: " \n", want: cloud.Public},
 		{host: "https://login.microsoftonline.us/", want: cloud.USGovernment},
 		{host: "login.windows.net\n", want: cloud.Public},
+		{host: "\ufeffhttps://login.microsoftonline.us", want: cloud.USGovernment},
+		{host: "\u200bhttps://login.microsoftonline.us", says: []string{"cannot be seen"}, not: "scheme"},
+		{host: "https://log\u00adin.microsoftonline.us", says: []string{"cannot be seen"}, not: "TRUST"},
+		{host: "https://login microsoftonline us", says: []string{"characters in it that no URL has"}, not: "TRUST"},
+		{host: "https:/login.microsoftonline.us", says: []string{"host is missing"}, not: "tenant"},
+		{host: "https://sts.corp.example:", trust: "1", says: []string{"or its port"}},
 		{host: "https://login.partner.microsoftonline.cn", trust: "0", want: cloud.China},
 		{host: "https://sts.corp.example:8443", trust: "1", want: cloud.Custom("https://sts.corp.example:8443")},
 		{host: "sts.corp.example", trust: "true", want: cloud.Custom("https://sts.corp.example")},

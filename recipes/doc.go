@@ -14,9 +14,15 @@
 //   - hosts_test.go: several APIs behind one http.Client, each host with the
 //     token of its own scope
 //
+// And of package verify, on the API's side:
+//
+//   - grpcserver_test.go: a gRPC server, as interceptors
+//   - chi_test.go: the router chi, by group and by route
+//   - migrate_test.go: what comes from go-oidc, or from golang-jwt and keyfunc
+//
 // What a recipe promises is tested in the file of the same name that ends in
 // _check_test.go. Each runs against the emulator of package entratest and a
-// fake service that checks the token's signature, issuer and audience.
+// fake service that checks the token by package verify.
 //
 // A client whose Options.CAE is set gets tokens that an API may refuse at any
 // time with a claims challenge. Of these recipes, those for HTTP and for the

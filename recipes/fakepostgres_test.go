@@ -3,6 +3,7 @@
 package recipes_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"sync/atomic"
 
 	"github.com/apponly/apponly/entratest"
+	"github.com/apponly/apponly/verify"
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
@@ -24,7 +26,7 @@ type fakePostgres struct {
 	roots  *x509.CertPool
 	logins atomic.Int64
 
-	verify   func(string) (claims, error)
+	verifier *verify.Verifier
 	tls      *tls.Config
 	listener net.Listener
 	serving  sync.WaitGroup
@@ -44,7 +46,7 @@ func newPostgres(sts *entratest.Server, scope string) *fakePostgres {
 	s := &fakePostgres{
 		addr:     listener.Addr().String(),
 		roots:    roots,
-		verify:   verifier(sts, sts.Tenant().NewResource(uri)),
+		verifier: newVerifier(sts, sts.Tenant().NewResource(uri)),
 		tls:      &tls.Config{Certificates: []tls.Certificate{cert}},
 		listener: listener,
 	}
@@ -103,7 +105,7 @@ func (s *fakePostgres) serve(conn net.Conn) error {
 	if !ok {
 		return fmt.Errorf("got a %T, want a password", message)
 	}
-	if c, err := s.verify(password.Password); err != nil || c.AppID == "" {
+	if _, err := s.verifier.Verify(context.Background(), password.Password); err != nil {
 		return refuse(backend, "28P01", "password authentication failed")
 	}
 	s.mu.Lock()

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -33,7 +32,7 @@ type fakeVault struct {
 // ones do for https://vault.azure.net.
 func newVault(sts *entratest.Server) *fakeVault {
 	resource := sts.Tenant().NewResource("https://example.com")
-	verify := verifier(sts, resource)
+	verifier := newVerifier(sts, resource)
 	v := &fakeVault{url: "https://greetings.example.com"}
 	// The challenge without which SDK clients know neither scope nor tenant.
 	challenge := fmt.Sprintf(`Bearer authorization="https://login.microsoftonline.com/%s"`, sts.Tenant().ID())
@@ -43,11 +42,11 @@ func newVault(sts *entratest.Server) *fakeVault {
 	}
 	v.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token := bearer(r)
-		c, err := verify(token)
+		caller, err := verifier.Verify(r.Context(), token)
 		switch {
 		case token == "":
 			unauthorized(w, `resource="`+resource.URI()+`"`)
-		case err != nil, !slices.Contains(c.Capabilities, "cp1"): // would not understand a claims challenge
+		case err != nil, !caller.CanAnswerChallenge(): // would not understand a claims challenge
 			unauthorized(w, `error="invalid_token"`)
 		case v.revoke(token):
 			v.challenges.Add(1)

@@ -5,6 +5,7 @@ package recipes_test
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
@@ -22,7 +24,7 @@ import (
 func TestGRPCStatus(t *testing.T) {
 	sts := entratest.New(t)
 	other := sts.Tenant().NewResource("")
-	server := newHealthServer(sts, sts.API())
+	server := newHealthServer(authenticator{newVerifier(sts, sts.API()), slog.New(slog.DiscardHandler)}, health.NewServer())
 	defer server.Stop()
 	for _, test := range []struct {
 		name     string
@@ -32,7 +34,7 @@ func TestGRPCStatus(t *testing.T) {
 		text     string
 	}{
 		{"a token", nil, sts.API().Scope(), codes.OK, ""},
-		{"a token for something else", nil, other.Scope(), codes.Unauthenticated, "audience"},
+		{"a token for something else", nil, other.Scope(), codes.Unauthenticated, "not valid for this API"},
 		{"refused by Entra", nil, "api://nothing/.default", codes.Unauthenticated, "AADSTS500011"},
 		{"throttled by Entra", func(func()) *http.Client { return answer(http.StatusTooManyRequests, "") }, sts.API().Scope(), codes.Unavailable, "HTTP 429"},
 		{"the deadline passes", func(func()) *http.Client { return unanswered() }, sts.API().Scope(), codes.DeadlineExceeded, ""},

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"time"
 
 	"github.com/apponly/apponly"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
@@ -52,7 +54,8 @@ func (perRPC) RequireTransportSecurity() bool { return true }
 func Example_grpc() {
 	sts, client := emulated()
 	defer sts.Close()
-	server := newHealthServer(sts, sts.API()) // asks each caller for a token
+	// It asks each caller for a token; see grpcserver_test.go.
+	server := newHealthServer(authenticator{newVerifier(sts, sts.API()), slog.Default()}, health.NewServer())
 	defer server.Stop()
 
 	conn, err := grpc.NewClient("passthrough:///example.com",

@@ -3,23 +3,18 @@
 package recipes_test
 
 import (
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 
 	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/entratest"
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/apponly/apponly/verify"
 )
 
 // emulated returns an emulated Entra and a client of its app. In a program
@@ -67,54 +62,20 @@ func answer(status int, body string) *http.Client {
 	})}
 }
 
-// claims are what the fake services read in a token.
-type claims struct {
-	jwt.RegisteredClaims
-	AppID        string   `json:"azp"`
-	Capabilities []string `json:"xms_cc"`
-}
-
-// verifier returns what checks a token as api must: the signature by the keys
-// that sts publishes, the issuer, the audience, the times.
-func verifier(sts *entratest.Server, api *entratest.Resource) func(token string) (claims, error) {
-	tenant := sts.Cloud().Authority() + "/" + sts.Tenant().ID()
-	resp, err := sts.HTTPClient().Get(tenant + "/discovery/v2.0/keys")
+// newVerifier returns what lets the app of sts in at api, and nobody else.
+func newVerifier(sts *entratest.Server, api *entratest.Resource) *verify.Verifier {
+	v, err := verify.New(api.AppID(), []verify.Rule{
+		{Tenant: sts.Tenant().ID(), Client: sts.App().ClientID()},
+	}, &verify.Options{
+		Cloud:         sts.Cloud(),
+		HTTPClient:    sts.HTTPClient(),
+		RequireIDType: true,
+		Leeway:        -1, // no recipe may send a token that has expired
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer resp.Body.Close()
-	var set struct {
-		Keys []struct{ Kid, N, E string }
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&set); err != nil {
-		log.Fatal(err)
-	}
-	keys := make(map[string]*rsa.PublicKey)
-	for _, k := range set.Keys {
-		n, nErr := base64.RawURLEncoding.DecodeString(k.N)
-		e, eErr := base64.RawURLEncoding.DecodeString(k.E)
-		if err := errors.Join(nErr, eErr); err != nil {
-			log.Fatal(err)
-		}
-		keys[k.Kid] = &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
-	}
-	parser := jwt.NewParser(
-		jwt.WithValidMethods([]string{"RS256"}),
-		jwt.WithIssuer(tenant+"/v2.0"),
-		jwt.WithAudience(api.AppID()),
-		jwt.WithExpirationRequired(),
-	)
-	return func(token string) (claims, error) {
-		var c claims
-		_, err := parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
-			kid, _ := t.Header["kid"].(string)
-			if keys[kid] == nil {
-				return nil, fmt.Errorf("unknown key %q", kid)
-			}
-			return keys[kid], nil
-		})
-		return c, err
-	}
+	return v
 }
 
 // bearer returns what a request brings in place of a token, without the scheme
@@ -124,22 +85,25 @@ func bearer(r *http.Request) string {
 	return token
 }
 
-// serveAPI serves then, over TLS, to who brings a good token for api. then may
-// be nil.
+// serveAPI serves then, over TLS, to the app of sts with a good token for api. then
+// may be nil.
 func serveAPI(sts *entratest.Server, api *entratest.Resource, then http.HandlerFunc) *httptest.Server {
-	verify := verifier(sts, api)
-	return httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := verify(bearer(r))
-		switch {
-		case err != nil:
-			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-			http.Error(w, err.Error(), http.StatusUnauthorized)
-		case then != nil:
-			then(w, r)
-		default:
-			fmt.Fprint(w, "hello, ", map[bool]string{true: "app", false: "stranger"}[c.AppID == sts.App().ClientID()])
-		}
-	}))
+	if then == nil {
+		then = func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello, app") }
+	}
+	return httptest.NewTLSServer(newVerifier(sts, api).Middleware(then))
+}
+
+// calling returns what calls api with tokens of client for scope.
+func calling(client *apponly.Client, scope string, api *httptest.Server) *http.Client {
+	rt, err := apponly.NewTransport(client, scope, &apponly.TransportOptions{
+		Base:  api.Client().Transport, // trusts the fake API
+		Hosts: []string{addr(api)},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return &http.Client{Transport: rt}
 }
 
 // addr returns the address of a server, as TransportOptions.Hosts want it.

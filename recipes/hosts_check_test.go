@@ -20,14 +20,14 @@ func TestHostsRedirects(t *testing.T) {
 	sts := entratest.New(t)
 	client := newClient(sts, sts.HTTPClient())
 	second := sts.Tenant().NewResource("")
-	verifyA, verifyB := verifier(sts, sts.API()), verifier(sts, second)
+	verifierA, verifierB := newVerifier(sts, sts.API()), newVerifier(sts, second)
 
 	var hops []string // the hosts reached, each with whose token arrived
 	base := roundTripper(func(r *http.Request) (*http.Response, error) {
 		hop, token := r.URL.Host, bearer(r)
-		if _, err := verifyA(token); err == nil {
+		if _, err := verifierA.Verify(r.Context(), token); err == nil {
 			hop += " with A"
-		} else if _, err := verifyB(token); err == nil {
+		} else if _, err := verifierB.Verify(r.Context(), token); err == nil {
 			hop += " with B"
 		} else if r.Header.Get("Authorization") != "" {
 			hop += " with rubbish"

@@ -36,7 +36,7 @@ func TestOAuth2RefreshesAhead(t *testing.T) {
 				sts := entratest.New(t)
 				sts.SetTokenLifetime(time.Hour)
 				sts.SetRefreshIn(30 * time.Minute)
-				verify := verifier(sts, sts.API())
+				verifier := newVerifier(sts, sts.API())
 				// Entra is away from 58 to 62 minutes past the start.
 				start := time.Now()
 				away := func() bool {
@@ -51,7 +51,7 @@ func TestOAuth2RefreshesAhead(t *testing.T) {
 					return memory.RoundTrip(r)
 				})})
 				api := roundTripper(func(r *http.Request) (*http.Response, error) {
-					if _, err := verify(bearer(r)); err != nil {
+					if _, err := verifier.Verify(r.Context(), bearer(r)); err != nil {
 						t.Errorf("after %v: the API got a bad token: %v", time.Since(start), err)
 					}
 					return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil

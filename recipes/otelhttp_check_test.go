@@ -40,10 +40,10 @@ func traced(t *testing.T, client *apponly.Client, scope string, api *httptest.Se
 
 func TestOtelHTTPOneSpanWithoutToken(t *testing.T) {
 	sts := entratest.New(t)
-	verify := verifier(sts, sts.API())
+	verifier := newVerifier(sts, sts.API())
 	var tokens, parents []string
 	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := verify(bearer(r)); err != nil {
+		if _, err := verifier.Verify(r.Context(), bearer(r)); err != nil {
 			t.Errorf("request %d: %v", len(tokens)+1, err)
 		}
 		tokens = append(tokens, bearer(r))

@@ -41,14 +41,14 @@ func retrying(t *testing.T, client *apponly.Client, scope string, api *httptest.
 // A token is revoked between two tries of a request with a body.
 func TestRetryableHTTPLeavesA401ToTheTransport(t *testing.T) {
 	sts := entratest.New(t)
-	verify := verifier(sts, sts.API())
+	verifier := newVerifier(sts, sts.API())
 	const body = "twelve bolts"
 	var tokens []string
 	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if b, err := io.ReadAll(r.Body); err != nil || string(b) != body {
 			t.Errorf("request %d has the body %q, %v, want %q", len(tokens)+1, b, err, body)
 		}
-		if _, err := verify(bearer(r)); err != nil {
+		if _, err := verifier.Verify(r.Context(), bearer(r)); err != nil {
 			t.Errorf("request %d: %v", len(tokens)+1, err)
 		}
 		tokens = append(tokens, bearer(r))

@@ -82,11 +82,17 @@ func (c *Caller) LogValue() slog.Value {
 	)
 }
 
-type callerKey struct{}
+// admitted is what Middleware leaves in the context of a request.
+type admitted struct {
+	caller *Caller
+	v      *Verifier
+}
+
+type admittedKey struct{}
 
 // FromContext returns the caller that [Verifier.Middleware] let in with the request
 // that ctx is of.
 func FromContext(ctx context.Context) (*Caller, bool) {
-	c, ok := ctx.Value(callerKey{}).(*Caller)
-	return c, ok
+	a, ok := ctx.Value(admittedKey{}).(admitted)
+	return a.caller, ok
 }

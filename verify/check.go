@@ -3,6 +3,7 @@
 package verify
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ const maxLifetime = 48 * time.Hour
 type authentication struct {
 	caller             Caller
 	key                *key
+	party              *party // of the tenant
 	expires, notBefore int64
 	refusal            Kind // why no rule may let it in, if any
 }
@@ -32,23 +34,30 @@ type judge struct {
 	leeway              int64 // seconds
 	requireIDType       bool
 	refuseClientSecrets bool
+	known               interned
 }
 
 // authenticate judges claims that k has signed, at a time in seconds.
 func (j *judge) authenticate(c *claims, k *key, now int64) (*authentication, *Error) {
-	kind, reason := j.refusal(c, k, now)
+	tenant, client := j.known.text(c.tenant), strings.ToLower(j.known.text(c.client))
+	kind, reason := j.refusal(c, k, tenant, client, now)
 	if kind != "" {
-		return nil, &Error{Kind: kind, reason: reason, TenantID: c.tenant, ClientID: c.client}
+		return nil, &Error{Kind: kind, reason: reason, TenantID: tenant, ClientID: client}
+	}
+	object := string(c.objectID)
+	subject := object
+	if !bytes.Equal(c.subject, c.objectID) {
+		subject = string(c.subject)
 	}
 	a := &authentication{
 		caller: Caller{
-			TenantID: c.tenant, ClientID: c.client, ObjectID: c.objectID, Subject: c.subject, TokenID: c.tokenID,
+			TenantID: tenant, ClientID: client, ObjectID: object, Subject: subject, TokenID: string(c.tokenID),
 			Version: 2, ExpiresAt: time.Unix(c.expires, 0), ClientAuth: clientAuth(c),
 			roles: c.roles, challengeable: c.challengeable,
 		},
 		key: k, expires: c.expires, notBefore: c.notBefore,
 	}
-	if c.version == "1.0" {
+	if string(c.version) == "1.0" {
 		a.caller.Version = 1
 	}
 	if c.issued != 0 {
@@ -65,9 +74,9 @@ func (j *judge) authenticate(c *claims, k *key, now int64) (*authentication, *Er
 
 // refusal says what is wrong with claims. The order is that of what is to be
 // corrected first.
-func (j *judge) refusal(c *claims, k *key, now int64) (kind Kind, reason string) {
+func (j *judge) refusal(c *claims, k *key, tenant, client string, now int64) (kind Kind, reason string) {
 	form := j.v2
-	switch c.version {
+	switch string(c.version) {
 	case "1.0":
 		form = j.v1
 	case "2.0":
@@ -77,13 +86,13 @@ func (j *judge) refusal(c *claims, k *key, now int64) (kind Kind, reason string)
 	switch {
 	case form.before == "":
 		return ErrIssuer, "it is a v1.0 token, and those are refused"
-	case !form.matches(c.issuer, c.tenant):
-		return ErrIssuer, fmt.Sprintf("it is %s, want %s%s%s", quote(c.issuer), form.before, c.tenant, form.behind)
-	case !k.isFor(j.v2, c.tenant):
+	case !form.matches(c.issuer, tenant):
+		return ErrIssuer, fmt.Sprintf("it is %s, want %s%s%s", quote(c.issuer), form.before, tenant, form.behind)
+	case !k.isFor(j.v2, tenant):
 		return ErrIssuer, "the key that signed it is that of another issuer"
 	case !j.isAudience(c):
 		return ErrAudience, fmt.Sprintf("it is for %s, want %s", quote(c.audience), j.clientID)
-	case !ident.IsGUID(c.client):
+	case !ident.IsGUID(client):
 		return ErrMalformed, "no claim says which app it was issued to"
 	}
 	return j.outsideOfTime(c, now)
@@ -114,7 +123,9 @@ func (j *judge) outsideOfTime(c *claims, now int64) (kind Kind, reason string) {
 // isAudience reports whether a token is for this API. One of version 1.0 names
 // whatever the caller called the API, a v2.0 one the client ID.
 func (j *judge) isAudience(c *claims) bool {
-	return c.audience == j.clientID || c.version == "1.0" && slices.Contains(j.uris, strings.TrimSuffix(c.audience, "/"))
+	return string(c.audience) == j.clientID || string(c.version) == "1.0" && slices.ContainsFunc(j.uris, func(uri string) bool {
+		return string(bytes.TrimSuffix(c.audience, []byte("/"))) == uri
+	})
 }
 
 // appOnly reports whether a token is an app's own. Users' tokens have scp, whatever
@@ -128,15 +139,15 @@ func appOnly(c *claims, requireIDType bool) bool {
 	case c.hasScope:
 		return false
 	case c.hasIDType:
-		return c.idType == "app" && !(c.hasAuth && c.clientAuth == "0")
+		return string(c.idType) == "app" && string(c.clientAuth) != "0"
 	case requireIDType:
 		return false
 	}
-	return c.subject != "" && c.subject == c.objectID && clientAuth(c) != ClientAuthUnknown
+	return len(c.subject) > 0 && bytes.Equal(c.subject, c.objectID) && clientAuth(c) != ClientAuthUnknown
 }
 
 func clientAuth(c *claims) ClientAuth {
-	switch c.clientAuth {
+	switch string(c.clientAuth) {
 	case "1":
 		return ClientAuthSecret
 	case "2":
@@ -146,4 +157,4 @@ func clientAuth(c *claims) ClientAuth {
 }
 
 // quote shows a claim.
-func quote(s string) string { return `"` + ident.OneLine(s, 120) + `"` }
+func quote(b []byte) string { return `"` + ident.OneLine(string(b), 120) + `"` }

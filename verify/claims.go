@@ -3,21 +3,22 @@
 package verify
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 )
 
-// claims are the members of a payload that anything here goes by. Which of them
-// there are differs between v1.0 and v2.0 tokens; see
+// claims are the members of a payload that anything here goes by, in the memory of
+// the payload. Which of them there are differs between v1.0 and v2.0 tokens; see
 // https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference.
 type claims struct {
-	issuer, audience, tenant, version string
-	subject, objectID, tokenID        string
-	client, clientAuth                string // azp and azpacr, or appid and appidacr
-	idType                            string
+	issuer, audience, tenant, version []byte
+	subject, objectID, tokenID        []byte
+	client, clientAuth                []byte // azp and azpacr, or appid and appidacr
+	idType                            []byte
 	expires, notBefore, issued        int64 // seconds since 1970, 0 if not there
 	roles                             []string
-	hasScope, hasIDType, hasAuth      bool
+	hasScope, hasIDType               bool
 	challengeable                     bool // xms_cc
 }
 
@@ -29,7 +30,7 @@ var claimNames = []string{
 }
 
 // parseClaims reads a payload.
-func parseClaims(payload []byte) (*claims, error) {
+func parseClaims(payload []byte, known interned) (*claims, error) {
 	c := new(claims)
 	var v1, v2 appClaims
 	err := members(payload, func(name []byte, value jsonValue) error {
@@ -53,12 +54,10 @@ func parseClaims(payload []byte) (*claims, error) {
 			v2.id, ok = value.text()
 		case "azpacr":
 			v2.auth, ok = value.text()
-			v2.hasAuth = true
 		case "appid":
 			v1.id, ok = value.text()
 		case "appidacr":
 			v1.auth, ok = value.text()
-			v1.hasAuth = true
 		case "idtyp":
 			c.idType, ok = value.text()
 			c.hasIDType = true
@@ -69,7 +68,7 @@ func parseClaims(payload []byte) (*claims, error) {
 		case "iat":
 			c.issued, ok = value.seconds()
 		case "roles":
-			c.roles, ok = value.texts()
+			c.roles, ok = value.texts(known)
 		case "scp":
 			c.hasScope = true // whatever it is
 		case "xms_cc":
@@ -83,18 +82,15 @@ func parseClaims(payload []byte) (*claims, error) {
 		return nil
 	})
 	own := v2
-	if c.version == "1.0" {
+	if string(c.version) == "1.0" {
 		own = v1
 	}
-	c.client, c.clientAuth, c.hasAuth = own.id, own.auth, own.hasAuth
+	c.client, c.clientAuth = own.id, own.auth
 	return c, err
 }
 
 // appClaims are those that say which app asked, and how it proved itself.
-type appClaims struct {
-	id, auth string
-	hasAuth  bool
-}
+type appClaims struct{ id, auth []byte }
 
 // wrongCase returns an error if name is one of names in another letter case.
 func wrongCase(name []byte, names ...string) error {
@@ -106,7 +102,7 @@ func wrongCase(name []byte, names ...string) error {
 		return nil
 	}
 	for _, n := range names {
-		if strings.EqualFold(string(name), n) { // which folds more than ASCII, as encoding/json does
+		if bytes.EqualFold(name, []byte(n)) { // which folds more than ASCII, as encoding/json does
 			return errors.New(n + " is not in its letter case")
 		}
 	}
@@ -115,7 +111,7 @@ func wrongCase(name []byte, names ...string) error {
 
 // holdsCP1 reads xms_cc, the capabilities of the client.
 func holdsCP1(value jsonValue) bool {
-	all, ok := value.texts()
+	all, ok := value.texts(nil)
 	if !ok {
 		return false
 	}
@@ -125,4 +121,15 @@ func holdsCP1(value jsonValue) bool {
 		}
 	}
 	return false
+}
+
+// interned are the texts that token after token holds, those of the rules, so that
+// they are in memory once.
+type interned map[string]string
+
+func (known interned) text(b []byte) string {
+	if s, ok := known[string(b)]; ok {
+		return s
+	}
+	return string(b)
 }

@@ -32,6 +32,10 @@ const (
 	unknownEvery = 30 * time.Second
 	// waitLimit is how long a caller waits for a fetch, which may take fetchLimit.
 	waitLimit, fetchLimit = 5 * time.Second, 10 * time.Second
+	logLimit              = time.Second
+	// maxFetches bounds the documents of a verifier that are fetched at once: an API
+	// with thousands of tenants that has just started must not open as many connections.
+	maxFetches = 64
 	// maxDocument bounds what is read, in bytes.
 	maxDocument = 1 << 20
 )
@@ -41,7 +45,8 @@ type document struct {
 	url, instance string
 	http          *http.Client
 	log           *slog.Logger
-	hung          flight.Guard
+	places        chan struct{} // shared by those of a verifier: one is taken while it is fetched
+	hung, deaf    flight.Guard  // of the client, of the logger
 
 	keys atomic.Pointer[keySet] // nil until there are some
 	// look is when somebody has to look closer: a refresh is due. Until then nothing
@@ -55,7 +60,7 @@ type document struct {
 	succeeded time.Time
 	err       error // of the last fetch
 	failures  int   // in a row
-	odd       string
+	toldOdd   bool  // one warning is enough
 }
 
 // A fetch is one on its way.
@@ -67,32 +72,25 @@ type fetch struct {
 	awaited bool
 }
 
+// isDue reports whether to look closer.
+func (d *document) isDue(now clock.Instant) bool { return clock.Packed(d.look.Load()).Reached(now) }
+
 // find returns the keys of a name, all of them if there are several. A name that is
 // known costs no waiting.
-func (d *document) find(ctx context.Context, id string) ([]*key, *Error) {
-	now := clock.Now()
+func (d *document) find(ctx context.Context, now clock.Instant, id string) ([]*key, *Error) {
 	keys := d.known(id)
-	if len(keys) > 0 && !clock.Packed(d.look.Load()).Reached(now) {
+	if len(keys) > 0 && !d.isDue(now) {
 		return keys, nil
 	}
-	f := d.fetchIfDue(ctx, now, len(keys) == 0)
-	switch {
-	case len(keys) > 0 && (f == nil || !f.awaited):
+	f, err := d.fetchIfDue(ctx, now, len(keys) == 0)
+	if len(keys) > 0 && (f == nil || !f.awaited) {
 		return keys, nil
-	case f == nil:
-		return nil, d.unknown()
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, waitLimit, flight.TimeoutError("no answer within 5 seconds"))
-	defer cancel()
-	var err error
-	select {
-	case <-f.done:
-		err = f.err
-	case <-ctx.Done():
-		err = context.Cause(ctx)
+	if f != nil {
+		err = f.wait(ctx, time.After(waitLimit))
 	}
-	if found := d.known(id); len(found) > 0 {
-		return found, nil
+	if keys = d.known(id); len(keys) > 0 { // another one's fetch may have brought it just now
+		return keys, nil
 	}
 	if err != nil {
 		return nil, d.unavailable(err)
@@ -107,9 +105,10 @@ func (d *document) known(id string) []*key {
 	return nil
 }
 
-// fetchIfDue returns the fetch under way, nil if there is none. It begins one if that
-// is due: for its own sake, or for a name that is not known.
-func (d *document) fetchIfDue(ctx context.Context, now clock.Instant, unknown bool) *fetch {
+// fetchIfDue returns the fetch under way. It begins one if that is due: for its own
+// sake, or for a name that is not known. If there is none it returns what the last
+// one failed with.
+func (d *document) fetchIfDue(ctx context.Context, now clock.Instant, unknown bool) (*fetch, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fetching == nil && (d.due.Reached(now) || unknown && d.tried.Add(unknownEvery).Reached(now)) {
@@ -117,39 +116,42 @@ func (d *document) fetchIfDue(ctx context.Context, now clock.Instant, unknown bo
 		d.tried = now
 		go d.run(ctx, d.fetching)
 	}
-	return d.fetching
+	return d.fetching, d.err
 }
 
-// unknown says why a name is not known when nothing is fetched for it.
-func (d *document) unknown() *Error {
-	d.mu.Lock()
-	err := d.err
-	d.mu.Unlock()
-	if err != nil {
-		return d.unavailable(err)
+// wait returns what the fetch ended with. Who has waited long enough, by limit or by
+// its own context, leaves; the fetch goes on.
+func (f *fetch) wait(ctx context.Context, limit <-chan time.Time) error {
+	select {
+	case <-f.done:
+		return f.err
+	case <-limit:
+		return flight.TimeoutError("no answer within 5 seconds")
+	case <-ctx.Done():
 	}
-	return refuse(ErrUnknownKey, "")
+	// With only the cause, a caller that set one loses context.DeadlineExceeded.
+	if cause := context.Cause(ctx); cause != ctx.Err() {
+		return fmt.Errorf("%w: %w", ctx.Err(), cause)
+	}
+	return ctx.Err()
 }
 
+// unavailable says that nobody knows, and when somebody might.
 func (d *document) unavailable(err error) *Error {
 	d.mu.Lock()
-	at := d.due
+	at := d.due.Earlier(d.tried.Add(unknownEvery)).Time()
 	d.mu.Unlock()
+	if now := time.Now(); at.Before(now) { // it is being fetched
+		at = now
+	}
 	e := refuse(ErrKeysUnavailable, err.Error())
-	e.cause, e.RetryAt = err, at.Time()
+	e.cause, e.RetryAt = err, at
 	return e
 }
 
 // run is a fetch. It does not end with the caller that began it.
 func (d *document) run(ctx context.Context, f *fetch) {
-	ctx, cancel := flight.Detach(ctx, fetchLimit, flight.TimeoutError("no answer within 10 seconds"))
-	defer cancel()
-	body, err := flight.Run(ctx, &d.hung, "fetching the keys", d.get)
-	var keys []*key
-	var odd error
-	if err == nil {
-		keys, odd, err = parseKeys(body, d.instance)
-	}
+	keys, odd, err := d.read(ctx)
 	d.mu.Lock()
 	now := clock.Now()
 	if err == nil {
@@ -159,26 +161,49 @@ func (d *document) run(ctx context.Context, f *fetch) {
 		}
 		set = set.merge(keys, now)
 		d.keys.Store(&set)
-		d.due, d.failures, d.err, d.succeeded = now.Add(refreshAfter-refreshAfter/10+rand.N(refreshAfter/5)), 0, nil, now.Time()
+		d.due, d.failures, d.succeeded = now.Add(refreshAfter-refreshAfter/10+rand.N(refreshAfter/5)), 0, now.Time()
 	} else {
 		d.failures++
 		err = fmt.Errorf("%s: %w", d.url, err)
-		d.due, d.err = now.Add(flight.Backoff(firstRetry, lastRetry, d.failures)), err
+		d.due = now.Add(flight.Backoff(firstRetry, lastRetry, d.failures))
 	}
 	d.look.Store(uint64(d.due.Pack()))
-	d.fetching, f.err = nil, err
-	told := odd == nil || odd.Error() == d.odd
-	if odd != nil {
-		d.odd = odd.Error()
+	d.fetching, d.err, f.err = nil, err, err
+	if d.toldOdd {
+		odd = nil
 	}
+	d.toldOdd = d.toldOdd || odd != nil
 	d.mu.Unlock()
 	close(f.done)
 	if err != nil {
-		d.log.WarnContext(ctx, "the signing keys could not be fetched; those that are known stay", "error", err)
+		d.warn(ctx, "the signing keys could not be fetched; those that are known stay", "error", err)
 	}
-	if !told {
-		d.log.WarnContext(ctx, "the key document has an entry that is passed over", "url", d.url, "error", odd)
+	if odd != nil {
+		d.warn(ctx, "the key document has an entry that is passed over", "url", d.url, "error", odd)
 	}
+}
+
+// warn tells the logger, which is not ours: it may panic or hang.
+func (d *document) warn(ctx context.Context, text string, args ...any) {
+	ctx, cancel := flight.Detach(ctx, logLimit, flight.TimeoutError("the logger has not returned"))
+	defer cancel()
+	_, _ = flight.RunFor(ctx, 0, &d.deaf, "the logger", func(ctx context.Context) (struct{}, error) {
+		d.log.WarnContext(ctx, text, args...)
+		return struct{}{}, nil
+	})
+}
+
+// read fetches the document once there is a place, which each fetch leaves in time.
+func (d *document) read(ctx context.Context) (keys []*key, odd, err error) {
+	d.places <- struct{}{}
+	defer func() { <-d.places }()
+	ctx, cancel := flight.Detach(ctx, fetchLimit, flight.TimeoutError("no answer within 10 seconds"))
+	defer cancel()
+	body, err := flight.Run(ctx, &d.hung, "fetching the keys", d.get)
+	if err != nil {
+		return nil, nil, err
+	}
+	return parseKeys(body, d.instance)
 }
 
 // get reads the document.

@@ -33,10 +33,7 @@ type Error struct {
 // Error returns one stable line: the kind, and what was found where something else
 // was wanted. Values of the token are in it only if Entra signed them.
 func (e *Error) Error() string {
-	text := "verify: " + e.Kind.Error()
-	if e.reason != "" {
-		text += ": " + ident.OneLine(e.reason, 300)
-	}
+	text := "verify: " + e.text()
 	if e.TenantID != "" {
 		text += "; tenant " + e.TenantID
 	}
@@ -44,6 +41,14 @@ func (e *Error) Error() string {
 		text += ", client " + ident.OneLine(e.ClientID, 100)
 	}
 	return text
+}
+
+// text is what Error says, without the IDs.
+func (e *Error) text() string {
+	if e.reason == "" {
+		return e.Kind.Error()
+	}
+	return e.Kind.Error() + ": " + ident.OneLine(e.reason, 300)
 }
 
 // Unwrap returns the network error, the context's or the one of TenantFunc, nil
@@ -66,7 +71,7 @@ func (e *Error) group() Kind {
 
 // LogValue makes slog print the fields apart.
 func (e *Error) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("kind", string(e.Kind)), slog.String("error", e.Error())}
+	attrs := []slog.Attr{slog.String("kind", string(e.Kind)), slog.String("error", e.text())}
 	if e.TenantID != "" {
 		attrs = append(attrs, slog.String("tenant", e.TenantID), slog.String("client", ident.OneLine(e.ClientID, 100)))
 	}

@@ -25,7 +25,7 @@ func (v *Verifier) Middleware(next http.Handler) http.Handler {
 			WriteError(w, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), admittedKey{}, admitted{caller, v})))
 	})
 }
 
@@ -34,25 +34,20 @@ func (v *Verifier) Middleware(next http.Handler) http.Handler {
 var errHeaders = errors.New("verify: the request has more than one Authorization header")
 
 func (v *Verifier) fromRequest(r *http.Request) (*Caller, error) {
-	headers := r.Header["Authorization"]
-	if len(headers) > 1 {
+	if len(r.Header["Authorization"]) > 1 {
 		return nil, errHeaders
 	}
-	var token string
-	if len(headers) == 1 {
-		token, _ = bearer(headers[0])
-	}
-	return v.Verify(r.Context(), token)
+	return v.Verify(r.Context(), bearer(r.Header.Get("Authorization")))
 }
 
-// bearer returns the token of an Authorization header (RFC 6750 section 2.1). The
-// letter case of the scheme does not matter (RFC 9110 section 11.1).
-func bearer(header string) (token string, ok bool) {
+// bearer returns the token of an Authorization header (RFC 6750 section 2.1), "" if
+// there is none. The letter case of the scheme does not matter (RFC 9110 section 11.1).
+func bearer(header string) string {
 	scheme, token, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return "", false
+		return ""
 	}
-	return strings.TrimLeft(token, " "), true
+	return strings.TrimLeft(token, " ")
 }
 
 // logRefusal tells the API's operator what the caller is not told.
@@ -61,19 +56,22 @@ func (v *Verifier) logRefusal(r *http.Request, err error) {
 	if errors.Is(err, ErrUnavailable) {
 		level = slog.LevelWarn
 	}
-	v.log.Log(r.Context(), level, "request refused", "reason", err)
+	v.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "reason", err)
 }
 
 // RequireRole lets callers through to next that have an app role, and answers 403 to
 // others. It goes behind [Verifier.Middleware]; without it the answer is 500.
 func RequireRole(role string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, ok := FromContext(r.Context())
+		a, ok := r.Context().Value(admittedKey{}).(admitted)
 		switch {
 		case !ok:
 			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-		case !caller.HasRole(role):
-			WriteError(w, caller.refused(ErrNotAllowed))
+		case !a.caller.HasRole(role):
+			err := a.caller.refused(ErrNotAllowed)
+			err.reason = "the route is for role " + role
+			a.v.logRefusal(r, err)
+			WriteError(w, err)
 		default:
 			next.ServeHTTP(w, r)
 		}

@@ -25,7 +25,8 @@ func issuerOf(c cloud.Cloud, version int) issuerForm {
 }
 
 // matches reports whether issuer is that of a tenant.
-func (f issuerForm) matches(issuer, tenant string) bool {
-	return f.before != "" && len(issuer) == len(f.before)+len(tenant)+len(f.behind) &&
-		strings.HasPrefix(issuer, f.before) && strings.HasSuffix(issuer, f.behind) && issuer[len(f.before):len(f.before)+len(tenant)] == tenant
+func (f issuerForm) matches(issuer []byte, tenant string) bool {
+	from, to := len(f.before), len(f.before)+len(tenant)
+	return f.before != "" && len(issuer) == to+len(f.behind) &&
+		string(issuer[:from]) == f.before && string(issuer[from:to]) == tenant && string(issuer[to:]) == f.behind
 }

@@ -10,10 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a token's JSON. Entra's tokens have some 30 members and a depth of two.
+// Limits of a token's JSON. Entra's tokens have some 30 members and a depth of two. A
+// token of which nothing is believed yet must not cost many times its size.
 const (
 	maxMembers = 256
 	maxDepth   = 16
+	maxTexts   = 500 // in an array: roles
 )
 
 var (
@@ -223,23 +225,36 @@ func (r *jsonReader) str() (escaped bool, err error) {
 	if !r.take('"') {
 		return false, errJSON
 	}
-	for r.i < len(r.b) {
-		c := r.b[r.i]
-		r.i++
-		switch {
-		case c == '"':
-			return escaped, nil
-		case c < ' ':
+	for {
+		i := r.i
+		for i < len(r.b) && !special[r.b[i]] {
+			i++
+		}
+		if r.i = i + 1; i == len(r.b) {
 			return false, errJSON
-		case c == '\\':
+		}
+		switch r.b[i] {
+		case '"':
+			return escaped, nil
+		case '\\':
 			escaped = true
 			if err := r.escape(); err != nil {
 				return false, err
 			}
+		default:
+			return false, errJSON
 		}
 	}
-	return false, errJSON
 }
+
+// special are the bytes that do not stand for themselves in a string.
+var special = func() (s [256]bool) {
+	for c := range ' ' {
+		s[c] = true
+	}
+	s['"'], s['\\'] = true, true
+	return s
+}()
 
 // escape reads what follows a backslash.
 func (r *jsonReader) escape() error {
@@ -248,7 +263,7 @@ func (r *jsonReader) escape() error {
 	}
 	c := r.b[r.i]
 	r.i++
-	if bytes.IndexByte([]byte(`"\/bfnrt`), c) >= 0 {
+	if unescaped[c] != 0 {
 		return nil
 	}
 	if _, ok := hex4(r.b[r.i:]); c != 'u' || !ok {
@@ -258,63 +273,63 @@ func (r *jsonReader) escape() error {
 	return nil
 }
 
+var unescaped = [256]rune{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
 func hex4(b []byte) (rune, bool) {
-	if len(b) < 4 {
-		return 0, false
-	}
-	for _, c := range b[:4] {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
-			return 0, false
-		}
-	}
-	n, err := strconv.ParseUint(string(b[:4]), 16, 16)
-	return rune(n), err == nil
+	n, err := strconv.ParseUint(string(b[:min(len(b), 4)]), 16, 16)
+	return rune(n), err == nil && len(b) >= 4
 }
 
 // text returns the text of a string, and ok if the value is one. A surrogate
 // without its other half is no text.
-func (v jsonValue) text() (s string, ok bool) {
+func (v jsonValue) text() (s []byte, ok bool) {
 	if len(v) < 2 || v[0] != '"' {
-		return "", false
+		return nil, false
 	}
 	b := v[1 : len(v)-1]
-	if bytes.IndexByte(b, '\\') < 0 {
-		return string(b), true
+	var plain []byte
+	for {
+		i := bytes.IndexByte(b, '\\')
+		switch {
+		case i < 0 && plain == nil:
+			return b, true
+		case i < 0:
+			return append(plain, b...), true
+		case plain == nil:
+			plain = make([]byte, 0, len(b))
+		}
+		c, size := unescape(b[i:])
+		if size == 0 {
+			return nil, false
+		}
+		plain = utf8.AppendRune(append(plain, b[:i]...), c)
+		b = b[i+size:]
 	}
-	plain := make([]byte, 0, len(b))
-	for i := 0; i < len(b); i++ {
-		if b[i] != '\\' {
-			plain = append(plain, b[i])
-			continue
-		}
-		i++
-		if b[i] != 'u' {
-			plain = append(plain, unescaped[b[i]])
-			continue
-		}
-		c, _ := hex4(b[i+1:])
-		i += 4
-		if utf16.IsSurrogate(c) {
-			low, ok := rune(0), false
-			if i+2 < len(b) && b[i+1] == '\\' && b[i+2] == 'u' {
-				low, ok = hex4(b[i+3:])
-			}
-			if c = utf16.DecodeRune(c, low); !ok || c == utf8.RuneError {
-				return "", false
-			}
-			i += 6
-		}
-		plain = utf8.AppendRune(plain, c)
-	}
-	return string(plain), true
 }
 
-var unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+// unescape returns the character that the escapes at the start of b stand for, and
+// their length, 0 if they stand for none.
+func unescape(b []byte) (c rune, size int) {
+	if b[1] != 'u' {
+		return unescaped[b[1]], 2
+	}
+	c, _ = hex4(b[2:])
+	if !utf16.IsSurrogate(c) {
+		return c, 6
+	}
+	if b = b[6:]; bytes.HasPrefix(b, []byte(`\u`)) {
+		low, _ := hex4(b[2:])
+		if c = utf16.DecodeRune(c, low); c != utf8.RuneError {
+			return c, 12
+		}
+	}
+	return 0, 0
+}
 
 // seconds returns a number that is written as whole seconds, and ok if the value is
 // one, from 0 to the year 33658.
 func (v jsonValue) seconds() (n int64, ok bool) {
-	if len(v) == 0 || len(v) > 12 || len(v) > 1 && v[0] == '0' {
+	if len(v) > 12 {
 		return 0, false
 	}
 	for _, c := range v {
@@ -326,20 +341,25 @@ func (v jsonValue) seconds() (n int64, ok bool) {
 	return n, true
 }
 
-// texts returns the texts of an array of strings, and ok if the value is one.
-func (v jsonValue) texts() (all []string, ok bool) {
+// texts returns the texts of an array of strings, and ok if the value is one of at
+// most maxTexts.
+func (v jsonValue) texts(known interned) (all []string, ok bool) {
 	r := jsonReader{b: v}
 	if !r.take('[') {
 		return nil, false
 	}
-	ok = true
-	_ = r.list(']', func() error {
+	all = make([]string, 0, min(bytes.Count(v, []byte(","))+1, maxTexts))
+	err := r.list(']', func() error {
 		from := r.i
-		err := r.value()
-		s, isText := jsonValue(r.b[from:r.i]).text()
-		ok = ok && isText
-		all = append(all, s)
-		return err
+		if err := r.value(); err != nil {
+			return err
+		}
+		s, ok := jsonValue(r.b[from:r.i]).text()
+		if !ok || len(all) == maxTexts {
+			return errJSON
+		}
+		all = append(all, known.text(s))
+		return nil
 	})
-	return all, ok
+	return all, err == nil
 }

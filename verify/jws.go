@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"strings"
 )
 
@@ -20,57 +21,53 @@ const maxKeyID = 128
 // A jws is a token in its three parts (RFC 7515 section 7.1), of which nothing is
 // believed yet.
 type jws struct {
+	*joseHeader
 	signed    string // what the signature is of
 	payload   []byte
 	signature []byte
-	alg, kid  string
 	room      [512]byte // for the signature, which is that of an RSA key of 4096 bits at most
 }
 
-// parse takes a token apart.
-func (t *jws) parse(token string) *Error {
+// A joseHeader is what counts in a header, and the text of it.
+type joseHeader struct{ text, alg, kid string }
+
+// parse takes a token apart. known is a header that has been read before, nil if none
+// has: all tokens that one key signs have the same.
+func (t *jws) parse(token string, known *joseHeader) (err *Error) {
 	switch {
 	case token == "":
 		return refuse(ErrNoToken, "")
 	case len(token) > maxToken:
 		return refuse(ErrMalformed, "it is larger than 16 KiB")
-	}
-	header, rest, _ := strings.Cut(token, ".")
-	payload, signature, ok := strings.Cut(rest, ".")
-	switch strings.Count(signature, ".") {
-	case 0:
-	case 2:
+	case strings.Count(token, ".") == 4:
 		return refuse(ErrEncrypted, "")
-	default:
-		ok = false
-	}
-	if !ok {
+	case strings.Count(token, ".") != 2:
 		return refuse(ErrMalformed, "it has not three parts")
 	}
-	var room [256]byte
-	h, ok := decode(room[:0], header)
-	if !ok {
-		return refuse(ErrMalformed, "the header is not base64url")
+	header, rest, _ := strings.Cut(token, ".")
+	payload, signature, _ := strings.Cut(rest, ".")
+	if t.joseHeader = known; known == nil || known.text != header {
+		if t.joseHeader, err = parseHeader(header); err != nil {
+			return err
+		}
 	}
-	if err := t.parseHeader(h); err != nil {
-		return err
-	}
+	var ok bool
 	if t.payload, ok = decode(nil, payload); !ok {
 		return refuse(ErrMalformed, "the payload is not base64url")
 	}
-	// One that is longer is none, whatever it holds.
-	if t.signature, ok = decode(t.room[:0], signature[:min(len(signature), base64.RawURLEncoding.EncodedLen(len(t.room)))]); !ok {
+	if t.signature, ok = decode(t.room[:0], signature); !ok {
 		return refuse(ErrMalformed, "the signature is not base64url")
-	}
-	if len(signature) > base64.RawURLEncoding.EncodedLen(len(t.room)) {
-		return refuse(ErrSignature, "it is longer than that of any key")
 	}
 	t.signed = token[:len(header)+1+len(payload)]
 	return nil
 }
 
 // parseHeader reads the JOSE header (RFC 7515 section 4).
-func (t *jws) parseHeader(b []byte) *Error {
+func parseHeader(text string) (*joseHeader, *Error) {
+	b, ok := decode(nil, text)
+	if !ok {
+		return nil, refuse(ErrMalformed, "the header is not base64url")
+	}
 	var alg, kid, typ jsonValue
 	var refused string
 	err := members(b, func(name []byte, value jsonValue) error {
@@ -91,24 +88,25 @@ func (t *jws) parseHeader(b []byte) *Error {
 		return nil
 	})
 	if err != nil {
-		return refuse(ErrMalformed, "header: "+err.Error())
+		return nil, refuse(ErrMalformed, "header: "+err.Error())
 	}
 	if refused != "" {
-		return refuse(ErrMalformed, "header: "+refused+" is not supported")
+		return nil, refuse(ErrMalformed, "header: "+refused+" is not supported")
 	}
 	if typ != nil {
-		if s, _ := typ.text(); !strings.EqualFold(s, "JWT") && !strings.EqualFold(s, "at+jwt") {
-			return refuse(ErrMalformed, "header: typ is neither JWT nor at+jwt")
+		if s, _ := typ.text(); !strings.EqualFold(string(s), "JWT") && !strings.EqualFold(string(s), "at+jwt") {
+			return nil, refuse(ErrMalformed, "header: typ is neither JWT nor at+jwt")
 		}
 	}
-	var ok bool
-	if t.alg, ok = alg.text(); !ok || t.alg != "RS256" && t.alg != "PS256" {
-		return refuse(ErrAlgorithm, "")
+	name, _ := alg.text()
+	if string(name) != "RS256" && string(name) != "PS256" {
+		return nil, refuse(ErrAlgorithm, "")
 	}
-	if t.kid, ok = kid.text(); !ok || t.kid == "" || len(t.kid) > maxKeyID {
-		return refuse(ErrMalformed, "header: kid names no key")
+	id, _ := kid.text()
+	if len(id) == 0 || len(id) > maxKeyID {
+		return nil, refuse(ErrMalformed, "header: kid names no key")
 	}
-	return nil
+	return &joseHeader{strings.Clone(text), string(name), string(id)}, nil
 }
 
 // decode appends the bytes of base64url without padding (RFC 7515 section 2) to b.
@@ -122,14 +120,22 @@ func decode(b []byte, text string) ([]byte, bool) {
 
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// signedBy checks the signature against one key.
-func (t *jws) signedBy(pub *rsa.PublicKey) bool {
-	if len(t.signature) != pub.Size() {
+// signedBy reports whether k has signed the token.
+func (t *jws) signedBy(k *key) bool {
+	if !k.usable() || k.alg != "" && k.alg != t.alg || len(t.signature) != k.pub.Size() {
 		return false
 	}
 	sum := sha256.Sum256([]byte(t.signed))
 	if t.alg == "PS256" {
-		return rsa.VerifyPSS(pub, crypto.SHA256, sum[:], t.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+		return rsa.VerifyPSS(k.pub, crypto.SHA256, sum[:], t.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}
-	return rsa.VerifyPKCS1v15(pub, crypto.SHA256, sum[:], t.signature) == nil
+	return rsa.VerifyPKCS1v15(k.pub, crypto.SHA256, sum[:], t.signature) == nil
+}
+
+// notSigned says why none of the keys of a token's kid has signed it.
+func notSigned(keys []*key) *Error {
+	if !slices.ContainsFunc(keys, (*key).usable) {
+		return refuse(ErrUnknownKey, "it is one of another cloud, or for something else")
+	}
+	return refuse(ErrSignature, "")
 }

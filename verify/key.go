@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"math/big"
 	"slices"
@@ -36,9 +35,12 @@ type key struct {
 	dropped *atomic.Bool
 }
 
+// usable reports whether the key may sign at all.
+func (k *key) usable() bool { return k.pub != nil }
+
 // same reports whether both are one key that may do the same.
 func (k *key) same(o *key) bool {
-	return k.id == o.id && k.alg == o.alg && k.issuer == o.issuer && (k.pub == nil) == (o.pub == nil) && (k.pub == nil || k.pub.Equal(o.pub))
+	return k.id == o.id && k.alg == o.alg && k.issuer == o.issuer && k.usable() == o.usable() && (!k.usable() || k.pub.Equal(o.pub))
 }
 
 // A jwk is an entry of a key document (RFC 7517 section 4), and what Entra adds.
@@ -59,14 +61,14 @@ func parseKeys(b []byte, instance string) (keys []*key, odd, err error) {
 		return nil, nil, errors.New("the answer is not a key document")
 	}
 	usable := false
-	for i, raw := range doc.Keys[:min(len(doc.Keys), maxKeys)] {
+	for _, raw := range doc.Keys[:min(len(doc.Keys), maxKeys)] {
 		k, fault := parseKey(raw, instance)
 		if fault != nil {
-			odd = fmt.Errorf("entry %d %w", i, fault)
+			odd = fault
 		}
 		if k != nil {
 			keys = append(keys, k)
-			usable = usable || k.pub != nil
+			usable = usable || k.usable()
 		}
 	}
 	if !usable {
@@ -113,11 +115,12 @@ func (k *key) isFor(issuer issuerForm, tenant string) bool {
 	if k.issuer == "" {
 		return true
 	}
-	const placeholder = "{tenantid}"
-	if i := strings.Index(strings.ToLower(k.issuer), placeholder); i >= 0 {
-		return k.issuer[:i] == issuer.before && k.issuer[i+len(placeholder):] == issuer.behind
+	const placeholder = "tenantid}"
+	before, rest, ok := strings.Cut(k.issuer, "{")
+	if ok && len(rest) >= len(placeholder) && strings.EqualFold(rest[:len(placeholder)], placeholder) {
+		return before == issuer.before && rest[len(placeholder):] == issuer.behind
 	}
-	return issuer.matches(k.issuer, tenant)
+	return issuer.matches([]byte(k.issuer), tenant)
 }
 
 // A keySet is an immutable set of keys by name.
@@ -130,28 +133,21 @@ func (s keySet) merge(document []*key, now clock.Instant) keySet {
 	next := make(keySet, len(document))
 	for _, k := range document {
 		k.lastSeen = now
-		for _, old := range s[k.id] {
-			if old.same(k) {
-				k.dropped = old.dropped
-			}
+		if i := slices.IndexFunc(s[k.id], k.same); i >= 0 {
+			k.dropped = s[k.id][i].dropped // what it has signed stays remembered
 		}
-		if len(next[k.id]) < maxSameID {
+		if len(next[k.id]) < maxSameID && !slices.ContainsFunc(next[k.id], k.same) {
 			next[k.id] = append(next[k.id], k)
 		}
 	}
-	for id, old := range s {
-		if _, ok := next[id]; ok {
-			continue // as it is now: another issuer or modulus is another key
+	for id, old := range s { // those of one name are of one document
+		// A name that is there has what it has now: another issuer or modulus is
+		// another key.
+		if next[id] == nil && len(next) < maxKeys && !old[0].lastSeen.Add(keptFor).Reached(now) {
+			next[id] = old
 		}
 		for _, k := range old {
-			if !k.lastSeen.Add(keptFor).Reached(now) && len(next) < maxKeys {
-				next[id] = append(next[id], k)
-			}
-		}
-	}
-	for id, old := range s {
-		for _, k := range old {
-			if !slices.ContainsFunc(next[id], func(n *key) bool { return n.dropped == k.dropped }) {
+			if !slices.ContainsFunc(next[id], k.same) {
 				k.dropped.Store(true)
 			}
 		}

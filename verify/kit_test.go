@@ -37,23 +37,22 @@ type signer struct {
 	kid string
 }
 
-// newSigner makes a key once for the whole run.
-var newSigner = func() func(kid string) *signer {
+// newSigner and newSmallSigner make a key once for the whole run. The small ones are
+// too small.
+var newSigner, newSmallSigner = signers(2048), signers(1024)
+
+func signers(bits int) func(kid string) *signer {
 	var mu sync.Mutex
 	made := map[string]*signer{}
 	return func(kid string) *signer {
 		mu.Lock()
 		defer mu.Unlock()
 		if made[kid] == nil {
-			k, err := rsa.GenerateKey(rand.Reader, 2048)
-			if err != nil {
-				panic(err)
-			}
-			made[kid] = &signer{k, kid}
+			made[kid] = &signer{must(rsa.GenerateKey(rand.Reader, bits)), kid}
 		}
 		return made[kid]
 	}
-}()
+}
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
@@ -67,6 +66,12 @@ func (s *signer) entry() fields {
 	}
 }
 
+// named is the same key under another name.
+func (s *signer) named(kid string) *signer { return &signer{s.PrivateKey, kid} }
+
+// null is the value that JSON has for it; nil takes a member away.
+var null = json.RawMessage("null")
+
 // with returns m with some members changed, or taken away if nil.
 func with(m fields, changes fields) fields {
 	m = maps.Clone(m)
@@ -78,6 +83,14 @@ func with(m fields, changes fields) fields {
 		}
 	}
 	return m
+}
+
+// both are the changes of a and, where they differ, of b.
+func both(a, b fields) fields {
+	all := fields{}
+	maps.Copy(all, a)
+	maps.Copy(all, b)
+	return all
 }
 
 func (s *signer) header() fields {
@@ -96,10 +109,10 @@ func claims(changes fields) fields {
 
 // claimsV1 are those of one of version 1.0.
 func claimsV1(changes fields) fields {
-	return with(claims(fields{
+	return claims(both(fields{
 		"aud": "api://" + api, "iss": "https://sts.windows.net/" + tenant + "/", "ver": "1.0",
 		"azp": nil, "azpacr": nil, "appid": daemon, "appidacr": "1", "idp": "https://sts.windows.net/" + tenant + "/",
-	}), changes)
+	}, changes))
 }
 
 // marshal returns v as JSON, or v itself if it is a string.
@@ -107,11 +120,7 @@ func marshal(v any) []byte {
 	if s, ok := v.(string); ok {
 		return []byte(s)
 	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return b
+	return must(json.Marshal(v))
 }
 
 // sign signs any header and payload, objects or texts, by RS256.
@@ -119,17 +128,35 @@ func (s *signer) sign(header, payload any) string {
 	return s.signRaw(b64(marshal(header)) + "." + b64(marshal(payload)))
 }
 
-func (s *signer) signRaw(signed string) string {
+func (s *signer) signRaw(signed string) string { return signed + "." + b64(s.rs256(signed)) }
+
+func (s *signer) rs256(signed string) []byte {
 	sum := sha256.Sum256([]byte(signed))
-	sig, err := rsa.SignPKCS1v15(nil, s.PrivateKey, crypto.SHA256, sum[:])
+	return must(rsa.SignPKCS1v15(nil, s.PrivateKey, crypto.SHA256, sum[:]))
+}
+
+func (s *signer) ps256(signed string, salt int) []byte {
+	sum := sha256.Sum256([]byte(signed))
+	return must(rsa.SignPSS(rand.Reader, s.PrivateKey, crypto.SHA256, sum[:], &rsa.PSSOptions{SaltLength: salt}))
+}
+
+func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
 	}
-	return signed + "." + b64(sig)
+	return v
 }
 
 // token is one with some claims, signed as Entra signs.
 func (s *signer) token(c fields) string { return s.sign(s.header(), c) }
+
+// headed is a good token but for members of its header.
+func (s *signer) headed(changes fields) string { return s.sign(with(s.header(), changes), claims(nil)) }
+
+// inserted is a good token with text in front of the members of its payload.
+func (s *signer) inserted(text string, changes fields) string {
+	return s.sign(s.header(), "{"+text+string(marshal(claims(changes)))[1:])
+}
 
 // A keyServer is Entra's key documents, in memory: it works in bubbles.
 type keyServer struct {

@@ -3,8 +3,13 @@
 package verify
 
 import (
+	"context"
 	"hash/maphash"
+	"math"
+	"strings"
 	"sync/atomic"
+
+	"github.com/apponly/apponly/internal/clock"
 )
 
 const (
@@ -13,8 +18,9 @@ const (
 	// maxRemembered bounds a token that is remembered, in bytes: the memory is
 	// bounded by it and by the number of them.
 	maxRemembered = 8 << 10
-	// defaultRemember is how many are remembered unless the options say otherwise.
-	defaultRemember = 4096
+	// defaultRemember is how many are remembered unless the options say otherwise,
+	// maxRemember what they can say.
+	defaultRemember, maxRemember = 4096, 1_000_000
 )
 
 // A memory holds tokens that were verified: a table of buckets without lock, list
@@ -22,12 +28,15 @@ const (
 type memory struct {
 	seed    maphash.Seed
 	buckets [][ways]atomic.Pointer[remembered]
+	header  atomic.Pointer[joseHeader] // of the token that was verified last
 }
 
 type remembered struct {
-	hash  uint64
-	token string
-	auth  *authentication
+	hash uint64
+	// is compares with the token, which is in a closure because fmt and what dumps
+	// values print fields at any depth.
+	is   func(token string) bool
+	auth *authentication
 }
 
 // newMemory returns a memory of n tokens or a few more, of none if n is negative.
@@ -54,33 +63,43 @@ func (m *memory) find(token string) (*authentication, uint64) {
 	hash := maphash.String(m.seed, token)
 	bucket := m.bucket(hash)
 	for i := range bucket {
-		if r := bucket[i].Load(); r != nil && r.hash == hash && r.token == token {
-			if r.auth.key.dropped.Load() {
-				bucket[i].CompareAndSwap(r, nil)
-				break
-			}
+		if r := bucket[i].Load(); r != nil && r.hash == hash && r.is(token) {
 			return r.auth, hash
 		}
 	}
 	return nil, hash
 }
 
-// add remembers a token in place of the one in its bucket that ends first.
+// trusted reports whether the key that has signed a remembered token is trusted
+// still. Remembered tokens have the keys fetched, too, when that is due: there may be
+// no others for as long as they are good.
+func (a *authentication) trusted(ctx context.Context, now clock.Instant) bool {
+	if d := a.party.document; d.isDue(now) {
+		_, _ = d.find(ctx, now, a.key.id)
+	}
+	return !a.key.dropped.Load()
+}
+
+// add remembers a token in place of the same one, or of the one in its bucket that
+// ends first. It keeps a copy: a token may be a part of much else, or of a buffer
+// that is used again.
 func (m *memory) add(hash uint64, token string, auth *authentication) {
 	if len(m.buckets) == 0 || len(token) > maxRemembered {
 		return
 	}
 	bucket := m.bucket(hash)
 	place := &bucket[0]
+	first := int64(math.MaxInt64)
 	for i := range bucket {
 		r := bucket[i].Load()
-		if r == nil {
+		if r == nil || r.hash == hash {
 			place = &bucket[i]
 			break
 		}
-		if first := place.Load(); first != nil && r.auth.expires < first.auth.expires {
-			place = &bucket[i]
+		if r.auth.expires < first {
+			place, first = &bucket[i], r.auth.expires
 		}
 	}
-	place.Store(&remembered{hash, token, auth})
+	token = strings.Clone(token)
+	place.Store(&remembered{hash, func(t string) bool { return t == token }, auth})
 }

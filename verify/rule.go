@@ -41,10 +41,10 @@ func (r Rule) checked() (Rule, error) {
 		errs = append(errs, errors.New("exactly one of Tenant and TenantFunc has to be set"))
 	}
 	if r.Tenant != "" && !ident.IsGUID(r.Tenant) {
-		errs = append(errs, fmt.Errorf("Tenant %s is not a GUID: a token has its tenant's ID, never a domain name", ident.Quote(r.Tenant)))
+		errs = append(errs, fmt.Errorf("the Tenant %s is not a GUID: a token has its tenant's ID, never a domain name", ident.Quote(r.Tenant)))
 	}
 	if r.Client != "" && !ident.IsGUID(r.Client) {
-		errs = append(errs, fmt.Errorf("Client %s is not a GUID: want the application (client) ID of the calling app", ident.Quote(r.Client)))
+		errs = append(errs, fmt.Errorf("the Client %s is not a GUID: want the application (client) ID of the calling app", ident.Quote(r.Client)))
 	}
 	switch {
 	case r.Client == "" && len(r.Roles) == 0:

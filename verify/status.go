@@ -5,18 +5,19 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/apponly/apponly/internal/clock"
+	"github.com/apponly/apponly/internal/flight"
 )
 
 // A KeysStatus is what is known of one key document.
 type KeysStatus struct {
 	URL string
-	// Keys is how many names of keys are trusted, 0 before the first fetch.
+	// Keys is how many keys are trusted, 0 before the first fetch.
 	Keys int
 	// LastSuccess is when the document was read last, zero if it never was.
 	LastSuccess time.Time
@@ -26,21 +27,9 @@ type KeysStatus struct {
 
 // Status describes the key documents, sorted by URL. It does not block.
 func (v *Verifier) Status() []KeysStatus {
-	var all []KeysStatus
-	for _, d := range v.documents() {
-		all = append(all, d.status())
-	}
-	slices.SortFunc(all, func(a, b KeysStatus) int { return strings.Compare(a.URL, b.URL) })
-	return all
-}
-
-func (v *Verifier) documents() []*document {
-	var all []*document
-	for _, d := range v.tenants {
-		all = append(all, d)
-	}
-	if v.others != nil {
-		all = append(all, v.others)
+	all := make([]KeysStatus, len(v.documents))
+	for i, d := range v.documents {
+		all[i] = d.status()
 	}
 	return all
 }
@@ -50,24 +39,34 @@ func (d *document) status() KeysStatus {
 	defer d.mu.Unlock()
 	s := KeysStatus{URL: d.url, LastSuccess: d.succeeded, Err: d.err}
 	if set := d.keys.Load(); set != nil {
-		s.Keys = len(*set)
+		for _, keys := range *set {
+			if slices.ContainsFunc(keys, (*key).usable) {
+				s.Keys++
+			}
+		}
 	}
 	return s
 }
 
-// maxWarming bounds the documents that are fetched at once.
-const maxWarming = 8
+const (
+	// maxWarming bounds the documents that are fetched at once for a probe, so that
+	// those who call meanwhile find a place.
+	maxWarming = 8
+	// maxWarmErrors bounds what it returns: thousands of tenants fail for one reason.
+	maxWarmErrors = 10
+)
 
 // Warm fetches the key documents that are not there yet, and returns what failed,
 // with nil if all are there: for a start-up probe, which asks until it is satisfied.
-// After a failure it does not ask Entra again before a while has passed, and returns
-// the last error. It blocks until the documents are there or ctx ends.
+// After a failure it does not ask Entra again before a while has passed, half a minute
+// at most, and returns the last error. It blocks until the documents are there or ctx
+// ends. What failed is an [*Error] each, the first ten of them.
 func (v *Verifier) Warm(ctx context.Context) error {
-	documents := v.documents()
-	errs := make([]error, len(documents))
+	ctx = flight.Safe(ctx) // it is called in goroutines in which nobody recovers
+	errs := make([]error, len(v.documents))
 	places := make(chan struct{}, maxWarming)
 	var wg sync.WaitGroup
-	for i, d := range documents {
+	for i, d := range v.documents {
 		places <- struct{}{}
 		wg.Go(func() {
 			errs[i] = d.warm(ctx)
@@ -75,6 +74,10 @@ func (v *Verifier) Warm(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if more := len(errs) - maxWarmErrors; more > 0 {
+		errs = append(errs[:maxWarmErrors], fmt.Errorf("verify: and %d more", more))
+	}
 	return errors.Join(errs...)
 }
 
@@ -82,18 +85,14 @@ func (d *document) warm(ctx context.Context) error {
 	if d.keys.Load() != nil {
 		return nil
 	}
-	var err error
-	if f := d.fetchIfDue(ctx, clock.Now(), false); f == nil {
-		err = d.status().Err
-	} else {
-		select {
-		case <-f.done:
-			err = f.err
-		case <-ctx.Done():
-			err = context.Cause(ctx)
+	err := ctx.Err()
+	if err == nil {
+		var f *fetch
+		if f, err = d.fetchIfDue(ctx, clock.Now(), true); f != nil {
+			err = f.wait(ctx, nil)
 		}
 	}
-	if err != nil {
+	if err != nil && d.keys.Load() == nil {
 		return d.unavailable(err)
 	}
 	return nil

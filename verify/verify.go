@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly/cloud"
+	"github.com/apponly/apponly/internal/clock"
 	"github.com/apponly/apponly/internal/ident"
 )
 
@@ -41,11 +42,13 @@ type Options struct {
 	// negative: none, at most five minutes.
 	Leeway time.Duration
 	// Remember is how many verified tokens are remembered, so that they are not
-	// verified again; 0: 4,096, which take some 13 MB; negative: none.
+	// verified again; 0: 4,096, which take some 13 MB; negative: none. A million is
+	// the most.
 	Remember int
 	// Revoked is asked about every caller whose token is good. Tokens that were issued
-	// before since are refused, all of them if it is zero. It must be safe for
-	// concurrent use, and callers wait for it.
+	// before since are refused, by whole seconds, as that is how tokens have it; all of
+	// them if it is zero. Entra may date a token back by some minutes. It must be safe
+	// for concurrent use, and callers wait for it.
 	Revoked func(ctx context.Context, c *Caller) (since time.Time, revoked bool)
 	// HTTPClient fetches the keys; nil: one with the default transport. Redirects are
 	// not followed, whatever its policy.
@@ -59,13 +62,20 @@ type Options struct {
 // rules let in. Make one with [New]. It is safe for concurrent use.
 type Verifier struct {
 	judge     judge
-	rules     []Rule // those with a Tenant first
-	tenants   map[string]*document
-	others    *document // nil unless there is a TenantFunc
+	tenants   map[string]*party
+	others    *party      // nil unless there is a TenantFunc
+	documents []*document // sorted by URL
 	memory    *memory
 	revoked   func(context.Context, *Caller) (time.Time, bool)
 	authority string
 	log       *slog.Logger
+}
+
+// A party is what there is for the tokens of a tenant, or of all tenants that have no
+// rule of their own.
+type party struct {
+	document *document
+	rules    []Rule // those with a function last
 }
 
 // New returns a verifier for the API with a client ID, of tokens that one of rules
@@ -92,16 +102,24 @@ func New(clientID string, rules []Rule, opts *Options) (*Verifier, error) {
 	add(err)
 	leeway, err := o.leeway()
 	add(err)
+	if o.Remember > maxRemember {
+		add(errors.New("Options.Remember is more than a million"))
+	}
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("verify: %w", errors.Join(errs...))
 	}
 	v := &Verifier{
 		judge: judge{
 			clientID: id, uris: uris, v1: issuerOf(o.Cloud, 1), v2: issuerOf(o.Cloud, 2), leeway: int64(leeway / time.Second),
-			requireIDType: o.RequireIDType, refuseClientSecrets: o.RefuseClientSecrets,
+			requireIDType: o.RequireIDType, refuseClientSecrets: o.RefuseClientSecrets, known: interned{},
 		},
-		rules: checked, tenants: map[string]*document{}, revoked: o.Revoked,
+		tenants: map[string]*party{}, revoked: o.Revoked,
 		memory: newMemory(cmp.Or(o.Remember, defaultRemember)), authority: o.Cloud.Authority(), log: o.Logger,
+	}
+	for _, r := range checked {
+		for _, s := range append([]string{r.Tenant, r.Client}, r.Roles...) {
+			v.judge.known[s] = s
+		}
 	}
 	if o.RefuseV1 {
 		v.judge.v1 = issuerForm{}
@@ -112,7 +130,7 @@ func New(clientID string, rules []Rule, opts *Options) (*Verifier, error) {
 	if !o.RequireIDType && slices.ContainsFunc(checked, func(r Rule) bool { return r.Roles == nil }) {
 		v.log.Warn("verify: a rule without Roles goes by the client ID alone: add the optional claim idtyp to this API's access tokens, and set RequireIDType")
 	}
-	v.openDocuments(o)
+	v.openDocuments(checked, o)
 	return v, nil
 }
 
@@ -147,14 +165,15 @@ func checkURIs(uris []string, clientID string) ([]string, error) {
 		return []string{"api://" + clientID}, nil
 	}
 	var checked []string
+	var errs []error
 	for _, uri := range uris {
 		u, err := url.Parse(uri)
 		if err != nil || u.Scheme == "" || u.Host == "" && u.Opaque == "" || len(uri) > 1000 {
-			return nil, fmt.Errorf("Options.AppIDURIs: %s is not an App ID URI such as api://…; the client ID is an audience anyway", ident.Quote(uri))
+			errs = append(errs, fmt.Errorf("Options.AppIDURIs: %s is not an App ID URI such as api://…; the client ID is an audience anyway", ident.Quote(uri)))
 		}
 		checked = append(checked, strings.TrimSuffix(uri, "/"))
 	}
-	return checked, nil
+	return checked, errors.Join(errs...)
 }
 
 const maxLeeway = 5 * time.Minute
@@ -170,31 +189,45 @@ func (o *Options) leeway() (time.Duration, error) {
 }
 
 // openDocuments makes the key documents of each tenant of a rule, and the one for
-// tenants that only a function knows. It has no consumers' keys.
-func (v *Verifier) openDocuments(o Options) {
+// tenants that only a function knows. It has no consumers' keys. rules has those with
+// a function last.
+func (v *Verifier) openDocuments(rules []Rule, o Options) {
 	client := http.Client{}
 	if o.HTTPClient != nil {
 		client = *o.HTTPClient
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	client.Jar = nil
-	open := func(tenant string) *document {
-		d := &document{url: o.Cloud.Authority() + "/" + tenant + "/discovery/v2.0/keys", instance: o.Cloud.InstanceName(), http: &client, log: v.log}
+	places := make(chan struct{}, maxFetches)
+	open := func(tenant string) *party {
+		d := &document{url: o.Cloud.Authority() + "/" + tenant + "/discovery/v2.0/keys", instance: o.Cloud.InstanceName(), http: &client, log: v.log, places: places}
 		if o.CustomSigningKeys {
 			d.url += "?appid=" + v.judge.clientID
 		}
-		return d
+		v.documents = append(v.documents, d)
+		return &party{document: d}
 	}
-	for _, r := range v.rules {
+	for _, r := range rules {
 		switch {
-		case r.TenantFunc != nil:
-			if v.others == nil {
-				v.others = open("organizations")
+		case r.TenantFunc == nil:
+			if v.tenants[r.Tenant] == nil {
+				v.tenants[r.Tenant] = open(r.Tenant)
 			}
-		case v.tenants[r.Tenant] == nil:
-			v.tenants[r.Tenant] = open(r.Tenant)
+			p := v.tenants[r.Tenant]
+			p.rules = append(p.rules, r)
+		case v.others == nil:
+			v.others = open("organizations")
+			fallthrough
+		default:
+			v.others.rules = append(v.others.rules, r)
 		}
 	}
+	if v.others != nil {
+		for _, p := range v.tenants {
+			p.rules = append(p.rules, v.others.rules...)
+		}
+	}
+	slices.SortFunc(v.documents, func(a, b *document) int { return strings.Compare(a.url, b.url) })
 }
 
 // Verify says who is calling with an access token, which has no "Bearer " before it,
@@ -202,16 +235,16 @@ func (v *Verifier) openDocuments(o Options) {
 // Entra's keys are fetched, for five seconds at most, and in functions of the rules
 // and options.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Caller, error) {
-	now := time.Now().Unix()
+	now := clock.Now()
 	a, hash := v.memory.find(token)
-	if a == nil {
+	if a == nil || !a.trusted(ctx, now) {
 		var err *Error
 		if a, err = v.authenticate(ctx, token, now); err != nil {
 			return nil, v.attributed(err)
 		}
 		v.memory.add(hash, token, a)
 	}
-	if err := v.authorize(ctx, a, now); err != nil {
+	if err := v.authorize(ctx, a, now.Wall/int64(time.Second)); err != nil {
 		return nil, v.attributed(err)
 	}
 	return &a.caller, nil
@@ -223,39 +256,48 @@ func (v *Verifier) attributed(err *Error) error {
 }
 
 // authenticate verifies a token that is not remembered.
-func (v *Verifier) authenticate(ctx context.Context, token string, now int64) (*authentication, *Error) {
+func (v *Verifier) authenticate(ctx context.Context, token string, now clock.Instant) (*authentication, *Error) {
 	var t jws
-	if err := t.parse(token); err != nil {
+	known := v.memory.header.Load()
+	if err := t.parse(token, known); err != nil {
 		return nil, err
 	}
-	c, fault := parseClaims(t.payload)
+	c, fault := parseClaims(t.payload, v.judge.known)
 	if fault != nil {
 		return nil, refuse(ErrMalformed, "payload: "+fault.Error())
 	}
 	// Nothing in c is believed yet; the tenant says where the key would be.
-	d := v.tenants[c.tenant]
+	p := v.tenants[string(c.tenant)]
 	switch {
-	case d != nil:
-	case !isLowerGUID(c.tenant):
+	case p != nil:
+	case !isLowerGUID(string(c.tenant)):
 		return nil, refuse(ErrIssuer, "tid is not the ID of a tenant")
 	case v.others == nil:
 		return nil, refuse(ErrTenant, "")
 	default:
-		d = v.others
+		p = v.others
 	}
-	keys, err := d.find(ctx, t.kid)
+	keys, err := p.document.find(ctx, now, t.kid)
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range keys {
-		if k.pub != nil && (k.alg == "" || k.alg == t.alg) && t.signedBy(k.pub) {
-			return v.judge.authenticate(c, k, now)
+	for _, k := range keys { // one key may be there for several issuers
+		if !t.signedBy(k) {
+			continue
+		}
+		if t.joseHeader != known {
+			v.memory.header.Store(t.joseHeader)
+		}
+		var a *authentication
+		if a, err = v.judge.authenticate(c, k, now.Wall/int64(time.Second)); err == nil {
+			a.party = p
+			return a, nil
 		}
 	}
-	if !slices.ContainsFunc(keys, func(k *key) bool { return k.pub != nil }) {
-		return nil, refuse(ErrUnknownKey, "it is one of another cloud, or for something else")
+	if err != nil {
+		return nil, err
 	}
-	return nil, refuse(ErrSignature, "")
+	return nil, notSigned(keys)
 }
 
 func isLowerGUID(s string) bool { return ident.IsGUID(s) && strings.ToLower(s) == s }
@@ -270,13 +312,13 @@ func (v *Verifier) authorize(ctx context.Context, a *authentication, now int64) 
 		return c.refused(ErrNotYetValid)
 	}
 	if v.revoked != nil {
-		if since, revoked := v.revoked(ctx, c); revoked && (since.IsZero() || c.IssuedAt.Before(since)) {
+		if since, revoked := v.revoked(ctx, c); revoked && (since.IsZero() || c.IssuedAt.Unix() < since.Unix()) {
 			e := c.refused(ErrRevoked)
 			e.caller, e.since = c, since
 			return e
 		}
 	}
-	kind, cause := admit(ctx, v.rules, c, a.refusal)
+	kind, cause := admit(ctx, a.party.rules, c, a.refusal)
 	if kind == "" {
 		return nil
 	}

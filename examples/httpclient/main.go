@@ -42,7 +42,7 @@ func run(ctx context.Context, stdout io.Writer) error {
 }
 
 func tour(ctx context.Context, stdout io.Writer, entra *entratest.Server) error {
-	hosts, err := serveHosts(ctx, entra)
+	hosts, err := serveHosts(entra)
 	if err != nil {
 		return err
 	}

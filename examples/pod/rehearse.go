@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly/entratest"
-	"github.com/apponly/apponly/examples/internal/kit"
+	"github.com/apponly/apponly/verify"
 )
 
 // rehearse runs the pod in an environment such as secret.yaml makes, and asks its
@@ -65,7 +65,7 @@ func live(ctx context.Context, stdout io.Writer, entra *entratest.Server, probes
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	called := make(chan struct{})
-	api, err := serveAPI(ctx, entra, sync.OnceFunc(func() { close(called) }))
+	api, err := serveAPI(entra, sync.OnceFunc(func() { close(called) }))
 	if err != nil {
 		return err
 	}
@@ -110,21 +110,22 @@ func live(ctx context.Context, stdout io.Writer, entra *entratest.Server, probes
 
 // serveAPI runs the API of the manifests, https://api.example.com, on a port of
 // this machine; the server's own client connects that name to it.
-func serveAPI(ctx context.Context, entra *entratest.Server, called func()) (*httptest.Server, error) {
+func serveAPI(entra *entratest.Server, called func()) (*httptest.Server, error) {
 	const role = "Data.Read.All"
 	resource := entra.Tenant().NewResource("https://api.example.com", role)
 	resource.AddURI("api://orders")
 	resource.Grant(entra.Tenant(), entra.App(), role)
-	issuer := entra.Cloud().Authority() + "/" + entra.Tenant().ID() + "/v2.0"
-	api, err := kit.NewAPI(ctx, entra.HTTPClient(), issuer, resource.AppID(), time.Minute)
+	verifier, err := verify.New(resource.AppID(), []verify.Rule{
+		{Tenant: entra.Tenant().ID(), Roles: []string{role}},
+	}, &verify.Options{Cloud: entra.Cloud(), HTTPClient: entra.HTTPClient()})
 	if err != nil {
 		return nil, fmt.Errorf("protected API: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET api.example.com/orders", api.Protect(role, func(w http.ResponseWriter, _ *http.Request, _ string) {
+	mux.Handle("GET api.example.com/orders", verifier.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "no orders")
 		called()
-	}))
+	})))
 	return httptest.NewTLSServer(mux), nil
 }
 

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/apponly/apponly/entratest"
-	"github.com/apponly/apponly/examples/internal/kit"
 	"github.com/apponly/apponly/internal/memhttp"
+	"github.com/apponly/apponly/verify"
 )
 
 // A scenario says when what happens, counted from the start.
@@ -136,17 +136,25 @@ func (w *world) play(ctx context.Context, plan scenario, secretFile string, work
 func newWorld(ctx context.Context, stdout io.Writer, entra *entratest.Server) (*world, error) {
 	entra.SetTokenLifetime(tokenLifetime)
 	entra.SetRefreshIn(refreshIn)
-	issuer := entra.Cloud().Authority() + "/" + entra.Tenant().ID() + "/v2.0"
-	// No leeway: a token of yesterday must not go unnoticed.
-	api, err := kit.NewAPI(ctx, entra.HTTPClient(), issuer, entra.API().AppID(), 0)
+	verifier, err := verify.New(entra.API().AppID(), []verify.Rule{
+		{Tenant: entra.Tenant().ID(), Roles: []string{"Data.Read.All"}},
+	}, &verify.Options{
+		Cloud:      entra.Cloud(),
+		HTTPClient: entra.HTTPClient(),
+		Leeway:     -1, // an expired token must not go unnoticed
+	})
 	if err != nil {
+		return nil, fmt.Errorf("protected API: %w", err)
+	}
+	// Now, as the outage is one of the worker's and not of the API's.
+	if err := verifier.Warm(ctx); err != nil {
 		return nil, fmt.Errorf("protected API: %w", err)
 	}
 	return &world{
 		entra: entra,
-		api: memhttp.New(api.Protect("Data.Read.All", func(w http.ResponseWriter, _ *http.Request, _ string) {
+		api: memhttp.New(verifier.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, "no orders")
-		})),
+		}))),
 		log: &timeline{stdout: stdout, start: time.Now()},
 	}, nil
 }

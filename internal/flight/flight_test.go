@@ -71,7 +71,7 @@ func TestGuard(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the first call: %v", err)
 		}
-		if err := try(); err == nil || err.Error() != "the function is still running from an earlier token request" || calls.Load() != 1 {
+		if err := try(); err == nil || err.Error() != "the function is still running from an earlier call" || calls.Load() != 1 {
 			t.Errorf("while it hangs: %v, %d calls", err, calls.Load())
 		}
 		time.Sleep(time.Minute)

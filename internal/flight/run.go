@@ -14,7 +14,7 @@ import (
 var (
 	errPanicked = errors.New("panicked")
 	errGoexit   = errors.New("ended its goroutine instead of returning")
-	errStuck    = errors.New("is still running from an earlier token request")
+	errStuck    = errors.New("is still running from an earlier call")
 	errTimeout  = errors.New("did not return in time")
 )
 

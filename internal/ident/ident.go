@@ -83,11 +83,18 @@ func CheckScope(scope string) error {
 // IsGUID reports whether s is 8-4-4-4-12 hexadecimal digits, in either letter
 // case.
 func IsGUID(s string) bool {
-	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+	const form = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+	if len(s) != len(form) {
 		return false
 	}
-	_, err := hex.DecodeString(s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:])
-	return err == nil
+	for i := range len(s) {
+		c := s[i]
+		hex := '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+		if form[i] == 'x' && !hex || form[i] == '-' && c != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // NewGUID returns a random GUID (RFC 9562, version 4), in lower case.

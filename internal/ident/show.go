@@ -82,6 +82,8 @@ func NoPath(s string) string {
 		return fmt.Sprintf("a text of %d bytes", len(s))
 	case beginsPath.MatchString(s):
 		return ""
+	case what == "" && (placeholder.MatchString(s) || strings.HasPrefix(s, "$") || strings.HasPrefix(s, "~/")):
+		return "a placeholder that nothing has filled in, or a URL"
 	case strings.ContainsAny(s, `"<>|*?`):
 		return cmp.Or(what, "a text with characters that no path has")
 	}

@@ -50,8 +50,8 @@ func TestMisplaced(t *testing.T) {
 
 func TestNoPath(t *testing.T) {
 	for text, want := range map[string]bool{
-		pemKey: false, jwt: false, "abc8Q~aBcDeFgHiJkLmNoPqRsTuVwXyZ012345": false, `"/etc/secret"`: false, "<no value>": false, strings.Repeat("x", 5000): false,
-		`/run/it's $(a) "dir"/env`: true, "/etc/app/secret": true, "secret": true, "": true, `C:\app\secret`: true, "../x y/secret.pem": true, "/run/aB3dE5fG7hI9jK1lM3nO5/secret": true, "./aB3dE5fG7hI9jK1lM3nO5": true,
+		pemKey: false, jwt: false, "abc8Q~aBcDeFgHiJkLmNoPqRsTuVwXyZ012345": false, `"/etc/secret"`: false, "<no value>": false, "$(SECRET_FILE)": false, "$HOME/secret": false, "~/secret": false, "file:///etc/secret": false, "@Microsoft.KeyVault(x": false, strings.Repeat("x", 5000): false,
+		`/run/it's $(a) "dir"/env`: true, "/etc/app/secret": true, "secret": true, "": true, `C:\app\secret`: true, "../x y/secret.pem": true, "/run/aB3dE5fG7hI9jK1lM3nO5/secret": true, "./aB3dE5fG7hI9jK1lM3nO5": true, "./$(x)": true, "..data/token": true, "~backup": true,
 	} {
 		if got := ident.NoPath(text); (got == "") != want {
 			t.Errorf("%.40q: %q, a path: %t", text, got, want)

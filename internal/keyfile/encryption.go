@@ -32,6 +32,7 @@ const (
 	oidPBMAC1        = "1.2.840.113549.1.5.14"
 	oidScrypt        = "1.3.6.1.4.1.11591.4.11"
 	oidData          = "1.2.840.113549.1.7.1"
+	oidSignedData    = "1.2.840.113549.1.7.2"
 	oidEncryptedData = "1.2.840.113549.1.7.6"
 	oidX509          = "1.2.840.113549.1.9.22.1"
 	oidKeyBag        = "1.2.840.113549.1.12.10.1.1"
@@ -100,7 +101,7 @@ var refusedAlgorithms = map[string]string{
 	"2.16.840.1.101.3.4.2.6":    "SHA-512/256",
 	"1.2.840.113549.2.12":       "HMAC-SHA-512/224",
 	"1.2.840.113549.2.13":       "HMAC-SHA-512/256",
-	"1.2.840.113549.1.7.2":      "a signature",
+	oidSignedData:               "a signature",
 	"1.2.840.113549.1.7.3":      "somebody's public key",
 	"1.2.643.7.1.1.2.2":         "GOST R 34.11-2012",
 	"1.2.643.7.1.1.4.2":         "HMAC GOST R 34.11-2012",
@@ -112,18 +113,18 @@ type decoder struct {
 	// convert is the command that turns the file into one that can be read,
 	// still encrypted. OpenSSL 3 needs legacy with it for old algorithms.
 	convert, legacy string
-	iterations      int // what is left of maxIterations
+	spent           *int // of maxIterations, by the whole file
 }
 
-// spend takes n from the iterations that are left.
+// spend takes n of the iterations that a file may ask for.
 func (d *decoder) spend(n int) error {
 	if n < 1 {
 		return errBadParams
 	}
-	if n > d.iterations {
+	if n > maxIterations-*d.spent {
 		return d.refuse("a password hash with more than " + strconv.Itoa(maxIterations) + " iterations")
 	}
-	d.iterations -= n
+	*d.spent += n
 	return nil
 }
 
@@ -261,6 +262,9 @@ func (d *decoder) parseScrypt(params []byte, size int) (derive func(password str
 		return nil, d.refuse("scrypt with N·r·p above " + strconv.Itoa(maxScrypt))
 	}
 	return func(password string) ([]byte, error) {
+		if err := d.spend(p.N * p.R * p.P); err != nil {
+			return nil, err
+		}
 		return scrypt.Key([]byte(password), p.Salt, p.N, p.R, p.P, size)
 	}, nil
 }

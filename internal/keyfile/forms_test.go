@@ -42,6 +42,12 @@ func TestParsePEMForms(t *testing.T) {
 		`literal \n`:                      lines(whole, `\n`),
 		`literal \r\n`:                    lines(whole, `\r\n`),
 		"literal twice":                   `"` + lines(whole, `\n`) + `\n"`,
+		`literal \\n, of JSON in JSON`:    `"` + lines(whole, `\\n`) + `\\n"`,
+		"continued lines":                 lines(whole, "\\\n"),
+		"zero-width characters":           lines(whole, "\n\u200b"),
+		"line separators":                 lines(whole, "\u2028"),
+		"a block that never ends":         "-----BEGIN CERTIFICATE-----\nAAAA\n" + whole,
+		"the word in a sentence":          "behind -----BEGIN PRIVATE KEY----- comes the key\n" + whole,
 		"indented":                        "    " + lines(whole, "\n    "),
 		"indented by tabs":                "\t" + lines(whole, "\n\t"),
 		"under a YAML key":                "tls: |\n  " + lines(whole, "\n  "),
@@ -65,6 +71,7 @@ func TestParsePEMForms(t *testing.T) {
 		"a header":                        strings.Replace(whole, "KEY-----\n", "KEY-----\nComment: me\n\n", 1),
 		"bag attributes between":          "Bag Attributes\n    localKeyID: 01\n" + cert + "Key Attributes: <No Attributes>\n" + pkcs8,
 		"an unknown block that is base64": "-----BEGIN SOMETHING-----\nAAAA\n-----END SOMETHING-----\n" + whole,
+		"an unknown block that is none":   "-----BEGIN PGP MESSAGE-----\nVersion: 2\n\nAAAA\n=AAAA\n-----END PGP MESSAGE-----\n" + whole,
 		"EC PARAMETERS":                   "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n" + whole,
 	} {
 		t.Run(name, func(t *testing.T) {

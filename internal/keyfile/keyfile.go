@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// Package keyfile reads certificates and RSA private keys from files in PEM and
-// PKCS#12, encrypted or not, whoever wrote them: what OpenSSL opens. What it does
-// not read it names, together with the command that converts it.
+// Package keyfile reads certificates and RSA private keys from files in PEM, DER
+// and PKCS#12, encrypted or not, whoever wrote them: nearly all that OpenSSL opens.
+// What it does not read it names, together with the command that converts it.
 package keyfile
 
 import (
@@ -23,7 +23,7 @@ import (
 // token request up.
 const (
 	// maxIterations is for all key derivations of a file together. Files in use
-	// have 2,048 to 1,000,000; ten million take seconds.
+	// have 2,048 to 1,000,000; ten million take seconds. For scrypt N·r·p counts.
 	maxIterations = 10_000_000
 	// maxScrypt bounds N·r·p, and with it the memory to 64 MiB: four times
 	// what OpenSSL's default takes.
@@ -71,9 +71,11 @@ type Contents struct {
 	// Unparsed says why Go does not parse the first such certificate, nil if it
 	// parses all.
 	Unparsed error
+
+	spent int // of maxIterations
 }
 
-// Parse returns the certificates and the private key in a file of PEM or
+// Parse returns the certificates and the private key in a file of PEM, DER or
 // PKCS#12, which it tells apart by content. An empty password stands for none.
 // The errors quote neither the password nor the file, nor what parsers say of
 // keys, since nothing promises that those never contain what they could not read.
@@ -93,18 +95,14 @@ func Parse(b []byte, password string) (*Contents, error) {
 func (c *Contents) parse(b []byte, password string, wrapped bool) error {
 	switch {
 	case len(b) > 1 && b[0] == 0x30 && b[1] >= 0x80: // a sequence in BER; no text begins like this
-		return c.parsePKCS12(b, password)
-	case bytes.HasPrefix(b, []byte{0xfe, 0xed, 0xfe, 0xed}):
-		return errors.New("a Java keystore (JKS); convert with: keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype pkcs12")
+		return c.parseDER(b, password)
+	case bytes.HasPrefix(b, []byte{0xfe, 0xed, 0xfe, 0xed}), bytes.HasPrefix(b, []byte{0xce, 0xce, 0xce, 0xce}):
+		return errors.New("a Java keystore (JKS or JCEKS); convert with: keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype pkcs12")
 	case bytes.HasPrefix(b, []byte{0xff, 0xfe}), bytes.HasPrefix(b, []byte{0xfe, 0xff}):
 		// Windows PowerShell's ">" writes UTF-16.
 		return errors.New("text in UTF-16; convert with: iconv -f UTF-16 -t UTF-8 OLD > NEW")
 	}
-	blocks, err := scanPEM(b)
-	switch {
-	case err != nil:
-		return err
-	case len(blocks) > 0:
+	if blocks := scanPEM(b); len(blocks) > 0 {
 		return c.parseBlocks(blocks, password)
 	}
 	if decoded := decodeBase64(b); wrapped && decoded != nil {
@@ -202,19 +200,21 @@ var otherKeys = map[string]string{
 	"1.3.101.113":           "an Ed448",
 }
 
-// parseKey parses a plain private key: a PrivateKeyInfo of RFC 5208, which wraps
-// PKCS#1, or PKCS#1 itself. Tools put either under the label of the other.
+// A privateKeyInfo is that of RFC 5208.
+type privateKeyInfo struct {
+	Version    int
+	Algorithm  pkix.AlgorithmIdentifier
+	Key        []byte
+	Attributes asn1.RawValue `asn1:"optional,tag:0"`
+	PublicKey  asn1.RawValue `asn1:"optional,tag:1"` // RFC 5958
+}
+
+// parseKey parses a plain private key: a PrivateKeyInfo, which wraps PKCS#1, or PKCS#1 itself. Tools put either under the label of the other.
 func parseKey(der []byte) (*rsa.PrivateKey, error) {
 	if len(der) > maxKeySize {
 		return nil, errBadKey
 	}
-	var info struct {
-		Version    int
-		Algorithm  pkix.AlgorithmIdentifier
-		Key        []byte
-		Attributes asn1.RawValue `asn1:"optional,tag:0"`
-		PublicKey  asn1.RawValue `asn1:"optional,tag:1"` // RFC 5958
-	}
+	var info privateKeyInfo
 	if unmarshal(der, &info) == nil {
 		if oid := info.Algorithm.Algorithm.String(); oid != oidRSA {
 			return nil, NotRSA(cmp.Or(otherKeys[oid], "a "+ident.OneLine(oid, 64)))

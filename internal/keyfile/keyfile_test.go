@@ -157,6 +157,7 @@ func TestParse(t *testing.T) {
 		{"gnutls.p12", pw, 2, true, ""},
 		{"gnutls.p12", "another", 0, false, "wrong password"},
 		{"gnutls-3des.p12", pw, 1, true, ""},
+		{"gnutls-plain-key.p12", pw, 1, true, ""},
 		{"gnutls-3des.pem", pw, 0, true, ""},
 		{"gnutls-p12.pem", pw, 1, true, ""},
 		{"nss.p12", pw, 1, true, ""},
@@ -173,14 +174,14 @@ func TestParse(t *testing.T) {
 		{"refused-no-key.p12", pw, 0, false, "no private key in it"},
 		{"refused-two-keys.p12", pw, 0, false, "a second private key"},
 		{"refused-two-passwords.p12", pw, 0, false, "damaged, or the key has another password than the file; convert with: openssl pkcs12 -in OLD -out NEW.pem -twopass"},
-		{"refused.jks", pw, 0, false, "a Java keystore (JKS); convert with: keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype pkcs12"},
+		{"refused.jks", pw, 0, false, "a Java keystore (JKS or JCEKS); convert with: keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype pkcs12"},
 
 		{"ec-pkcs8.pem", "", 0, false, "the private key is an elliptic curve" + notRSA},
 		{"ec-sec1.pem", "", 0, false, "the private key is an elliptic curve" + notRSA},
 		{"ec.p12", pw, 0, false, "the private key is an elliptic curve" + notRSA},
 		{"ed25519.pem", "", 0, false, "the private key is an Ed25519" + notRSA},
 		{"rsa-pss.pem", "", 0, false, "the private key is an RSASSA-PSS (not plain RSA)" + notRSA},
-		{"cert.der", "", 0, false, "a certificate in DER; convert with: openssl x509 -inform der -in OLD -out NEW.pem"},
+		{"cert.der", "", 1, false, ""},
 		{"pkcs7.pem", "", 0, false, "certificates in PKCS#7; convert with: openssl pkcs7 -print_certs -in OLD -out NEW.pem"},
 	} {
 		t.Run(test.name+","+test.password, func(t *testing.T) {
@@ -270,7 +271,14 @@ func TestParseShapes(t *testing.T) {
 		{"base64", []byte("\n" + base64.StdEncoding.EncodeToString(modern)), ""},
 		{"text", []byte("0 is no sequence"), "neither PEM nor PKCS#12"},
 		{"BER", append(append([]byte{0x30, 0x80}, inner.Bytes...), 0, 0), ""},
-		{"key in DER", keyDER, "openssl pkey -inform der"},
+		{"key in DER", append(keyDER, '\n'), ""},
+		{"PKCS#1 in DER", x509.MarshalPKCS1PrivateKey(key), ""},
+		{"DER in base64", []byte(base64.StdEncoding.EncodeToString(keyDER)), ""},
+		{"encrypted key in DER", inDER(t, "pbes2-aes256-sha256.pem"), ""},
+		{"elliptic curve in DER", inDER(t, "ec-pkcs8.pem"), "an elliptic curve key"},
+		{"PKCS#7 in DER", inDER(t, "pkcs7.pem"), "openssl pkcs7 -inform der -print_certs"},
+		{"DER of something else", []byte("\x30\x81\x03\x02\x01\x05"), "neither PEM nor PKCS#12"},
+		{"JCEKS", []byte("\xce\xce\xce\xce\x00\x00\x00\x02"), "a Java keystore"},
 		{"BER inside that is none", bytes.Replace(modern, []byte{0x04, 0x82}, []byte{0x24, 0x82}, 1), "or damaged"},
 		{"cut short", modern[:len(modern)-1], "or damaged"},
 		{"with a tail", append(slices.Clone(modern), "\r\n\x00 tail"...), ""},
@@ -299,6 +307,13 @@ func TestParseShapes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// inDER returns what is in a file of PEM.
+func inDER(t *testing.T, name string) []byte {
+	t.Helper()
+	block, _ := pem.Decode(read(t, name))
+	return block.Bytes
 }
 
 // wideCertificate makes a certificate for an RSA key that takes minutes to

@@ -5,7 +5,6 @@ package keyfile
 import (
 	"bytes"
 	"crypto/hmac"
-	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
@@ -67,7 +66,7 @@ type pkcs12File struct {
 // parts at most, in DER, and with no limit on what the keys cost.
 func (c *Contents) parsePKCS12(b []byte, password string) error {
 	f := &pkcs12File{
-		decoder:   &decoder{convert: "openssl pkcs12 -in OLD -out NEW.pem", legacy: " -legacy", iterations: maxIterations},
+		decoder:   &decoder{convert: "openssl pkcs12 -in OLD -out NEW.pem", legacy: " -legacy", spent: &c.spent},
 		Contents:  c,
 		passwords: formsOf(password),
 	}
@@ -91,7 +90,7 @@ func (f *pkcs12File) read(b []byte) error {
 	}
 	var file pfx
 	if unmarshal(der, &file) != nil || file.Version != 3 {
-		return notPKCS12(der)
+		return errBadFile
 	}
 	if file.Content.Type.String() != oidData {
 		return f.refuseAlgorithm(file.Content.Type)
@@ -115,17 +114,6 @@ func (f *pkcs12File) read(b []byte) error {
 		}
 	}
 	return nil
-}
-
-// notPKCS12 says what else der is.
-func notPKCS12(der []byte) error {
-	if _, err := x509.ParseCertificate(der); err == nil {
-		return errors.New("a certificate in DER; convert with: openssl x509 -inform der -in OLD -out NEW.pem")
-	}
-	if _, err := parseKey(der); !errors.Is(err, errBadKey) {
-		return errors.New("a private key in DER; convert with: openssl pkey -inform der -in OLD -out NEW.pem")
-	}
-	return errBadFile
 }
 
 func (d *decoder) badInside() error { return d.refuse("damaged PKCS#12") }
@@ -202,18 +190,8 @@ func (f *pkcs12File) readBags(b []byte, depth int) error {
 
 func (f *pkcs12File) readBag(bag safeBag, depth int) error {
 	switch bag.ID.String() {
-	case oidKeyBag:
-		key, err := parseKey(bag.Value.Bytes)
-		if err != nil {
-			return err
-		}
-		return f.addKey(key)
-	case oidShroudedKey:
-		var sealed encryptedKey
-		if len(bag.Value.Bytes) > maxKeySize || unmarshal(bag.Value.Bytes, &sealed) != nil {
-			return errBadKey
-		}
-		key, err := f.decryptKey(sealed, f.passwords)
+	case oidKeyBag, oidShroudedKey: // GnuTLS has plain keys in the latter, too
+		key, err := f.parseAnyKey(bag.Value.Bytes, f.passwords)
 		if err != nil {
 			return err
 		}

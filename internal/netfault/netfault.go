@@ -34,6 +34,9 @@ func Describe(err error) (reason string, cause error) {
 // attempt mends them.
 var ErrLocal = errors.New("a fault of this machine")
 
+// ErrNoTurn is why a request was not sent: others were ahead for too long.
+var ErrNoTurn = errors.New("too many token requests are under way")
+
 // Permanent reports whether sending the request again cannot help: there is no
 // such host, TLS or the proxy does not let it through, or the fault is
 // [ErrLocal].
@@ -69,22 +72,31 @@ type fault struct {
 // find asks those that know the errors of one part of the way each. What tells
 // more comes first.
 func find(err error) fault {
-	for _, finder := range []func(error) fault{findEnd, findProxy, findName, findCertificate, findHandshake, findText, findConnection, findRefusal} {
+	for _, finder := range []func(error) fault{findProxy, findName, findEnd, findCertificate, findHandshake, findText, findConnection, findRefusal} {
 		if f := finder(err); f.reason != "" {
 			return f
 		}
 	}
+	return fault{reason: fmt.Sprintf("transport failed (%T)", innermost(err))}
+}
+
+func innermost(err error) error {
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
-	return fault{reason: fmt.Sprintf("transport failed (%T)", err)}
+	return err
 }
 
 // findEnd knows what ends a request from our side.
 func findEnd(err error) fault {
 	var guarded *flight.Error
 	switch {
+	case errors.Is(err, ErrNoTurn):
+		return fault{reason: ErrNoTurn.Error(), cause: ErrNoTurn}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" { // as a firewall has it
+			return fault{reason: "no answer in time: no connection was made", cause: context.DeadlineExceeded}
+		}
 		return fault{reason: "no answer in time", cause: context.DeadlineExceeded}
 	case errors.As(err, &guarded):
 		return fault{reason: guarded.Error(), cause: guarded}
@@ -97,16 +109,17 @@ func findEnd(err error) fault {
 func findName(err error) fault {
 	dns, ok := errors.AsType[*net.DNSError](err)
 	switch {
-	case !ok:
+	case !ok, errors.Is(err, context.Canceled):
 		return fault{}
 	case dns.IsNotFound:
 		return fault{"host name not found", &net.DNSError{Err: "no such host", Name: dns.Name, IsNotFound: true}, true}
+	case dns.IsTimeout:
+		return fault{"host name lookup failed: no answer in time", &net.DNSError{Err: "no answer in time", Name: dns.Name, IsTimeout: true, UnwrapErr: context.DeadlineExceeded}, false}
 	}
-	return fault{"host name lookup failed", &net.DNSError{Err: "lookup failed", Name: dns.Name, IsTimeout: dns.IsTimeout, IsTemporary: dns.IsTemporary}, false}
+	return fault{"host name lookup failed", &net.DNSError{Err: "lookup failed", Name: dns.Name, IsTemporary: dns.IsTemporary}, false}
 }
 
-// texts are how errors without a type of their own begin or go on, most of them
-// net/http's.
+// texts are in errors without a type of their own, most of them net/http's.
 var texts = []struct {
 	part string
 	fault
@@ -116,15 +129,25 @@ var texts = []struct {
 	{"invalid proxy address", fault{"the proxy's address cannot be read", nil, true}},
 	{"unsupported proxy scheme", fault{"the proxy's address has an unknown scheme", nil, true}},
 	{"proxy: unknown scheme", fault{"the proxy's address has an unknown scheme", nil, true}},
-	{"malformed HTTP", fault{"what came back is not HTTP", nil, true}},
-	{"malformed MIME header", fault{"what came back is not HTTP", nil, true}},
+	{"malformed HTTP", notHTTP},
+	{"malformed MIME header", notHTTP},
+	{"Content-Length", notHTTP},
+	{"transfer encoding", notHTTP},
+	{"chunk", fault{notHTTP.reason, nil, false}},
+	{"gzip: ", fault{"the answer cannot be decompressed", nil, false}},
+	{"flate: ", fault{"the answer cannot be decompressed", nil, false}},
 	{"response headers exceeded", fault{"the header of the answer is too large", nil, true}},
 	{"http2: ", fault{"connection closed", io.ErrUnexpectedEOF, false}},
+	{"stream error: ", fault{"connection closed", io.ErrUnexpectedEOF, false}},     // HTTP/2, too
+	{"connection error: ", fault{"connection closed", io.ErrUnexpectedEOF, false}}, // likewise
 	{"http: server closed idle connection", fault{"connection closed", io.ErrUnexpectedEOF, false}},
 }
 
+var notHTTP = fault{"what came back is not HTTP", nil, true}
+
+// findText looks at the innermost error alone: those around it quote the URL.
 func findText(err error) fault {
-	text := err.Error()
+	text := innermost(err).Error()
 	for _, t := range texts {
 		if strings.Contains(text, t.part) {
 			return t.fault

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/apponly/apponly/internal/flight"
 	"github.com/apponly/apponly/internal/tokencache"
 )
 
@@ -176,6 +177,41 @@ func TestNamespacesAreBounded(t *testing.T) {
 		use(f.identity(c)) // and two expired ones have left with it
 		if _, quiet := c.Namespaces(); quiet > 2 {
 			t.Errorf("%d namespaces without entries, a day later", quiet)
+		}
+	})
+}
+
+// A refresh whose clock stands still, because thousands are ahead of it, is no reason to
+// look closer at each call: once a second will do.
+func TestHitsBesideALongRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := true
+		f := &fake{fetch: func(ctx context.Context, _ tokencache.Request) (tokencache.Grant, error) {
+			if !first {
+				defer flight.Pause(ctx)()
+				time.Sleep(4 * time.Minute)
+			}
+			first = false
+			return granted("a", time.Hour), nil
+		}}
+		v := &tokencache.View{Identity: f.identity(new(tokencache.Cache)), Tenant: "t"}
+		look := func() {
+			if _, err := v.Get(t.Context(), tokencache.Ask{Scope: "s"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		look()
+		time.Sleep(50 * time.Minute) // now it is stale
+		closer := 0
+		for range 2400 {
+			if v.Hit("s") == nil {
+				closer++
+				look()
+			}
+			time.Sleep(time.Second / 10)
+		}
+		if closer < 2 || closer > 2*240 { // the second of either clock
+			t.Errorf("%d closer looks in four minutes", closer)
 		}
 	})
 }

@@ -165,10 +165,12 @@ func (v *View) begin(ctx context.Context, a Ask, changed bool) (decision, *landi
 	switch {
 	case d.step == lookAgain:
 		e.state.memory.statAt = now.Add(statInterval)
-	case d.step == serveAndRefresh:
-		id.launch(ctx, e, d, now) // the entry shows how it ended
-		// Callers need not look again before it must have ended.
-		e.recheck(now.Add(id.Timeout), d.token)
+	case d.token != nil && d.token == e.token.Load() && d.token.Refresh.Reached(now):
+		if d.step == serveAndRefresh {
+			id.launch(ctx, e, d, now) // the entry shows how it ended
+		}
+		// Until it has, or while it is put off, a look once a second will do.
+		e.recheck(now.Add(time.Second), d.token)
 	case ended || d.step != fly:
 	case d.join != nil:
 		return d, d.join.landingFor(a)

@@ -82,14 +82,14 @@ func decide(now clock.Instant, t *Token, s entryState, a Ask) decision {
 	}
 	m := s.memory
 	mayAsk := m.tryAt.Reached(now)
+	join := cmp.Or(s.ordinary, s.plain.flight) // which is as good, as it is not for claims
 	switch {
 	case t != nil && t.Refresh.Reached(now) && mayAsk && s.ordinary == nil:
 		return decision{step: serveAndRefresh, token: t, reason: cmp.Or(a.Reason, ReasonStale)}
 	case t != nil:
 		return decision{step: serve, token: t}
-	case m.err == nil, mayAsk, s.ordinary != nil:
-		// A token that bypasses the cache is as good, unless it is for claims.
-		return decision{step: fly, join: cmp.Or(s.ordinary, s.plain.flight), reason: cmp.Or(a.Reason, reason)}
+	case m.err == nil, mayAsk, join != nil:
+		return decision{step: fly, join: join, reason: cmp.Or(a.Reason, reason)}
 	case m.stamp != "" && m.statAt.Reached(now):
 		return decision{step: lookAgain, err: m.err, stamp: m.stamp}
 	}

@@ -120,6 +120,8 @@ func TestDecide(t *testing.T) {
 		{"files are looked at once a second", none, justLooked, plain, "refuse"},
 		{"nobody looks at files while a token serves", stale, refusedFile, plain, "serve"},
 		{"a try that is under way is joined", none, refusedInAir, plain, "join"},
+		{"by whomever it was begun", none, entryState{memory: refused.memory, plain: bypass{flight: aBypass}}, plain, "join the bypass"},
+		{"but not for claims", none, entryState{memory: refused.memory, claims: claims.claims}, plain, "refuse"},
 		{"keeping warm keeps the pace", none, refused, keepWarm, "refuse"},
 
 		// A resource refused the token.

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -98,6 +99,9 @@ func TestFaultsByName(t *testing.T) {
 		return func(der []byte) []byte { return bytes.Replace(der, []byte(old), []byte(by), 1) }
 	}
 	nothing := func(*x509.Certificate) {}
+	answers := func(text string) func(net.Conn) { return func(c net.Conn) { tlsSays(c, good, text) } }
+	const badChunk = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno\r\n"
+	const gzipped = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n"
 	for name, tc := range map[string]struct {
 		server    func(net.Conn)
 		proxy     func(net.Conn) // stands in between
@@ -116,7 +120,15 @@ func TestFaultsByName(t *testing.T) {
 		"a proxy that hangs up":          {nil, says(""), "connection closed", false, io.ErrUnexpectedEOF},
 		"plain http":                     {says("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), nil, "TLS: the server speaks plain http on this port, not https", true, http.ErrSchemeMismatch},
 		"no TLS at all":                  {says("220 mail.test ESMTP\r\n"), nil, "TLS: what answers does not speak TLS", true, nil},
-		"garbage over TLS":               {func(c net.Conn) { tlsSays(c, good, "garbage\r\n\r\n") }, nil, "what came back is not HTTP", true, nil},
+		"garbage over TLS":               {answers("garbage\r\n\r\n"), nil, "what came back is not HTTP", true, nil},
+		"garbage for a length":           {answers("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), nil, "what came back is not HTTP", true, nil},
+		"two lengths":                    {answers("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"), nil, "what came back is not HTTP", true, nil},
+		"an unknown transfer coding":     {answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: x\r\n\r\n"), nil, "what came back is not HTTP", true, nil},
+		"a chunk that is none":           {answers(badChunk), nil, "what came back is not HTTP", false, nil},
+		"a chunk that is none, by proxy": {nil, func(c net.Conn) { says("HTTP/1.1 200 OK\r\n\r\n")(c); answers(badChunk)(c) }, "what came back is not HTTP", false, nil},
+		"not gzip":                       {answers(gzipped + "plain text, not gzip"), nil, "the answer cannot be decompressed", false, nil},
+		"gzip that is damaged":           {answers(gzipped + "\x1f\x8b\b\x00\x00\x00\x00\x00\x00\x00damagedxyz"), nil, "the answer cannot be decompressed", false, nil},
+		"a proxy that answers garbage":   {nil, says("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), "what came back is not HTTP", true, nil},
 		"an old version":                 {speaks(&tls.Config{Certificates: []tls.Certificate{good}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}), nil, "TLS: the server ended the handshake: protocol version not supported", true, nil},
 		"a client certificate is wanted": {speaks(&tls.Config{Certificates: []tls.Certificate{good}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}), nil, "TLS: the server ended the handshake: ", true, nil},
 		"an unknown authority":           {speaks(&tls.Config{Certificates: []tls.Certificate{issue(t, func(c *x509.Certificate) { c.IPAddresses = nil; c.DNSNames = []string{"x"} }, asItIs)}}), nil, "TLS: the server's certificate was not accepted: it is for another host", true, nil},
@@ -137,6 +149,7 @@ func TestFaultsByName(t *testing.T) {
 			transport := wire.NewTransport(nil)
 			if tc.proxy != nil {
 				host = "login.test"
+				transport.TLSClientConfig.InsecureSkipVerify = true // who is behind it does not matter
 				transport.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: addr, User: url.UserPassword("user", "s3cret")})
 			} else {
 				transport.Proxy = nil
@@ -178,6 +191,36 @@ func TestFaultsByName(t *testing.T) {
 				t.Errorf("%d attempts of two requests", got)
 			}
 		})
+	}
+}
+
+// A server that gives a stream of HTTP/2 up has closed a connection, as one of
+// HTTP/1 has.
+func TestFaultsOfHTTP2(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/body" {
+			w.WriteHeader(http.StatusOK)
+			w.(http.Flusher).Flush()
+		}
+		panic(http.ErrAbortHandler)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	transport := wire.NewTransport(nil)
+	transport.Proxy = nil
+	transport.TLSClientConfig.RootCAs = rootsOf(t, server.Listener.Addr().String())
+	defer transport.CloseIdleConnections()
+	for _, path := range []string{"/head", "/body"} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+path, strings.NewReader("grant"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := send(req, &http.Client{Transport: transport}, nil)
+		reason, cause := netfault.Describe(a.Err)
+		if !strings.HasSuffix(reason, ": connection closed") || !errors.Is(cause, io.ErrUnexpectedEOF) || netfault.Permanent(a.Err) {
+			t.Errorf("%s: %q, cause %v, of %v", path, reason, cause, a.Err)
+		}
 	}
 }
 

@@ -6,13 +6,13 @@ import (
 	"bytes"
 	"container/list"
 	"context"
-	"errors"
 	"net/http"
 	"runtime"
 	"sync"
 	"time"
 
 	"github.com/apponly/apponly/internal/flight"
+	"github.com/apponly/apponly/internal/netfault"
 )
 
 const (
@@ -26,11 +26,8 @@ const (
 	maxWait = 5 * time.Minute
 )
 
-// ErrNoTurn says that others were ahead for all of [maxWait].
-var ErrNoTurn = errors.New("too many token requests are under way")
-
-// A Turn is the right to send a token request by one HTTP client. It belongs to
-// one goroutine.
+// A Turn is the right to send a token request by one HTTP client, or to ask something
+// else that must not be asked too much at once. It belongs to one goroutine.
 type Turn struct {
 	client *http.Client
 	queue  queueKey
@@ -40,13 +37,20 @@ type Turn struct {
 
 // TakeTurn waits until fewer than [MaxUnderWay] turns of client, or of the
 // process's own if that is nil, are taken, first come, first served. The clock of
-// the flight that ctx belongs to stands still meanwhile. The turn ends with ctx,
+// the flight that ctx belongs to stands still meanwhile, for five minutes at most: the
+// error is netfault.ErrNoTurn then. The turn ends with ctx,
 // so that a RoundTripper that never returns does not keep it.
 func TakeTurn(ctx context.Context, client *http.Client) (*Turn, error) {
 	if client == nil {
 		client = defaultClient()
 	}
 	t := &Turn{client: client, queue: queueKey{client, bubble()}}
+	return t, t.take(ctx)
+}
+
+// TakeTurnOf is [TakeTurn] for what is no HTTP client, and is known by a pointer.
+func TakeTurnOf(ctx context.Context, what any) (*Turn, error) {
+	t := &Turn{queue: queueKey{what, bubble()}}
 	return t, t.take(ctx)
 }
 
@@ -78,8 +82,8 @@ func (t *Turn) End() {
 	t.held = nil
 }
 
-// queues are those of the HTTP clients that requests of are under way, so that
-// nothing is kept of an idle one.
+// queues are those of what is asked at the moment, so that nothing is kept of what is
+// idle.
 var queues = struct {
 	sync.Mutex // never held across a wait
 	of         map[queueKey]*queue
@@ -87,7 +91,7 @@ var queues = struct {
 
 // A queueKey keeps apart whoever must not wake each other.
 type queueKey struct {
-	client *http.Client
+	what   any // a pointer
 	bubble string
 }
 
@@ -124,7 +128,7 @@ func enter(ctx context.Context, key queueKey) error {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	case <-timer.C:
-		err = ErrNoTurn
+		err = netfault.ErrNoTurn
 	}
 	queues.Lock()
 	defer queues.Unlock()

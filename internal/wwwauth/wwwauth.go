@@ -101,7 +101,8 @@ func InvalidToken(h http.Header) bool {
 
 // mentionsClaims reports whether a line that cannot be read seems to ask for claims.
 func mentionsClaims(line string) bool {
-	return strings.Contains(strings.ToLower(line[:min(len(line), maxClaims)]), insufficientClaims)
+	line = strings.ToLower(line[:min(len(line), maxClaims)])
+	return strings.Contains(line, insufficientClaims) || strings.Contains(line, "claims=")
 }
 
 // bare drops quotes that are none of RFC 9110.

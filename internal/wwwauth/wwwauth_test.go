@@ -265,6 +265,7 @@ func TestClaimsInTheWild(t *testing.T) {
 		malformed bool
 	}{
 		"cut off in the claims":    {`Bearer error="insufficient_claims", claims="` + std[:20], true},
+		"revoked, cut off":         {`Bearer error="invalid_token", claims="` + std[:20], true},
 		"cut off, not in quotes":   {`Bearer error=insufficient_claims, claims=` + std[:21], true},
 		"a scheme is missing":      {ask, true},
 		"a quote is missing":       {`Bearer realm="x, error="insufficient_claims", claims="` + std + `"`, true},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 // Package kit is what the example programs have in common besides what they
-// show: a protected API, and how to tell a person of an error.
+// show: how to tell a person of an error.
 package kit
 
 import (

@@ -18,6 +18,8 @@ certtool --to-p12 --load-certificate cert.pem --load-privkey pkcs8.pem --pkcs-ci
 	--p12-name corpus --password "$pass" --outder --outfile gnutls-3des.p12 2> /dev/null
 certtool --to-p12 --load-certificate cert.pem --load-privkey pkcs8.pem \
 	--p12-name corpus --password "$pass" --outfile gnutls-p12.pem 2> /dev/null
+certtool --to-p12 --load-certificate cert.pem --load-privkey pkcs8.pem --pkcs-cipher none \
+	--p12-name corpus --password "$pass" --outder --outfile gnutls-plain-key.p12 2> /dev/null
 certtool --to-p8 --load-privkey pkcs8.pem --password "$pass" --pkcs-cipher 3des-pkcs12 --outfile gnutls-3des.pem 2> /dev/null
 
 # NSS writes BER.
