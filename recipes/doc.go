@@ -24,6 +24,8 @@
 // _check_test.go. Each runs against the emulator of package entratest and a
 // fake service that checks the token by package verify.
 //
+// The browser directory has a browser go through admin consent.
+//
 // A client whose Options.CAE is set gets tokens that an API may refuse at any
 // time with a claims challenge. Of these recipes, those for HTTP and for the
 // Azure SDKs answer one; oauth2, gRPC and databases cannot, so their clients
