@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+
+// Package browser has a real browser go through admin consent: the page of the emulator,
+// the redirects and cookies of package consent, and what sites that mean harm can do.
+// There is nothing to import.
+//
+// It is here, and not beside package consent, because driving a browser takes modules that
+// whoever uses the root or installs the command should not meet in their go.mod. The tests
+// are skipped where there is no Chromium.
+//
+//	go test ./recipes/browser
+//	go test ./recipes/browser -run TestScreenshots -screenshots ../../docs
+package browser
