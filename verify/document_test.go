@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,11 +136,15 @@ func TestOddEntries(t *testing.T) {
 // compressed is unpacked no further than what is not.
 func TestKeysOverTLS(t *testing.T) {
 	k := newSigner("k1")
+	var mu sync.Mutex // the race detector does not see that an answer follows its request
 	var path, cookie string
 	var answer http.HandlerFunc
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
 		path, cookie = r.URL.String(), r.Header.Get("Cookie")
-		answer(w, r)
+		serve := answer
+		mu.Unlock()
+		serve(w, r)
 	}))
 	defer server.Close()
 	entry := with(k.entry(), fields{"issuer": server.URL + "/{tenantid}/v2.0", "cloud_instance_name": nil})
@@ -179,7 +184,9 @@ func TestKeysOverTLS(t *testing.T) {
 			_, _ = w.Write(good)
 		}, nil},
 	} {
+		mu.Lock()
 		answer = tc.answer
+		mu.Unlock()
 		client := *server.Client()
 		client.Jar = jar
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { t.Error("asked about a redirect"); return nil }
@@ -187,9 +194,11 @@ func TestKeysOverTLS(t *testing.T) {
 		if err := expect(t, v, token, tc.want); t.Failed() {
 			t.Fatalf("%s: %v", name, err)
 		}
+		mu.Lock()
 		if want := "/" + tenant + "/discovery/v2.0/keys"; path != want || cookie != "" {
 			t.Errorf("%s: fetched %s with cookie %q, want %s", name, path, cookie, want)
 		}
+		mu.Unlock()
 	}
 	if jar.asked {
 		t.Error("the client's cookies are used")

@@ -197,7 +197,7 @@ func TestFetchFails(t *testing.T) {
 			return 500, nil
 		})
 		good := k.token(claims(fields{"exp": time.Now().Add(27 * time.Hour).Unix()}))
-		for began := time.Now(); time.Since(began) < 2*time.Hour; time.Sleep(100 * time.Millisecond) {
+		for began := time.Now(); time.Since(began) < 2*time.Hour; time.Sleep(min(50*time.Millisecond+time.Since(began)/50, time.Second)) {
 			if _, err := v.Verify(t.Context(), good); err != nil {
 				t.Fatal(err)
 			}
@@ -207,7 +207,7 @@ func TestFetchFails(t *testing.T) {
 		}
 		for i := 1; i < len(at); i++ {
 			longest := min(time.Second<<(i-1), 5*time.Minute)
-			if d := at[i].Sub(at[i-1]); d < longest/2 || d > longest+time.Second {
+			if d := at[i].Sub(at[i-1]); d < longest/2 || d > longest+2*time.Second {
 				t.Errorf("%v between failures %d and %d, want up to %v", d, i, i+1, longest)
 			}
 		}
@@ -243,7 +243,7 @@ func TestRefreshBehind(t *testing.T) {
 			var gaps []time.Duration
 			n, last := int64(1), time.Now()
 			for len(gaps) < 24 {
-				time.Sleep(10 * time.Second)
+				time.Sleep(30 * time.Second)
 				asked := time.Now()
 				expect(t, v, token, nil)
 				if time.Since(asked) != 0 {
@@ -259,7 +259,7 @@ func TestRefreshBehind(t *testing.T) {
 			for _, g := range gaps {
 				least, most = min(least, g), max(most, g)
 			}
-			if least < 54*time.Minute || most > 66*time.Minute+20*time.Second || most-least < 3*time.Minute {
+			if least < 54*time.Minute || most > 66*time.Minute+40*time.Second || most-least < 3*time.Minute {
 				t.Errorf("fetched after %v to %v", least, most)
 			}
 			time.Sleep(4 * time.Second) // the last one ends

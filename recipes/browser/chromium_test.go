@@ -4,6 +4,7 @@ package browser_test
 
 import (
 	"context"
+	"flag"
 	"os"
 	"os/exec"
 	"slices"
@@ -29,7 +30,12 @@ var browser struct {
 	err error
 }
 
+// withBrowser is not the default: a browser judges by real time, and beside all other
+// tests it has little of it.
+var withBrowser = flag.Bool("browser", false, "run the tests that need a browser")
+
 func TestMain(m *testing.M) {
+	flag.Parse()
 	start()
 	code := m.Run()
 	if browser.end != nil {
@@ -39,6 +45,10 @@ func TestMain(m *testing.M) {
 }
 
 func start() {
+	if !*withBrowser {
+		browser.why = "-browser is not set"
+		return
+	}
 	path := ""
 	for _, name := range programs {
 		if found, err := exec.LookPath(name); err == nil {
