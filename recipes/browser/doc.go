@@ -6,8 +6,8 @@
 //
 // It is here, and not beside package consent, because driving a browser takes modules that
 // whoever uses the root or installs the command should not meet in their go.mod. The tests
-// are skipped where there is no Chromium.
+// are skipped without -browser, and where there is no Chromium.
 //
-//	go test ./recipes/browser
-//	go test ./recipes/browser -run TestScreenshots -screenshots ../../docs
+//	go test ./recipes/browser -browser
+//	go test ./recipes/browser -browser -run TestScreenshots -screenshots ../../docs
 package browser
