@@ -83,7 +83,7 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	settings := *o // the caller may go on to change them
 	observers := settings.observers()
 	build := func(cp1 bool) *Client {
-		source := &entraSource{cloud: settings.Cloud, clientID: app, credentials: members, cp1: cp1, http: httpClient, roots: settings.roots(), observers: observers}
+		source := &entraSource{cloud: settings.Cloud, clientID: app, credentials: members, cp1: cp1, http: httpClient, userHTTP: settings.HTTPClient, roots: settings.roots(), observers: observers}
 		return newClient(&shared{
 			source: source,
 			identity: tokencache.Identity{

@@ -27,6 +27,7 @@ type entraSource struct {
 	credentials []*credential // those of a FirstOf, or the only one
 	cp1         bool
 	http        *http.Client
+	userHTTP    *http.Client // Options.HTTPClient, which assertion sources ask by, too
 	roots       watchedFiles // those that http trusts
 	observers   observers
 }
@@ -56,6 +57,7 @@ func (a *acquisition) assertionRequest() AssertionRequest {
 	return AssertionRequest{
 		TenantID: a.Tenant, ClientID: a.clientID,
 		TokenEndpoint: a.cloud.TokenEndpoint(a.Tenant), Audience: a.cloud.ExchangeAudience(),
+		HTTPClient: a.userHTTP,
 		skew: skew, clockKnown: known,
 	}
 }

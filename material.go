@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"io"
+	"net/http"
 	"time"
 )
 
@@ -71,6 +72,9 @@ type AssertionRequest struct {
 	// Audience is what a federated assertion is expected to be made out to in
 	// this cloud.
 	Audience string
+	// HTTPClient is [Options.HTTPClient], nil if none was set: what a source that
+	// comes with this package asks by.
+	HTTPClient *http.Client
 
 	skew       time.Duration // Entra's clock less ours
 	clockKnown bool
