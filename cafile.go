@@ -29,7 +29,7 @@ func caFileClient(path string) *http.Client {
 	c, _ := caFileClients.LoadOrStore(path, wire.NewRootsClient(func(ctx context.Context) (*x509.CertPool, error) {
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
-		roots, err := look(ctx, files, "reading "+path, func() (*x509.CertPool, error) { return readRootsFile(path) })
+		roots, err := look(ctx, files, "reading "+path, func(context.Context) (*x509.CertPool, error) { return readRootsFile(path) })
 		if err != nil {
 			return nil, errorf(ErrCAFile, "%s: %w", nameCAFile, err)
 		}

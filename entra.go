@@ -58,7 +58,7 @@ func (a *acquisition) assertionRequest() AssertionRequest {
 		TenantID: a.Tenant, ClientID: a.clientID,
 		TokenEndpoint: a.cloud.TokenEndpoint(a.Tenant), Audience: a.cloud.ExchangeAudience(),
 		HTTPClient: a.userHTTP,
-		skew: skew, clockKnown: known,
+		skew:       skew, clockKnown: known,
 	}
 }
 

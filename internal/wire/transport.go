@@ -47,6 +47,33 @@ var defaultClient = sync.OnceValue(func() *http.Client {
 	return &http.Client{Transport: &ownTransport{transport: NewTransport(nil)}}
 })
 
+// direct is the one transport of the process that knows no proxy.
+var direct = sync.OnceValue(func() http.RoundTripper {
+	t := NewTransport(nil)
+	t.Proxy = nil
+	return t
+})
+
+// WithoutProxy returns a client that asks as client does, but by way of no proxy and
+// without following redirects; by a transport of the process if client is nil or has
+// none of its own. It is for endpoints of this machine: what they tell a proxy would be
+// about the proxy. A RoundTripper of another type is taken as it is.
+func WithoutProxy(client *http.Client) *http.Client {
+	own := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if client != nil {
+		own.Transport = client.Transport
+	}
+	if t, ok := own.Transport.(*http.Transport); ok && t.Proxy != nil {
+		t = t.Clone()
+		t.Proxy, t.DisableKeepAlives = nil, true // nobody could close what a copy keeps open
+		own.Transport = t
+	}
+	if own.Transport == nil {
+		own.Transport = direct()
+	}
+	return own
+}
+
 // NewRootsClient returns a client that trusts the roots that read returns, and no
 // others. It reads them for each request, once an hour or so: a rotated bundle
 // counts without a restart. Once there are roots they stay until others can be
