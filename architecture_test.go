@@ -23,7 +23,7 @@ var layers = []string{
 	"errors kind outside",
 	"aadsts answer claims echo token event domain cache fading file hosts look",
 	"cafile",
-	"material",
+	"material assertionclaims",
 	"chain assertion msal",
 	"credential reader reuse",
 	"certificate federated rotation",
@@ -32,7 +32,8 @@ var layers = []string{
 	"client options source tenantid",
 	"azurefault",
 	"status warm azure transport",
-	"env",
+	"clientassertion",
+	"env envcredential",
 	"doc",
 }
 
