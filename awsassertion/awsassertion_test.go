@@ -64,15 +64,22 @@ func TestChain(t *testing.T) {
 	})
 }
 
-// The same over TLS, through the HTTP client of AWS's own SDK.
-func TestChainOverTLS(t *testing.T) {
+// The same over a network: TLS, and what AWS's SDK takes for an HTTP client if the
+// configuration has none.
+func TestChainOverNetwork(t *testing.T) {
 	entra, sts := newChain(t)
-	server := httptest.NewTLSServer(sts)
-	defer server.Close()
-	cfg := sts.config()
-	cfg.HTTPClient, cfg.BaseEndpoint = server.Client(), aws.String(server.URL)
-	if _, err := newClient(t, entra, awsassertion.New(cfg, nil)).Token(t.Context(), entra.API().Scope()); err != nil {
-		t.Fatal(err)
+	secure, plain := httptest.NewTLSServer(sts), httptest.NewServer(sts)
+	defer secure.Close()
+	defer plain.Close()
+	for _, tc := range []struct {
+		client aws.HTTPClient
+		url    string
+	}{{secure.Client(), secure.URL}, {nil, plain.URL}} {
+		cfg := sts.config()
+		cfg.HTTPClient, cfg.BaseEndpoint = tc.client, aws.String(tc.url)
+		if _, err := newClient(t, entra, awsassertion.New(cfg, nil)).Token(t.Context(), entra.API().Scope()); err != nil {
+			t.Errorf("%s: %v", tc.url, err)
+		}
 	}
 }
 
@@ -145,21 +152,39 @@ func TestArguments(t *testing.T) {
 }
 
 func TestContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, sts := newChain(t)
-		cfg := sts.config()
-		cfg.HTTPClient = doer(func(req *http.Request) (*http.Response, error) {
-			<-req.Context().Done()
-			return nil, req.Context().Err()
+	for name, tc := range map[string]struct {
+		change func(*aws.Config)
+		want   string
+	}{
+		"STS hangs": {func(cfg *aws.Config) {
+			cfg.HTTPClient = doer(func(req *http.Request) (*http.Response, error) {
+				<-req.Context().Done()
+				return nil, req.Context().Err()
+			})
+		}, "in eu-west-1: no answer: "},
+		"the credentials hang": {func(cfg *aws.Config) {
+			cfg.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+				time.Sleep(time.Minute)
+				return aws.Credentials{}, errors.New("no metadata service")
+			}))
+		}, "in eu-west-1: no AWS credentials in time: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, sts := newChain(t)
+				cfg := sts.config()
+				tc.change(&cfg)
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				began := time.Now()
+				_, err := awsassertion.New(cfg, nil).Assertion(ctx, apponly.AssertionRequest{Audience: "a"})
+				if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 3*time.Second || !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("after %v: %v, want %s", time.Since(began), err, tc.want)
+				}
+				time.Sleep(time.Hour) // whatever still runs returns
+			})
 		})
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, context.DeadlineExceeded)
-		defer cancel()
-		began := time.Now()
-		_, err := awsassertion.New(cfg, nil).Assertion(ctx, apponly.AssertionRequest{Audience: "a"})
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 3*time.Second {
-			t.Errorf("after %v: %v", time.Since(began), err)
-		}
-	})
+	}
 }
 
 // A source is equal to itself only, and can be compared: clients made with one

@@ -50,6 +50,9 @@ func reason(ctx context.Context, err error) (text string, cause error) {
 	switch {
 	case !isSDK:
 		return err.Error(), nil // our own
+	case ctx.Err() != nil && isCredentials:
+		cause = context.Cause(ctx)
+		return "no AWS credentials in time: " + cause.Error(), cause
 	case ctx.Err() != nil:
 		cause = context.Cause(ctx)
 		return "no answer: " + cause.Error(), cause
