@@ -23,6 +23,7 @@ var layers = []string{
 	"errors kind outside",
 	"aadsts answer claims echo token event domain cache fading file hosts look",
 	"cafile",
+	"identitybinding",
 	"material",
 	"chain assertion msal",
 	"credential reader reuse",
@@ -32,7 +33,7 @@ var layers = []string{
 	"client options source tenantid",
 	"azurefault",
 	"status warm azure transport",
-	"env",
+	"env envbinding",
 	"doc",
 }
 

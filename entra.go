@@ -26,10 +26,9 @@ type entraSource struct {
 	clientID    string
 	credentials []*credential // those of a FirstOf, or the only one
 	cp1         bool
-	http        *http.Client
-	userHTTP    *http.Client // Options.HTTPClient, which assertion sources ask by, too
-	roots       watchedFiles // those that http trusts
-	observers   observers
+	sender
+	userHTTP  *http.Client // Options.HTTPClient, which assertion sources ask by, too
+	observers observers
 }
 
 // An acquisition is one flight to Entra, and what is seen on the way.
@@ -58,7 +57,7 @@ func (a *acquisition) assertionRequest() AssertionRequest {
 		TenantID: a.Tenant, ClientID: a.clientID,
 		TokenEndpoint: a.cloud.TokenEndpoint(a.Tenant), Audience: a.cloud.ExchangeAudience(),
 		HTTPClient: a.userHTTP,
-		skew: skew, clockKnown: known,
+		skew:       skew, clockKnown: known,
 	}
 }
 
@@ -218,6 +217,8 @@ func (t *tokenRequest) failure(ctx context.Context, p proof) *Error {
 	e.Issuer, e.Subject, e.Audience = p.sent.issuer, p.sent.subject, p.sent.audience
 	if e.Kind == ErrSecretInvalid && e.reason == "" {
 		e.reason = p.resemblance
+	} else if e.Kind == ErrFederationMismatch && e.reason == "" {
+		e.reason = t.misdirected(p.sent.audience, t.cloud.ExchangeAudience())
 	}
 	var token struct {
 		Value string `json:"access_token"`
