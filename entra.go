@@ -215,11 +215,7 @@ func (t *tokenRequest) failure(ctx context.Context, p proof) *Error {
 	}
 	e.Thumbprint, e.ThumbprintSHA256 = p.sent.thumbprint, p.sent.thumbprintSHA256
 	e.Issuer, e.Subject, e.Audience = p.sent.issuer, p.sent.subject, p.sent.audience
-	if e.Kind == ErrSecretInvalid && e.reason == "" {
-		e.reason = p.resemblance
-	} else if e.Kind == ErrFederationMismatch && e.reason == "" {
-		e.reason = t.misdirected(p.sent.audience, t.cloud.ExchangeAudience())
-	}
+	t.explain(e, p)
 	var token struct {
 		Value string `json:"access_token"`
 	}
@@ -229,4 +225,17 @@ func (t *tokenRequest) failure(ctx context.Context, p proof) *Error {
 		*s = echoes.redact(*s)
 	}
 	return e
+}
+
+// explain says what follows from what was sent, and by which way.
+func (t *tokenRequest) explain(e *Error, p proof) {
+	switch refused := e.HTTPStatus == http.StatusUnauthorized || e.HTTPStatus == http.StatusForbidden; {
+	case t.proxied && refused && !isEntraError(t.answer.Body):
+		e.reason = "the cluster's token proxy answered, and not Entra: a ClusterRole has to let the service account use-managed-identity of this client ID"
+	case e.reason != "":
+	case e.Kind == ErrSecretInvalid:
+		e.reason = p.resemblance
+	case e.Kind == ErrFederationMismatch:
+		e.reason = t.misdirected(p.sent.audience, t.cloud.ExchangeAudience())
+	}
 }

@@ -19,7 +19,6 @@ import (
 
 // A base takes the place of scheme and host, and nothing else changes.
 func TestRouteBase(t *testing.T) {
-	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1") // which is not asked
 	var seen atomic.Value
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen.Store(fmt.Sprintf("%s %s %s %s", r.Proto, r.TLS.ServerName, r.Host, r.RequestURI))
@@ -57,10 +56,16 @@ func TestRouteBase(t *testing.T) {
 		if got := seen.Load(); got != "HTTP/2.0 example.com "+tc.want {
 			t.Errorf("%s below %s: %s, want %s", tc.url, tc.path, got, tc.want)
 		}
+		if wire.HasProxy(client) {
+			t.Error("the way to a base is by the proxy of the environment")
+		}
 		if *req.URL != asked || req.Host != tc.host {
 			t.Errorf("the request has changed: %s", req.URL)
 		}
 		client.CloseIdleConnections()
+	}
+	if !wire.HasProxy(wire.NewClient(wire.Route{})) {
+		t.Error("the way to Entra is not by the proxy of the environment")
 	}
 }
 
