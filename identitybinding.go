@@ -15,7 +15,6 @@ import (
 	"sync/atomic"
 
 	"github.com/apponly/apponly/cloud"
-	"github.com/apponly/apponly/internal/ident"
 	"github.com/apponly/apponly/internal/wire"
 )
 
@@ -77,16 +76,14 @@ func readTokenProxy() (p tokenProxy, roots *x509.CertPool, err error) {
 	return p, roots, errors.Join(errs...)
 }
 
-// checkProxyURL returns a URL as it is used, and never shows it: there may be a password
-// in it.
+// checkProxyURL returns a URL as it is used, and shows nothing of it: there may be a
+// password in it.
 func checkProxyURL(value string) (string, error) {
 	u, err := url.Parse(value)
 	var fault string
 	switch {
-	case err != nil:
-		fault = "is not a URL"
-	case u.Scheme != "https":
-		fault = "has the scheme " + ident.QuoteWord(u.Scheme) + ", want https"
+	case err != nil || u.Scheme != "https":
+		fault = "is not an https URL"
 	case u.Hostname() == "":
 		fault = "has no host"
 	case u.User != nil:

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/cloud"
@@ -137,10 +139,7 @@ func TestIdentityBindingRoots(t *testing.T) {
 		wantKind(t, err, apponly.ErrCAFile, "AZURE_KUBERNETES_CA_FILE", p.roots)
 	}
 	writeFile(t, p.roots, p.binding.CAPEM())
-	c := p.client(t)
-	if err := tryForce(t, c, p.API().Scope()); err != nil {
-		t.Errorf("the file has changed and is not looked at: %v", err)
-	}
+	force(t, p.client(t), p.API().Scope())
 	renew := func() error { // by a client without a memory
 		o := p.options()
 		o.Cache = apponly.NewCache(nil)
@@ -163,6 +162,27 @@ func TestIdentityBindingRoots(t *testing.T) {
 	if err := renew(); err != nil {
 		t.Errorf("with the root of now: %v", err)
 	}
+}
+
+// A file that changes ends the memory of what was wrong with it.
+func TestIdentityBindingRootsAreLookedAtAgain(t *testing.T) {
+	p := newPod(t)
+	writeFile(t, p.roots, nil)
+	synctest.Test(t, func(t *testing.T) { // the proxy is not asked
+		p.cache = apponly.NewCache(nil)
+		c := p.client(t)
+		for range 10 { // until the pause is long
+			_, err := c.Token(t.Context(), p.API().Scope())
+			wantKind(t, err, apponly.ErrCAFile, "is empty")
+			time.Sleep(15 * time.Second)
+		}
+		_, err := c.Token(t.Context(), p.API().Scope())
+		wantKind(t, err, apponly.ErrCAFile, "is empty")
+		writeFile(t, p.roots, []byte("nothing"))
+		time.Sleep(1100 * time.Millisecond)
+		_, err = c.Token(t.Context(), p.API().Scope())
+		wantKind(t, err, apponly.ErrCAFile, "no certificate in PEM")
+	})
 }
 
 // Any number of token requests go while the roots change.
@@ -231,9 +251,9 @@ func TestIdentityBindingFaults(t *testing.T) {
 		{[]string{"AZURE_KUBERNETES_CA_DATA=" + string(p.binding.CAPEM())}, []string{both}},
 		{[]string{"AZURE_KUBERNETES_CA_FILE=", "AZURE_KUBERNETES_CA_DATA=nothing"}, []string{conf + "AZURE_KUBERNETES_CA_DATA has no certificate in PEM"}},
 		{[]string{"AZURE_KUBERNETES_CA_FILE=$(CA)"}, []string{conf + "AZURE_KUBERNETES_CA_FILE is a placeholder that nothing has filled in, or a URL, not the path of a file"}},
-		{[]string{"AZURE_KUBERNETES_TOKEN_PROXY=http://10.0.0.1"}, []string{proxy + `has the scheme "http", want https`}},
-		{[]string{"AZURE_KUBERNETES_TOKEN_PROXY=10.0.0.1"}, []string{proxy + `has the scheme "", want https`}},
-		{[]string{"AZURE_KUBERNETES_TOKEN_PROXY=10.0.0.1:443"}, []string{proxy + "is not a URL"}},
+		{[]string{"AZURE_KUBERNETES_TOKEN_PROXY=http://10.0.0.1"}, []string{proxy + "is not an https URL"}},
+		{[]string{"AZURE_KUBERNETES_TOKEN_PROXY=10.0.0.1"}, []string{proxy + "is not an https URL"}},
+		{[]string{"AZURE_KUBERNETES_TOKEN_PROXY=10.0.0.1:443"}, []string{proxy + "is not an https URL"}},
 		{[]string{"AZURE_KUBERNETES_TOKEN_PROXY=https:///x"}, []string{proxy + "has no host"}},
 		{[]string{"AZURE_KUBERNETES_TOKEN_PROXY=https:x"}, []string{proxy + "has no host"}},
 		{[]string{"AZURE_KUBERNETES_TOKEN_PROXY=https://user:s3cret@10.0.0.1"}, []string{proxy + "has user information in it"}},
