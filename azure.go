@@ -161,17 +161,29 @@ func (t tokenCredential) GetToken(ctx context.Context, o policy.TokenRequestOpti
 	return azcore.AccessToken{Token: tok.Value(), ExpiresOn: tok.ExpiresOn(), RefreshOn: tok.RefreshOn()}, nil
 }
 
-// identities keeps one credential per managed identity, because clients built
-// from the same one share their tokens.
+// identities keeps one credential per managed identity and HTTP client, because clients
+// built from the same one share their tokens.
 var identities struct {
 	sync.Mutex
-	m map[string]azcore.TokenCredential
+	m map[managedKey]azcore.TokenCredential
 }
 
-func managedIdentity(clientID string) (azcore.TokenCredential, error) {
+type managedKey struct {
+	clientID string
+	http     *http.Client
+}
+
+// maxIdentities is far more than a program has: what is beyond them made HTTP clients
+// as it went along.
+const maxIdentities = 100
+
+// managedIdentity returns the credential of a managed identity, "" for the
+// system-assigned one, whose endpoint is asked by client.
+func managedIdentity(clientID string, client *http.Client) (azcore.TokenCredential, error) {
 	identities.Lock()
 	defer identities.Unlock()
-	if cred, ok := identities.m[clientID]; ok {
+	key := managedKey{clientID, client}
+	if cred, ok := identities.m[key]; ok {
 		return cred, nil
 	}
 	var o azidentity.ManagedIdentityCredentialOptions
@@ -179,17 +191,15 @@ func managedIdentity(clientID string) (azcore.TokenCredential, error) {
 		o.ID = azidentity.ClientID(clientID)
 	}
 	if os.Getenv("IDENTITY_SERVER_THUMBPRINT") == "" { // Service Fabric brings its own
-		direct := wire.NewTransport(nil)
-		direct.Proxy = nil // the endpoint is on this machine; a proxy's answer would be for the proxy
-		o.Transport = &http.Client{Transport: direct}
+		o.Transport = wire.WithoutProxy(client)
 	}
 	cred, err := azidentity.NewManagedIdentityCredential(&o)
 	if err != nil {
 		return nil, errorf(ErrCredentialUnavailable, "apponly: managed identity cannot be used with this configuration")
 	}
-	if identities.m == nil {
-		identities.m = map[string]azcore.TokenCredential{}
+	if identities.m == nil || len(identities.m) == maxIdentities {
+		identities.m = map[managedKey]azcore.TokenCredential{}
 	}
-	identities.m[clientID] = cred
+	identities.m[key] = cred
 	return cred, nil
 }

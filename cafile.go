@@ -35,7 +35,7 @@ func rootsOf(name, path string) func(context.Context) (*x509.CertPool, error) {
 	return func(ctx context.Context) (*x509.CertPool, error) {
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
-		roots, err := look(ctx, files, "reading "+path, func() (*x509.CertPool, error) { return readRootsFile(path) })
+		roots, err := look(ctx, files, "reading "+path, func(context.Context) (*x509.CertPool, error) { return readRootsFile(path) })
 		if err != nil {
 			return nil, errorf(ErrCAFile, "%s: %w", name, err)
 		}

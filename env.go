@@ -7,7 +7,6 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/apponly/apponly/cloud"
@@ -32,12 +31,14 @@ const (
 	envTrustAuthority = "APPONLY_TRUST_AUTHORITY_HOST"
 	envTenants        = "AZURE_ADDITIONALLY_ALLOWED_TENANTS"
 	envCAFile         = "APPONLY_CA_FILE" // that of an identity binding: see identitybinding.go
+	envAssertionEnv   = "APPONLY_ASSERTION_ENV"
+	envConnection     = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"
 )
 
 // envAll is the order of an explanation. Only the Azure SDKs read the last one.
 var envAll = []string{
 	envCredential, envAzureKind, envTenant, envClient, envSecret, envSecretFile,
-	envCertificate, envCertKey, envCertPassword, envCertPassFile, envSendChain, envFederated, envAuthority, envTrustAuthority, envTenants, envCAFile,
+	envCertificate, envCertKey, envCertPassword, envCertPassFile, envSendChain, envFederated, envAssertionEnv, envConnection, envAuthority, envTrustAuthority, envTenants, envCAFile,
 	envBinding, envTokenProxy, envProxyName, envProxyCAFile, envProxyCAData, "AZURE_REGIONAL_AUTHORITY_NAME",
 }
 
@@ -49,12 +50,17 @@ type envKind struct {
 	read  func(*envPlan) Credential // nil: not a Credential, see planManaged
 }
 
-// envKinds are in the order in which their variables decide. A managed identity has
-// none: a pod that the webhook has missed must not act as its node.
+// envKinds are in the order in which their variables decide. Those after the federated
+// one have none: a pod that the webhook has missed must not act as its node, and a job's
+// variables are there whether it means them or not.
 var envKinds = []envKind{
 	{"secret", "EnvironmentCredential", []string{envSecret, envSecretFile}, (*envPlan).secret},
 	{"certificate", "EnvironmentCredential", []string{envCertificate}, (*envPlan).certificate},
 	{kindFederated, "WorkloadIdentityCredential", []string{envFederated}, (*envPlan).federated},
+	{"github-actions", "", nil, (*envPlan).gitHubActions},
+	{"azure-pipelines", "", nil, (*envPlan).azurePipelines},
+	{"google-metadata", "", nil, (*envPlan).googleMetadata},
+	{"assertion-env", "", nil, (*envPlan).assertionEnv},
 	{kindManaged, "ManagedIdentityCredential", nil, nil},
 }
 
@@ -63,7 +69,8 @@ const kindFederated, kindManaged = "federated", "managed-identity"
 // FromEnv returns a client configured by the environment, as a pod has it. It
 // takes exactly one credential, never a chain of guesses:
 //
-//   - APPONLY_CREDENTIAL, if set: secret, certificate, federated or managed-identity;
+//   - APPONLY_CREDENTIAL, if set: secret, certificate, federated, github-actions,
+//     azure-pipelines, google-metadata, assertion-env or managed-identity;
 //   - else AZURE_TOKEN_CREDENTIALS, if set: EnvironmentCredential (a secret or
 //     certificate), WorkloadIdentityCredential, ManagedIdentityCredential, or
 //     prod, which leaves it open;
@@ -76,6 +83,11 @@ const kindFederated, kindManaged = "federated", "managed-identity"
 // own, AZURE_CLIENT_CERTIFICATE_PASSWORD or APPONLY_CLIENT_CERTIFICATE_PASSWORD_FILE,
 // and AZURE_CLIENT_SEND_CERTIFICATE_CHAIN. A value and a file for the same thing
 // contradict each other.
+//
+// With azure-pipelines goes AZURESUBSCRIPTION_SERVICE_CONNECTION_ID, which tasks with a
+// service connection set, and with assertion-env APPONLY_ASSERTION_ENV, the name of the
+// variable that holds the assertion. See [GitHubActions], [AzurePipelines],
+// [GoogleMetadata] and [AssertionEnv] for what else they need.
 //
 // AZURE_TENANT_ID and AZURE_CLIENT_ID are required, but not for a managed identity,
 // which has to be asked for by name; AZURE_CLIENT_ID then selects a user-assigned
@@ -101,8 +113,8 @@ func FromEnv(opts *Options) (*Client, error) {
 // An EnvExplanation says what [FromEnv] does in the present environment and
 // why. It names variables; of values it holds at most a mistyped ID.
 type EnvExplanation struct {
-	// Credential is the kind chosen: "secret", "certificate", "federated",
-	// "managed-identity", or "" if none was.
+	// Credential is the kind chosen, one of the words of APPONLY_CREDENTIAL, or "" if
+	// none was.
 	Credential string
 	// Reason says which variable decided.
 	Reason string
@@ -148,6 +160,11 @@ func ExplainEnv(opts *Options) EnvExplanation {
 			e.Ignored = append(e.Ignored, name)
 		}
 	}
+	for _, name := range p.sourceVars {
+		if isSet(name) {
+			e.Used = append(e.Used, name)
+		}
+	}
 	for _, name := range p.files {
 		if _, err := os.Stat(envValue(name)); err != nil {
 			// Without the path, which may be a secret in the wrong variable.
@@ -164,6 +181,8 @@ type envPlan struct {
 	reason string
 	used   map[string]bool
 	files  []string // the variables used that name a file
+	// sourceVars are those that a source of assertions reads, whose names are its own.
+	sourceVars []string
 	// passedOver are the variables that decide for a kind, too, but come later.
 	passedOver []string
 	warning    string
@@ -200,7 +219,7 @@ func (p *envPlan) fault(kind Kind, format string, args ...any) {
 func (p *envPlan) choose() {
 	open, by, want := slices.Clone(envKinds), "", ""
 	if v := p.get(envCredential); v != "" {
-		by, want = envCredential, "secret, certificate, federated or managed-identity"
+		by, want = envCredential, "secret, certificate, federated, github-actions, azure-pipelines, google-metadata, assertion-env or managed-identity"
 		open = slices.DeleteFunc(open, func(k envKind) bool { return k.name != v })
 	} else if v := p.get(envAzureKind); v != "" && !strings.EqualFold(v, "prod") {
 		by, want = envAzureKind, "EnvironmentCredential, WorkloadIdentityCredential, ManagedIdentityCredential or prod"
@@ -235,7 +254,7 @@ func (p *envPlan) chooseSet(open []envKind, because string) {
 	if p.kind.name != "" {
 		return
 	}
-	p.fault(ErrCredentialMissing, `no credential in the environment: set one of %s; in a pod with workload identity, the label azure.workload.identity/use: "true" has it injected, and a managed identity has to be asked for with %s=%s`, strings.Join(names, ", "), envCredential, kindManaged)
+	p.fault(ErrCredentialMissing, `no credential in the environment: set one of %s; in a pod with workload identity, the label azure.workload.identity/use: "true" has it injected, and a managed identity has to be asked for with %s=%s, as have github-actions, azure-pipelines, google-metadata and assertion-env`, strings.Join(names, ", "), envCredential, kindManaged)
 }
 
 func (p *envPlan) planManaged() {
@@ -245,7 +264,7 @@ func (p *envPlan) planManaged() {
 		p.errs = append(p.errs, err)
 	}
 	p.build = func() (*Client, error) {
-		cred, err := managedIdentity(id)
+		cred, err := managedIdentity(id, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -320,62 +339,4 @@ func (p *envPlan) readAllowedTenants() {
 		}
 		p.opts.AllowedTenants = append(p.opts.AllowedTenants, tenant)
 	}
-}
-
-func (p *envPlan) secret() Credential {
-	if p.either(envSecret, envSecretFile) == envSecretFile {
-		return SecretFile(p.file(envSecretFile))
-	}
-	if !isSet(envSecret) {
-		p.fault(ErrCredentialMissing, "%s asks for a secret, but neither %s nor %s is set", p.reason, envSecret, envSecretFile)
-	}
-	return Secret(p.get(envSecret))
-}
-
-// either returns which of two variables for the same thing is set, the first if none
-// is. That both are is a fault: one would be rotated, and the other go on being used.
-func (p *envPlan) either(value, file string) string {
-	if isSet(value) && isSet(file) {
-		p.get(value)
-		p.get(file)
-		p.fault(ErrConfiguration, "both %s and %s are set: want one of them", value, file)
-	}
-	if !isSet(value) && isSet(file) {
-		return file
-	}
-	return value
-}
-
-func (p *envPlan) certificate() Credential {
-	chain, err := strconv.ParseBool(p.get(envSendChain))
-	if err != nil && isSet(envSendChain) {
-		p.fault(ErrConfiguration, "%s is neither true nor false", envSendChain)
-	}
-	opts := &CertificateFileOptions{SendX5C: chain}
-	if p.either(envCertPassword, envCertPassFile) == envCertPassFile {
-		opts.PasswordFile = p.file(envCertPassFile)
-	} else if p.get(envCertPassword) != "" {
-		opts.Password = outsideText(os.Getenv(envCertPassword)) // blanks may belong to it
-	}
-	if isSet(envCertKey) {
-		opts.KeyFile = p.file(envCertKey)
-	}
-	return CertificateFile(p.file(envCertificate), opts)
-}
-
-func (p *envPlan) federated() Credential { return Federated(AssertionFile(p.file(envFederated))) }
-
-// file reads a variable that must name a file, "" if it does not.
-func (p *envPlan) file(name string) string {
-	path := p.get(name)
-	if path == "" {
-		p.fault(ErrCredentialMissing, "%s asks for a %s credential, but %s is not set", p.reason, p.kind.name, name)
-		return ""
-	}
-	if err := checkPath(ErrCredentialUnavailable, name, path); err != nil {
-		p.errs = append(p.errs, err)
-		return ""
-	}
-	p.files = append(p.files, name)
-	return path
 }

@@ -67,6 +67,22 @@ type Error struct {
 // %+v and in [Error.LogValue].
 func (e *Error) Error() string {
 	var b strings.Builder
+	e.writeCause(&b)
+	sep := "; "
+	for _, part := range [...]struct{ name, value string }{
+		{"tenant", e.TenantID}, {"client", e.ClientID}, {"scope", e.Scope},
+	} {
+		if part.value != "" {
+			b.WriteString(sep + part.name + " " + ident.OneLine(part.value, 100))
+			sep = ", "
+		}
+	}
+	b.WriteString("; see " + troubleshooting + string(e.Kind))
+	return b.String()
+}
+
+// writeCause says what is wrong, and not for whom.
+func (e *Error) writeCause(b *strings.Builder) {
 	b.WriteString(e.Kind.Error())
 	if e.Code != 0 {
 		b.WriteString(" (AADSTS" + strconv.Itoa(e.Code) + ")")
@@ -79,19 +95,8 @@ func (e *Error) Error() string {
 		b.WriteString(": " + ident.OneLine(e.reason, 250))
 	}
 	if e.Kind.Group() == ErrCredential {
-		e.writeSent(&b)
+		e.writeSent(b)
 	}
-	sep := "; "
-	for _, part := range [...]struct{ name, value string }{
-		{"tenant", e.TenantID}, {"client", e.ClientID}, {"scope", e.Scope},
-	} {
-		if part.value != "" {
-			b.WriteString(sep + part.name + " " + ident.OneLine(part.value, 100))
-			sep = ", "
-		}
-	}
-	b.WriteString("; see " + troubleshooting + string(e.Kind))
-	return b.String()
 }
 
 // writeSent names the proof that was refused, as it has to be compared with what

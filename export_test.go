@@ -76,7 +76,9 @@ func Remember(n int) (setAside, kept time.Duration) {
 }
 
 // NewLook returns a function that looks at a file as all do who share a reader of it.
-func NewLook() func(ctx context.Context, do func() (int, error)) (int, error) {
+func NewLook() func(ctx context.Context, do func(context.Context) (int, error)) (int, error) {
 	l := newLooks()
-	return func(ctx context.Context, do func() (int, error)) (int, error) { return look(ctx, l, "reading it", do) }
+	return func(ctx context.Context, do func(context.Context) (int, error)) (int, error) {
+		return look(ctx, l, "reading it", do)
+	}
 }

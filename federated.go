@@ -4,8 +4,6 @@ package apponly
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apponly/apponly/internal/assertionsource"
 	"github.com/apponly/apponly/internal/flight"
 )
 
@@ -49,6 +48,111 @@ func AssertionFile(path string) AssertionSource {
 	return assertionFile(absolute(path))
 }
 
+// AssertionEnv returns a source that reads the assertion from an environment
+// variable, where GitLab, HCP Terraform, CircleCI and Bitbucket put the ID token of a
+// job. There is one for the whole job: what runs longer than it is good for fails with
+// [ErrAssertionExpired].
+func AssertionEnv(name string) AssertionSource {
+	return ownSource{assertionsource.Variable{Name: name}}
+}
+
+// GitHubActions returns a source that asks the token service of GitHub Actions for an
+// ID token of the job, which needs "permissions: id-token: write": see
+// https://docs.github.com/actions/reference/security/oidc. "" for the audience is the
+// exchange audience of the cloud.
+//
+// The job's request token goes over TLS to the host of ACTIONS_ID_TOKEN_REQUEST_URL
+// and nowhere else. GitHub takes it for about six hours.
+func GitHubActions(audience string) AssertionSource {
+	return ownSource{assertionsource.GitHubActions{Audience: audience}}
+}
+
+// AzurePipelines returns a source that asks Azure Pipelines for an ID token of a
+// service connection with workload identity federation, given by its resource ID,
+// that a step of the job has to name: see
+// https://learn.microsoft.com/azure/devops/pipelines/release/configure-workload-identity.
+// Its audience is the service connection's.
+//
+// SYSTEM_ACCESSTOKEN, which the step has to map, goes over TLS to the host of
+// SYSTEM_OIDCREQUESTURI and nowhere else.
+func AzurePipelines(serviceConnectionID string) AssertionSource {
+	return ownSource{assertionsource.AzurePipelines{ServiceConnectionID: serviceConnectionID}}
+}
+
+// GoogleMetadata returns a source that asks the metadata server of Google Cloud for
+// an ID token of the default service account, whose unique ID, a number, is the
+// subject: see
+// https://cloud.google.com/compute/docs/instances/verifying-instance-identity.
+// "" for the audience is the exchange audience of the cloud.
+//
+// The server is asked at 169.254.169.254, or where GCE_METADATA_HOST says, and never
+// through a proxy.
+func GoogleMetadata(audience string) AssertionSource {
+	return ownSource{assertionsource.GoogleMetadata{Audience: audience}}
+}
+
+// AssertionCommand returns a source that runs a program and takes what it prints:
+// "circleci", "run", "oidc", "get", …, or "buildkite-agent", "oidc", "request-token", ….
+// There is no shell. The program has 20 seconds and may print 1 MiB. The last line of
+// its standard error is in the error if it fails.
+func AssertionCommand(name string, args ...string) AssertionSource {
+	return ownSource{assertionsource.NewCommand(name, args)}
+}
+
+// ManagedIdentityAssertion returns a source that proves an app by a managed identity,
+// which a federated credential of the app names by its object ID: see
+// https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity.
+// It must be a user-assigned identity, given by its client ID, of the app's own tenant
+// and cloud. Its endpoint is never asked through a proxy.
+func ManagedIdentityAssertion(clientID string) AssertionSource {
+	return managedIdentityAssertion(clientID)
+}
+
+// ClientAssertion returns a source that takes the token of another client for an
+// assertion: for an authorization server that trusts the issuer of those tokens, or
+// for a client from [FromTokenCredential] with a managed identity. Entra itself
+// exchanges tokens of managed identities of the same cloud and no others: those of
+// another app are refused with AADSTS700222, 700226 or 700236 ([ErrAssertionInvalid]).
+//
+// c is asked for the scope "<audience>/.default", where the audience is that of
+// [AssertionRequest], and for a token that is good for five minutes at least.
+func ClientAssertion(c *Client) AssertionSource { return clientAssertion{c} }
+
+// An ownSource asks what this package knows how to ask. It is comparable.
+type ownSource struct{ assertionsource.Source }
+
+// Assertion asks the source.
+func (s ownSource) Assertion(ctx context.Context, req AssertionRequest) (string, error) {
+	return s.Ask(ctx, req.HTTPClient, req.Audience)
+}
+
+type managedIdentityAssertion string
+
+// Assertion asks the identity's client, which keeps its token.
+func (id managedIdentityAssertion) Assertion(ctx context.Context, req AssertionRequest) (string, error) {
+	cred, err := managedIdentity(string(id), req.HTTPClient)
+	if err != nil {
+		return "", err
+	}
+	c, err := FromTokenCredential(cred, nil)
+	if err != nil {
+		return "", err
+	}
+	return clientAssertion{c}.Assertion(ctx, req)
+}
+
+type clientAssertion struct{ c *Client }
+
+// minAssertion is for how long a token is good that is taken for an assertion: it has
+// to last through the attempts and the clocks of a token request.
+const minAssertion = 5 * time.Minute
+
+// Assertion asks the client for a token.
+func (a clientAssertion) Assertion(ctx context.Context, req AssertionRequest) (string, error) {
+	tok, err := a.c.TokenFor(ctx, TokenRequest{Scope: req.Audience + "/.default", MinValid: minAssertion})
+	return tok.Value(), err
+}
+
 // noAssertionFile is the fault of what was given for a path.
 type noAssertionFile string
 
@@ -73,27 +177,70 @@ func (f assertionFile) Assertion(context.Context, AssertionRequest) (string, err
 // their tokens. A source that is not comparable, such as an [AssertionFunc],
 // makes a credential that is equal only to itself: build it once and keep it.
 func Federated(src AssertionSource) Credential {
-	f := &federated{src: src}
+	f := &federated{src: src, of: sourceName(src)}
 	c := &credential{id: unique(), federated: true, resolve: f.resolve}
 	if reflect.ValueOf(src).Comparable() {
 		c.id = federatedID{src}
 	}
-	switch src := src.(type) {
-	case nil:
-		c.err = errorf(ErrCredentialMissing, "apponly: assertion source is nil")
-	case AssertionFunc:
-		if src == nil {
-			c.err = errorf(ErrCredentialMissing, "apponly: assertion function is nil")
-		}
-	case noAssertionFile:
-		_, c.err = src.Assertion(context.Background(), AssertionRequest{})
-	case assertionFile:
-		f.path, c.files = string(src), watch(string(src))
-		if src == "" {
-			c.err = errorf(ErrCredentialMissing, "apponly: path of the assertion file is empty")
-		}
+	if c.err = checkSource(src); c.err != nil {
+		return c
+	}
+	if path, ok := src.(assertionFile); ok {
+		f.path, c.files = string(path), watch(string(path))
 	}
 	return c
+}
+
+// checkSource says what is wrong with a source that can be seen without I/O.
+func checkSource(src AssertionSource) error {
+	switch src := src.(type) {
+	case nil:
+		return errorf(ErrCredentialMissing, "apponly: assertion source is nil")
+	case AssertionFunc:
+		if src == nil {
+			return errorf(ErrCredentialMissing, "apponly: assertion function is nil")
+		}
+	case noAssertionFile:
+		_, err := src.Assertion(context.Background(), AssertionRequest{})
+		return err
+	case assertionFile:
+		if src == "" {
+			return errorf(ErrCredentialMissing, "apponly: path of the assertion file is empty")
+		}
+	case ownSource:
+		if err := src.Check(); err != nil {
+			return errorf(ErrCredentialMissing, "apponly: federated assertion of %s: %w", src, err)
+		}
+	case managedIdentityAssertion:
+		// Of a system-assigned one Entra takes no token for an assertion.
+		if _, err := checkClientID(string(src)); err != nil {
+			return inField("the user-assigned identity of ManagedIdentityAssertion", err)
+		}
+	case clientAssertion:
+		if err := src.c.check(); err != nil {
+			return inField("ClientAssertion", err)
+		}
+	}
+	return nil
+}
+
+// sourceName says in errors whose assertion it is.
+func sourceName(src AssertionSource) string {
+	switch src := src.(type) {
+	case nil, noAssertionFile:
+		return ""
+	case assertionFile:
+		return " in " + string(src)
+	case ownSource:
+		return " of " + src.String()
+	case managedIdentityAssertion:
+		return " of the managed identity " + string(src)
+	case clientAssertion:
+		return " of another client"
+	case AssertionFunc:
+		return " of the function"
+	}
+	return fmt.Sprintf(" of %T", src)
 }
 
 // federatedID is the identity of a federated credential: its source.
@@ -101,6 +248,7 @@ type federatedID struct{ src AssertionSource }
 
 type federated struct {
 	src  AssertionSource
+	of   string // whose assertion it is, for errors
 	path string // of the file, if the source is one
 	hung flight.Guard
 }
@@ -136,20 +284,20 @@ func (f *federated) resolve(ctx context.Context, req AssertionRequest, files *fi
 
 // read returns an assertion and what it claims.
 func (f *federated) read(ctx context.Context, req AssertionRequest, files *fileReader) (assertion string, claims assertionClaims, err error) {
-	if f.path != "" {
-		assertion, err = readWith(ctx, files, f.path, func() (string, error) { return f.src.Assertion(ctx, req) })
+	ask := func(ctx context.Context) (string, error) { return f.src.Assertion(ctx, req) }
+	if _, own := f.src.(ownSource); own || f.path != "" {
+		// One look at a time: what it brings is good for all tenants that wait for it.
+		assertion, err = look(ctx, files.looks, strings.TrimPrefix("reading"+f.of, "reading of "), ask)
 	} else {
-		assertion, err = flight.Run(ctx, &f.hung, "the source", func(ctx context.Context) (string, error) {
-			return f.src.Assertion(ctx, req)
-		})
+		assertion, err = flight.Run(ctx, &f.hung, "the source", ask)
 	}
 	if err != nil {
-		return "", claims, errorf(ErrCredentialUnavailable, "federated assertion: %w", err)
+		return "", claims, f.unavailable(err)
 	}
 	assertion = strings.TrimSpace(outsideText(assertion))
 	claims, err = readClaims(assertion)
 	if err != nil {
-		err = errorf(ErrCredentialUnavailable, "federated assertion%s %w", f.where(), err)
+		err = errorf(ErrCredentialUnavailable, "federated assertion%s %w", f.of, err)
 	}
 	return assertion, claims, err
 }
@@ -164,85 +312,31 @@ func (r AssertionRequest) expired(exp time.Time) bool {
 	return exp.Unix() > 0 && r.now().After(exp) && time.Now().After(exp)
 }
 
-// assertionClaims are those of an assertion that are of use here. They are hints:
-// Entra judges.
-type assertionClaims struct {
-	Issuer, Subject string
-	Audience        []string
-	Exp             json.Number
-}
-
-// expires returns when the assertion ends, zero if that cannot be read.
-func (c assertionClaims) expires() (exp time.Time) {
-	if seconds, err := c.Exp.Float64(); err == nil && seconds > 0 && seconds < 1e11 {
-		exp = time.Unix(int64(seconds), 0)
+// unavailable makes the error of a source that gave no assertion. Those of files and of
+// what this package asks name it themselves.
+func (f *federated) unavailable(err error) error {
+	e := &localError{kind: ErrCredentialUnavailable, text: "federated assertion" + f.of + ": " + err.Error(), cause: err}
+	if _, own := f.src.(ownSource); own || f.path != "" {
+		e.text = "federated assertion: " + err.Error()
 	}
-	return exp
-}
-
-func (c assertionClaims) audience() string { return strings.Join(c.Audience, " ") }
-
-// readClaims looks at the form of an assertion, before a request is spent on a
-// file that holds something else, and at its claims.
-func readClaims(assertion string) (claims assertionClaims, err error) {
-	if assertion == "" {
-		return claims, errors.New("is empty")
+	if answer, ok := errors.AsType[*assertionsource.Error](err); ok {
+		e.detail = answer.Detail
+	} else if other, ok := errors.AsType[*Error](err); ok { // of another client: whom it is for is no help here
+		var b strings.Builder
+		other.writeCause(&b)
+		e.text = "federated assertion" + f.of + ": " + strings.TrimPrefix(b.String(), "apponly: ")
 	}
-	parts := strings.Split(assertion, ".")
-	switch {
-	case strings.HasPrefix(assertion, "{") || strings.HasPrefix(assertion, "["):
-		// GitHub's token service answers {"value":"<JWT>"}, others {"token": …}.
-		return claims, errors.New("is JSON, not the JWT inside it: take that out, with jq -r .value, for example")
-	case len(assertion) > 7 && strings.EqualFold(assertion[:7], "bearer "):
-		return claims, errors.New(`begins with "Bearer": want the JWT alone`)
-	case strayText(assertion) != nil:
-		return claims, fmt.Errorf("is not a JWT alone: it %w", strayText(assertion))
-	case len(parts) != 3 || strings.ContainsAny(assertion, " \t"):
-		return claims, errors.New("is not a JWT of three parts separated by dots")
-	}
-	payload, err := decodePart(parts[1])
-	if err != nil {
-		return claims, errors.New("is not a JWT: its payload is not base64url")
-	}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(payload, &members) != nil || members == nil {
-		return claims, errors.New("is not a JWT: its payload is not a JSON object")
-	}
-	if _, err := decodePart(parts[0]); err != nil {
-		return claims, errors.New("is not a JWT: its header is not base64url")
-	}
-	if _, err := decodePart(parts[2]); err != nil {
-		return claims, errors.New("is not a JWT: its signature is not base64url")
-	}
-	// What is of another type than it should be is left out.
-	json.Unmarshal(members["iss"], &claims.Issuer)
-	json.Unmarshal(members["sub"], &claims.Subject)
-	json.Unmarshal(members["exp"], &claims.Exp)
-	var one string
-	if json.Unmarshal(members["aud"], &one) == nil && one != "" {
-		claims.Audience = []string{one}
-	} else {
-		json.Unmarshal(members["aud"], &claims.Audience)
-	}
-	return claims, nil
-}
-
-func decodePart(part string) ([]byte, error) {
-	return base64.RawURLEncoding.DecodeString(strings.TrimRight(part, "="))
-}
-
-// where names the file, if the source is one.
-func (f *federated) where() string {
-	if f.path == "" {
-		return ""
-	}
-	return " in " + f.path
+	return e
 }
 
 func (f *federated) expiredError(ctx context.Context, exp time.Time, files *fileReader) error {
+	renewal := "was not renewed"
+	if src, ok := f.src.(ownSource); ok && src.Once() {
+		renewal = "cannot be renewed in this job"
+	}
 	e := &localError{
 		kind:   ErrAssertionExpired,
-		text:   fmt.Sprintf("federated assertion%s has expired and was not renewed", f.where()),
+		text:   fmt.Sprintf("federated assertion%s has expired and %s", f.of, renewal),
 		detail: "exp " + exp.UTC().Format(time.RFC3339),
 	}
 	if f.path == "" {

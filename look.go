@@ -17,7 +17,7 @@ import (
 // it does not return.
 const lookTimeout = 2 * time.Second
 
-// looks are the looks at some files. A file system can hang for good, as NFS does
+// looks are the looks at some files, or at another source of what proves the app. A file system can hang for good, as NFS does
 // when its server is gone: whoever waits for a look stops waiting when its time is
 // up, and looks that hang cost one goroutine however many wait.
 type looks struct {
@@ -34,7 +34,7 @@ func newLooks() *looks { return &looks{turn: semaphore.NewWeighted(1)} }
 // look has do look at what, alone and for as long as ctx lasts. All who came before it
 // began share what it brings: where a look takes a moment, thousands of tenants would
 // not have their turns in time.
-func look[T any](ctx context.Context, l *looks, what string, do func() (T, error)) (v T, err error) {
+func look[T any](ctx context.Context, l *looks, what string, do func(context.Context) (T, error)) (v T, err error) {
 	came := l.begun.Load()
 	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return v, fmt.Errorf("%s did not get its turn in time: %w", what, err)
@@ -44,9 +44,9 @@ func look[T any](ctx context.Context, l *looks, what string, do func() (T, error
 		return last()
 	}
 	l.begun.Add(1)
-	v, err = flight.Run(ctx, &l.hung, what, func(context.Context) (T, error) { return do() })
+	v, err = flight.Run(ctx, &l.hung, what, do)
 	l.last = nil
-	if _, hung := errors.AsType[*flight.Error](err); !hung { // others have more time perhaps
+	if _, hung := errors.AsType[*flight.Error](err); !hung && ctx.Err() == nil { // else others have more time perhaps
 		l.last = func() (T, error) { return v, err }
 	}
 	return v, err
@@ -69,7 +69,7 @@ func (w watchedFiles) stamp() string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	s, err := look(ctx, w.looks, "the file system", func() (string, error) { return fileStamp(w.paths...), nil })
+	s, err := look(ctx, w.looks, "the file system", func(context.Context) (string, error) { return fileStamp(w.paths...), nil })
 	if err != nil {
 		return "hangs"
 	}

@@ -26,7 +26,7 @@ func newFileReaders(n int) []*fileReader {
 
 // readWith has read read the file of that path, and others perhaps.
 func readWith[T any](ctx context.Context, r *fileReader, path string, read func() (T, error)) (T, error) {
-	return look(ctx, r.looks, "reading "+path, read)
+	return look(ctx, r.looks, "reading "+path, func(context.Context) (T, error) { return read() })
 }
 
 // A parsedKey is what one content came to. A key that is encrypted costs a second

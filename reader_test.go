@@ -33,7 +33,7 @@ func TestSlowFileIsReadForAllWhoWait(t *testing.T) {
 			}
 			came := content
 			wg.Go(func() {
-				got, err := look(ctx, func() (int, error) {
+				got, err := look(ctx, func(context.Context) (int, error) {
 					mu.Lock()
 					reads++
 					v := content

@@ -45,6 +45,33 @@ func NewTransport(roots *x509.CertPool) *http.Transport {
 // defaultClient is the one client of the process for token requests.
 var defaultClient = sync.OnceValue(func() *http.Client { return NewClient(Route{}) })
 
+// direct is the one transport of the process that knows no proxy.
+var direct = sync.OnceValue(func() http.RoundTripper {
+	t := NewTransport(nil)
+	t.Proxy = nil
+	return t
+})
+
+// WithoutProxy returns a client that asks as client does, but by way of no proxy and
+// without following redirects; by a transport of the process if client is nil or has
+// none of its own. It is for endpoints of this machine: what they tell a proxy would be
+// about the proxy. A RoundTripper of another type is taken as it is.
+func WithoutProxy(client *http.Client) *http.Client {
+	own := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if client != nil {
+		own.Transport = client.Transport
+	}
+	if t, ok := own.Transport.(*http.Transport); ok && t.Proxy != nil {
+		t = t.Clone()
+		t.Proxy, t.DisableKeepAlives = nil, true // nobody could close what a copy keeps open
+		own.Transport = t
+	}
+	if own.Transport == nil {
+		own.Transport = direct()
+	}
+	return own
+}
+
 // A Route is how requests reach the host that they are for. The zero value is that of
 // the environment, with the system's roots.
 type Route struct {
@@ -87,8 +114,8 @@ func (r Route) proxy(req *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(req)
 }
 
-// direct returns req as it is sent.
-func (r Route) direct(req *http.Request) *http.Request {
+// readdress returns req as it is sent.
+func (r Route) readdress(req *http.Request) *http.Request {
 	if r.Base == nil {
 		return req
 	}
@@ -126,7 +153,7 @@ func (t *ownTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return transport.RoundTrip(t.direct(req))
+	return transport.RoundTrip(t.readdress(req))
 }
 
 func (t *ownTransport) current(ctx context.Context) (*http.Transport, error) {
