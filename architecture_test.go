@@ -24,7 +24,7 @@ var layers = []string{
 	"aadsts answer claims echo token event domain cache fading file hosts look",
 	"cafile",
 	"identitybinding",
-	"material",
+	"material assertionclaims",
 	"chain assertion msal",
 	"credential reader reuse",
 	"certificate federated rotation",
@@ -33,7 +33,8 @@ var layers = []string{
 	"client options source tenantid",
 	"azurefault",
 	"status warm azure transport",
-	"env envbinding",
+	"clientassertion",
+	"env envbinding envcredential",
 	"doc",
 }
 

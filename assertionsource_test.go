@@ -305,7 +305,7 @@ func TestWorkloadsThatCannotBe(t *testing.T) {
 		{apponly.AssertionEnv("A=B"), nil, []string{"name of the variable"}},
 		{apponly.AssertionEnv("ENTRA_ID_TOKEN"), nil, []string{"ENTRA_ID_TOKEN is not set"}},
 		{apponly.AssertionEnv("ENTRA_ID_TOKEN"), map[string]string{"ENTRA_ID_TOKEN": " \n"}, []string{"ENTRA_ID_TOKEN is not set"}},
-		{apponly.AssertionCommand(""), nil, []string{"name of the command"}},
+		{apponly.AssertionCommand(""), nil, []string{"no command is named"}},
 		{apponly.ManagedIdentityAssertion(""), nil, []string{"ManagedIdentityAssertion", "client ID"}},
 		{apponly.ManagedIdentityAssertion("worker"), nil, []string{"ManagedIdentityAssertion", "client ID"}},
 		{apponly.ClientAssertion(nil), nil, []string{"ClientAssertion", "nil"}},

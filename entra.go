@@ -215,6 +215,9 @@ func (t *tokenRequest) failure(ctx context.Context, p proof) *Error {
 	}
 	e.Thumbprint, e.ThumbprintSHA256 = p.sent.thumbprint, p.sent.thumbprintSHA256
 	e.Issuer, e.Subject, e.Audience = p.sent.issuer, p.sent.subject, p.sent.audience
+	if e.Issuer != "" && !p.expires.IsZero() {
+		e.detail = "the assertion has exp " + p.expires.UTC().Format(time.RFC3339)
+	}
 	t.explain(e, p)
 	var token struct {
 		Value string `json:"access_token"`

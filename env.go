@@ -280,7 +280,13 @@ func (p *envPlan) planApp() {
 	p.readCloud()
 	p.readAllowedTenants()
 	if p.kind.read != nil {
+		faults := len(p.errs)
 		cred := p.kind.read(p)
+		if len(p.errs) == faults { // what New would say, together with all else
+			if _, err := membersOf(cred); err != nil {
+				p.errs = append(p.errs, err)
+			}
+		}
 		p.build = func() (*Client, error) { return New(tenant, client, cred, &p.opts) }
 	}
 	if p.opts.HTTPClient == nil && p.opts.CAFile == "" && isSet(envCAFile) {

@@ -21,7 +21,7 @@ func setEnv(t *testing.T, vars ...string) {
 	t.Helper()
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
-		for _, prefix := range []string{"AZURE_", "APPONLY_", "MSAL_", "IDENTITY_", "MSI_"} {
+		for _, prefix := range []string{"AZURE", "APPONLY_", "MSAL_", "IDENTITY_", "MSI_", "ACTIONS_ID_", "SYSTEM_", "GCE_", "ENTRA_ID_"} {
 			if strings.HasPrefix(name, prefix) {
 				t.Setenv(name, "")
 			}

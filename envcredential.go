@@ -82,12 +82,10 @@ func (p *envPlan) assertionEnv() Credential {
 	return p.source(AssertionEnv(name))
 }
 
-// source returns the credential of a source, whose faults are told with all others.
+// source returns the credential of a source, and notes what that reads.
 func (p *envPlan) source(src AssertionSource) Credential {
-	own := src.(ownSource)
-	p.sourceVars = own.Variables()
-	if err := checkSource(own); err != nil {
-		p.errs = append(p.errs, err)
+	if own, ok := src.(ownSource); ok {
+		p.sourceVars = own.Variables()
 	}
-	return Federated(own)
+	return Federated(src)
 }

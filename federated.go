@@ -99,24 +99,13 @@ func AssertionCommand(name string, args ...string) AssertionSource {
 	return ownSource{assertionsource.NewCommand(name, args)}
 }
 
-// ManagedIdentityAssertion returns a source that proves an app by a managed identity,
-// which a federated credential of the app names by its object ID: see
-// https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity.
-// It must be a user-assigned identity, given by its client ID, of the app's own tenant
-// and cloud. Its endpoint is never asked through a proxy.
-func ManagedIdentityAssertion(clientID string) AssertionSource {
-	return managedIdentityAssertion(clientID)
+// A checkedSource is one of this package's own. Its methods are not exported: a type of
+// a user's that embeds an AssertionSource must not pass for what it holds.
+type checkedSource interface {
+	AssertionSource
+	name() string
+	check() error // what is wrong that can be seen without I/O
 }
-
-// ClientAssertion returns a source that takes the token of another client for an
-// assertion: for an authorization server that trusts the issuer of those tokens, or
-// for a client from [FromTokenCredential] with a managed identity. Entra itself
-// exchanges tokens of managed identities of the same cloud and no others: those of
-// another app are refused with AADSTS700222, 700226 or 700236 ([ErrAssertionInvalid]).
-//
-// c is asked for the scope "<audience>/.default", where the audience is that of
-// [AssertionRequest], and for a token that is good for five minutes at least.
-func ClientAssertion(c *Client) AssertionSource { return clientAssertion{c} }
 
 // An ownSource asks what this package knows how to ask. It is comparable.
 type ownSource struct{ assertionsource.Source }
@@ -126,31 +115,14 @@ func (s ownSource) Assertion(ctx context.Context, req AssertionRequest) (string,
 	return s.Ask(ctx, req.HTTPClient, req.Audience)
 }
 
-type managedIdentityAssertion string
+func (s ownSource) name() string { return s.String() }
 
-// Assertion asks the identity's client, which keeps its token.
-func (id managedIdentityAssertion) Assertion(ctx context.Context, req AssertionRequest) (string, error) {
-	cred, err := managedIdentity(string(id), req.HTTPClient)
-	if err != nil {
-		return "", err
+func (s ownSource) check() error {
+	var errs []error
+	for _, err := range s.Check() {
+		errs = append(errs, errorf(ErrCredentialMissing, "apponly: federated assertion of %s: %w", s, err))
 	}
-	c, err := FromTokenCredential(cred, nil)
-	if err != nil {
-		return "", err
-	}
-	return clientAssertion{c}.Assertion(ctx, req)
-}
-
-type clientAssertion struct{ c *Client }
-
-// minAssertion is for how long a token is good that is taken for an assertion: it has
-// to last through the attempts and the clocks of a token request.
-const minAssertion = 5 * time.Minute
-
-// Assertion asks the client for a token.
-func (a clientAssertion) Assertion(ctx context.Context, req AssertionRequest) (string, error) {
-	tok, err := a.c.TokenFor(ctx, TokenRequest{Scope: req.Audience + "/.default", MinValid: minAssertion})
-	return tok.Value(), err
+	return errors.Join(errs...)
 }
 
 // noAssertionFile is the fault of what was given for a path.
@@ -207,19 +179,8 @@ func checkSource(src AssertionSource) error {
 		if src == "" {
 			return errorf(ErrCredentialMissing, "apponly: path of the assertion file is empty")
 		}
-	case ownSource:
-		if err := src.Check(); err != nil {
-			return errorf(ErrCredentialMissing, "apponly: federated assertion of %s: %w", src, err)
-		}
-	case managedIdentityAssertion:
-		// Of a system-assigned one Entra takes no token for an assertion.
-		if _, err := checkClientID(string(src)); err != nil {
-			return inField("the user-assigned identity of ManagedIdentityAssertion", err)
-		}
-	case clientAssertion:
-		if err := src.c.check(); err != nil {
-			return inField("ClientAssertion", err)
-		}
+	case checkedSource:
+		return src.check()
 	}
 	return nil
 }
@@ -231,12 +192,8 @@ func sourceName(src AssertionSource) string {
 		return ""
 	case assertionFile:
 		return " in " + string(src)
-	case ownSource:
-		return " of " + src.String()
-	case managedIdentityAssertion:
-		return " of the managed identity " + string(src)
-	case clientAssertion:
-		return " of another client"
+	case checkedSource:
+		return " of " + src.name()
 	case AssertionFunc:
 		return " of the function"
 	}

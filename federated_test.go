@@ -194,7 +194,7 @@ func TestAssertionRequest(t *testing.T) {
 		}
 		want := apponly.AssertionRequest{
 			TenantID: s.Tenant().ID(), ClientID: s.App().ClientID(),
-			TokenEndpoint: s.Cloud().TokenEndpoint(s.Tenant().ID()), Audience: "api://AzureADTokenExchange",
+			TokenEndpoint: s.Cloud().TokenEndpoint(s.Tenant().ID()), Audience: "api://AzureADTokenExchange", HTTPClient: s.http,
 		}
 		if got != want {
 			t.Errorf("request = %+v, want %+v", got, want)

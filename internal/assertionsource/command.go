@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -32,7 +33,9 @@ func NewCommand(name string, args []string) Command {
 }
 
 // String names the command. Its arguments may be anything.
-func (c Command) String() string { return "the command " + ident.QuoteWord(c.Name) }
+func (c Command) String() string {
+	return "the command " + ident.OneLine(filepath.Base(c.Name), 60)
+}
 
 // Once implements Source.
 func (Command) Once() bool { return false }
@@ -41,9 +44,9 @@ func (Command) Once() bool { return false }
 func (Command) Variables() []string { return nil }
 
 // Check implements Source.
-func (c Command) Check() error {
+func (c Command) Check() []error {
 	if c.Name == "" || strings.ContainsRune(c.Name, 0) {
-		return errors.New("the name of the command that prints the assertion is none")
+		return []error{errors.New("no command is named, which prints the assertion")}
 	}
 	return nil
 }

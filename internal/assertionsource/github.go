@@ -5,7 +5,6 @@ package assertionsource
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 )
@@ -32,22 +31,22 @@ func (GitHubActions) Once() bool { return false }
 func (GitHubActions) Variables() []string { return []string{githubURL, githubToken} }
 
 // Check implements Source.
-func (g GitHubActions) Check() error {
-	_, _, err := g.endpoint()
-	return err
+func (g GitHubActions) Check() []error {
+	_, _, errs := g.endpoint()
+	return errs
 }
 
-func (GitHubActions) endpoint() (u *url.URL, token string, err error) {
+func (GitHubActions) endpoint() (u *url.URL, token string, errs []error) {
 	u, urlErr := secureURL(githubURL, githubWhy)
 	token, tokenErr := shown(githubToken, githubWhy)
-	return u, token, errors.Join(urlErr, tokenErr)
+	return u, token, faults(urlErr, tokenErr)
 }
 
 // Ask implements Source. An ID token lives for five minutes.
 func (g GitHubActions) Ask(ctx context.Context, client *http.Client, audience string) (string, error) {
-	u, token, err := g.endpoint()
-	if err != nil {
-		return "", err
+	u, token, errs := g.endpoint()
+	if len(errs) > 0 {
+		return "", errs[0]
 	}
 	// The URL has a query already, and the owner of the repository is the audience
 	// of those who name none.

@@ -33,9 +33,9 @@ func (GoogleMetadata) Once() bool { return false }
 func (GoogleMetadata) Variables() []string { return []string{googleHost} }
 
 // Check implements Source.
-func (g GoogleMetadata) Check() error {
+func (g GoogleMetadata) Check() []error {
 	_, err := g.host()
-	return err
+	return faults(err)
 }
 
 // host returns the metadata server's address. It is that of the link, as Google's

@@ -33,12 +33,12 @@ func (AzurePipelines) Once() bool { return false }
 func (AzurePipelines) Variables() []string { return []string{pipelinesURL, pipelinesToken} }
 
 // Check implements Source.
-func (p AzurePipelines) Check() error {
-	_, _, err := p.endpoint()
-	return err
+func (p AzurePipelines) Check() []error {
+	_, _, errs := p.endpoint()
+	return errs
 }
 
-func (p AzurePipelines) endpoint() (u *url.URL, token string, err error) {
+func (p AzurePipelines) endpoint() (u *url.URL, token string, errs []error) {
 	var idErr error
 	if p.ServiceConnectionID == "" {
 		idErr = errors.New("no service connection is named: want its resource ID, which tasks that use one have in AZURESUBSCRIPTION_SERVICE_CONNECTION_ID")
@@ -50,14 +50,14 @@ func (p AzurePipelines) endpoint() (u *url.URL, token string, err error) {
 	if tokenErr == nil && strings.HasPrefix(token, "$(") {
 		tokenErr = errors.New(pipelinesToken + " is a macro that nothing has filled in: $(System.AccessToken) is spelt with a dot")
 	}
-	return u, token, errors.Join(idErr, urlErr, tokenErr)
+	return u, token, faults(idErr, urlErr, tokenErr)
 }
 
 // Ask implements Source. The audience is the service connection's.
 func (p AzurePipelines) Ask(ctx context.Context, client *http.Client, _ string) (string, error) {
-	u, token, err := p.endpoint()
-	if err != nil {
-		return "", err
+	u, token, errs := p.endpoint()
+	if len(errs) > 0 {
+		return "", errs[0]
 	}
 	query := u.Query()
 	query.Set("api-version", "7.1")

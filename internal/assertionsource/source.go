@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,8 +34,9 @@ type Source interface {
 	String() string
 	// Variables are the names of the environment variables that are read.
 	Variables() []string
-	// Check says what keeps the source from working that can be seen without I/O.
-	Check() error
+	// Check says everything that keeps the source from working and can be seen without
+	// I/O.
+	Check() []error
 	// Once reports whether there is one assertion and never another.
 	Once() bool
 	// Ask returns an assertion for an audience, which not every source can
@@ -158,6 +160,11 @@ func (q question) member(body []byte, name string) (string, error) {
 		return "", fmt.Errorf("%s answered 200 OK without a token: want JSON with %q", q.source, name)
 	}
 	return value, nil
+}
+
+// faults returns those of errs that are some.
+func faults(errs ...error) []error {
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
 // variable returns a variable without the blanks that came along, or that it is not

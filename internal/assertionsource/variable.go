@@ -13,8 +13,18 @@ import (
 // CircleCI and Bitbucket give it to a job. It is one for the whole job.
 type Variable struct{ Name string }
 
-// String names the variable.
-func (v Variable) String() string { return v.Name }
+// String names the variable, unless its name is none and may be what it should hold.
+func (v Variable) String() string {
+	if !v.named() {
+		return "a variable"
+	}
+	return v.Name
+}
+
+func (v Variable) named() bool {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
+	return v.Name != "" && len(v.Name) <= 100 && strings.Trim(v.Name, letters+"0123456789") == "" && strings.ContainsRune(letters, rune(v.Name[0]))
+}
 
 // Once implements Source.
 func (Variable) Once() bool { return true }
@@ -23,15 +33,15 @@ func (Variable) Once() bool { return true }
 func (v Variable) Variables() []string { return []string{v.Name} }
 
 // Check implements Source.
-func (v Variable) Check() error {
-	if v.Name == "" || strings.ContainsAny(v.Name, "=\x00") {
-		return errors.New("the name of the variable with the assertion is none")
-	}
+func (v Variable) Check() []error {
 	_, err := v.Ask(context.Background(), nil, "")
-	return err
+	return faults(err)
 }
 
 // Ask implements Source.
 func (v Variable) Ask(context.Context, *http.Client, string) (string, error) {
+	if !v.named() {
+		return "", errors.New("the name of the variable is none: want letters, digits and _")
+	}
 	return variable(v.Name, "the job has to ask for an ID token under this name")
 }
