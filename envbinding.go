@@ -11,6 +11,7 @@ import (
 func (p *envPlan) readBinding() {
 	on, err := strconv.ParseBool(p.get(envBinding))
 	if err != nil && isSet(envBinding) {
+		on = true // somebody wants it, and what else is wrong is told at once
 		p.fault(ErrConfiguration, "%s is neither true nor false", envBinding)
 	}
 	if p.opts.IdentityBinding = p.opts.IdentityBinding || on; p.opts.IdentityBinding {

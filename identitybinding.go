@@ -56,7 +56,7 @@ func readTokenProxy() (p tokenProxy, roots *x509.CertPool, err error) {
 		p.url, err = checkProxyURL(envValue(envTokenProxy))
 		errs = append(errs, err)
 	} else if len(others) > 0 {
-		errs = append(errs, errorf(ErrConfiguration, "apponly: %s is not set, but %s", envTokenProxy, strings.Join(others, " and ")))
+		errs = append(errs, errorf(ErrConfiguration, "apponly: %s without %s: want that as well, or none of them", strings.Join(others, " and "), envTokenProxy))
 	}
 	if strings.Trim(p.serverName, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") != "" {
 		errs = append(errs, errorf(ErrConfiguration, "apponly: %s is not the name of a host", envProxyName))
@@ -120,7 +120,7 @@ func (p tokenProxy) client(roots *x509.CertPool) *http.Client {
 // that it is.
 var (
 	errBindingOff = errorf(ErrConfiguration, "apponly: %s is set, but %s is not: token requests go to Entra, which refuses the assertions of an AKS identity binding",
-		envTokenProxy, nameBinding)
+		envTokenProxy, "Options.IdentityBinding ("+envBinding+"=1)")
 	errNoTokenProxy = errorf(ErrConfiguration, `apponly: %s is set, but %s is not: token requests go to Entra; the workload identity webhook sets it if the pod has the annotation azure.workload.identity/use-identity-binding: "true"`,
 		nameBinding, envTokenProxy)
 )
