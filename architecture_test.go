@@ -23,6 +23,7 @@ var layers = []string{
 	"errors kind outside",
 	"aadsts answer claims echo token event domain cache fading file hosts look",
 	"cafile",
+	"identitybinding",
 	"material assertionclaims",
 	"chain assertion msal",
 	"credential reader reuse",
@@ -33,7 +34,7 @@ var layers = []string{
 	"azurefault",
 	"status warm azure transport",
 	"clientassertion",
-	"env envcredential",
+	"env envbinding envcredential",
 	"doc",
 }
 

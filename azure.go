@@ -26,7 +26,7 @@ import (
 // front of it. It performs no I/O. opts may be nil.
 //
 // The credential knows its own tenant, cloud, HTTP client and capabilities: to
-// set Cloud, AllowedTenants, HTTPClient, CAFile or CAE is an error, [Client.Tenant]
+// set Cloud, AllowedTenants, HTTPClient, CAFile, IdentityBinding or CAE is an error, [Client.Tenant]
 // fails, and [Client.TenantID] and [Client.ClientID] return "". The credential
 // must be comparable, a pointer for example: clients built from the same one
 // share their tokens. It may take two minutes for a token.
@@ -52,6 +52,7 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 		{"AllowedTenants", len(o.AllowedTenants) > 0},
 		{"HTTPClient", o.HTTPClient != nil},
 		{"CAFile", o.CAFile != ""},
+		{"IdentityBinding", o.IdentityBinding},
 		{"CAE", o.CAE},
 	} {
 		if f.set {

@@ -25,17 +25,22 @@ var caFileClients sync.Map // path → *http.Client
 // caFileClient returns the HTTP client that trusts the roots in a file and no
 // others.
 func caFileClient(path string) *http.Client {
+	c, _ := caFileClients.LoadOrStore(path, wire.NewClient(wire.Route{Roots: rootsOf(nameCAFile, path)}))
+	return c.(*http.Client)
+}
+
+// rootsOf returns what reads the roots in a file. name is what its faults are told of.
+func rootsOf(name, path string) func(context.Context) (*x509.CertPool, error) {
 	files := newLooks()
-	c, _ := caFileClients.LoadOrStore(path, wire.NewRootsClient(func(ctx context.Context) (*x509.CertPool, error) {
+	return func(ctx context.Context) (*x509.CertPool, error) {
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
 		roots, err := look(ctx, files, "reading "+path, func(context.Context) (*x509.CertPool, error) { return readRootsFile(path) })
 		if err != nil {
-			return nil, errorf(ErrCAFile, "%s: %w", nameCAFile, err)
+			return nil, errorf(ErrCAFile, "%s: %w", name, err)
 		}
 		return roots, nil
-	}))
-	return c.(*http.Client)
+	}
 }
 
 func readRootsFile(path string) (*x509.CertPool, error) {

@@ -61,7 +61,8 @@ func (v *view) Matches(tenant string) bool { return v.tokens.Tenant == tenant }
 // domain name, that proves who it is with cred. opts may be nil.
 //
 // It reads no environment variables, AZURE_AUTHORITY_HOST neither, which azidentity's
-// constructors do: see [cloud.FromEnv] and [FromEnv].
+// constructors do: see [cloud.FromEnv] and [FromEnv]. Those of
+// [Options.IdentityBinding] are the exception.
 //
 // It performs no I/O. Everything that can be found wrong without I/O is
 // reported at once, joined: errors.Is(err, [ErrTenantNotFound]) and the like
@@ -72,7 +73,7 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	app, appErr := checkClientID(clientID)
 	allowed, allowedErr := o.allowedTenants()
 	members, credErr := membersOf(cred)
-	httpClient, httpErr := o.httpClient()
+	sender, httpErr := o.sender(members)
 	cloudErr := o.Cloud.Validate()
 	if cloudErr != nil {
 		cloudErr = errorf(ErrAuthorityInvalid, "apponly: Options.Cloud: %w", cloudErr)
@@ -83,12 +84,12 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	settings := *o // the caller may go on to change them
 	observers := settings.observers()
 	build := func(cp1 bool) *Client {
-		source := &entraSource{cloud: settings.Cloud, clientID: app, credentials: members, cp1: cp1, http: httpClient, userHTTP: settings.HTTPClient, roots: settings.roots(), observers: observers}
+		source := &entraSource{cloud: settings.Cloud, clientID: app, credentials: members, cp1: cp1, sender: sender, userHTTP: settings.HTTPClient, observers: observers}
 		return newClient(&shared{
 			source: source,
 			identity: tokencache.Identity{
 				Cache:    &settings.cache().tokens,
-				Key:      identityKey{cloud: settings.Cloud, clientID: app, credential: identityOf(members), cp1: cp1, http: httpClient},
+				Key:      identityKey{cloud: settings.Cloud, clientID: app, credential: identityOf(members), cp1: cp1, http: sender.http},
 				Timeout:  entraTimeout,
 				NewState: func() any { return newCredentialState(len(members)) },
 			},

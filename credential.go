@@ -32,6 +32,8 @@ type credential struct {
 	id any
 	// err is what was found wrong without I/O.
 	err error
+	// federated says that what proves the app is another issuer's word.
+	federated bool
 	// files are those behind the credential, if any.
 	files watchedFiles
 	// resolve reads the material for one token request: from files, with the

@@ -26,10 +26,9 @@ type entraSource struct {
 	clientID    string
 	credentials []*credential // those of a FirstOf, or the only one
 	cp1         bool
-	http        *http.Client
-	userHTTP    *http.Client // Options.HTTPClient, which assertion sources ask by, too
-	roots       watchedFiles // those that http trusts
-	observers   observers
+	sender
+	userHTTP  *http.Client // Options.HTTPClient, which assertion sources ask by, too
+	observers observers
 }
 
 // An acquisition is one flight to Entra, and what is seen on the way.
@@ -219,9 +218,7 @@ func (t *tokenRequest) failure(ctx context.Context, p proof) *Error {
 	if e.Issuer != "" && !p.expires.IsZero() {
 		e.detail = "the assertion has exp " + p.expires.UTC().Format(time.RFC3339)
 	}
-	if e.Kind == ErrSecretInvalid && e.reason == "" {
-		e.reason = p.resemblance
-	}
+	t.explain(e, p)
 	var token struct {
 		Value string `json:"access_token"`
 	}
@@ -231,4 +228,17 @@ func (t *tokenRequest) failure(ctx context.Context, p proof) *Error {
 		*s = echoes.redact(*s)
 	}
 	return e
+}
+
+// explain says what follows from what was sent, and by which way.
+func (t *tokenRequest) explain(e *Error, p proof) {
+	switch refused := e.HTTPStatus == http.StatusUnauthorized || e.HTTPStatus == http.StatusForbidden; {
+	case t.proxied && refused && !isEntraError(t.answer.Body):
+		e.reason = "the cluster's token proxy answered, and not Entra: a ClusterRole has to let the service account use-managed-identity of this client ID"
+	case e.reason != "":
+	case e.Kind == ErrSecretInvalid:
+		e.reason = p.resemblance
+	case e.Kind == ErrFederationMismatch:
+		e.reason = t.misdirected(p.sent.audience, t.cloud.ExchangeAudience())
+	}
 }

@@ -30,7 +30,7 @@ const (
 	envAuthority      = "AZURE_AUTHORITY_HOST"
 	envTrustAuthority = "APPONLY_TRUST_AUTHORITY_HOST"
 	envTenants        = "AZURE_ADDITIONALLY_ALLOWED_TENANTS"
-	envCAFile         = "APPONLY_CA_FILE"
+	envCAFile         = "APPONLY_CA_FILE" // that of an identity binding: see identitybinding.go
 	envAssertionEnv   = "APPONLY_ASSERTION_ENV"
 	envConnection     = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"
 )
@@ -38,7 +38,8 @@ const (
 // envAll is the order of an explanation. Only the Azure SDKs read the last one.
 var envAll = []string{
 	envCredential, envAzureKind, envTenant, envClient, envSecret, envSecretFile,
-	envCertificate, envCertKey, envCertPassword, envCertPassFile, envSendChain, envFederated, envAssertionEnv, envConnection, envAuthority, envTrustAuthority, envTenants, envCAFile, "AZURE_REGIONAL_AUTHORITY_NAME",
+	envCertificate, envCertKey, envCertPassword, envCertPassFile, envSendChain, envFederated, envAssertionEnv, envConnection, envAuthority, envTrustAuthority, envTenants, envCAFile,
+	envBinding, envTokenProxy, envProxyName, envProxyCAFile, envProxyCAData, "AZURE_REGIONAL_AUTHORITY_NAME",
 }
 
 // An envKind is a kind of credential as the environment asks for it.
@@ -94,6 +95,7 @@ const kindFederated, kindManaged = "federated", "managed-identity"
 // APPONLY_TRUST_AUTHORITY_HOST is 1. AZURE_ADDITIONALLY_ALLOWED_TENANTS is separated
 // by semicolons. APPONLY_CA_FILE names the roots that are trusted for token requests
 // in place of the system's; it is read again when it changes.
+// APPONLY_IDENTITY_BINDING=1 is [Options.IdentityBinding] for a federated credential.
 //
 // An empty variable counts as unset, and a field set in opts wins over its variable.
 // The error names everything that is missing or contradictory, at once. [ExplainEnv]
@@ -118,6 +120,9 @@ type EnvExplanation struct {
 	Reason string
 	// Used and Ignored are the variables that are set.
 	Used, Ignored []string
+	// Warning says what FromEnv does not fail for and Entra will, perhaps: see
+	// [EventIdentityBinding]. "" if there is nothing.
+	Warning string
 	// Err is what FromEnv fails with, or a file that is named and not there.
 	Err error
 }
@@ -134,6 +139,9 @@ func (e EnvExplanation) String() string {
 	if len(e.Ignored) > 0 {
 		text += "\nignored: " + strings.Join(e.Ignored, ", ")
 	}
+	if e.Warning != "" {
+		text += "\nwarning: " + e.Warning
+	}
 	if e.Err != nil {
 		text += "\nerror: " + strings.ReplaceAll(e.Err.Error(), "\n", "\nerror: ")
 	}
@@ -144,7 +152,7 @@ func (e EnvExplanation) String() string {
 func ExplainEnv(opts *Options) EnvExplanation {
 	p := planEnv(opts)
 	_, err := p.build()
-	e := EnvExplanation{Credential: p.kind.name, Reason: p.reason, Err: err}
+	e := EnvExplanation{Credential: p.kind.name, Reason: p.reason, Warning: p.warning, Err: err}
 	for _, name := range envAll {
 		if p.used[name] {
 			e.Used = append(e.Used, name)
@@ -166,10 +174,6 @@ func ExplainEnv(opts *Options) EnvExplanation {
 	return e
 }
 
-// envValue drops the white space that "echo" and heredocs leave around a value.
-func envValue(name string) string { return strings.TrimSpace(outsideText(os.Getenv(name))) }
-func isSet(name string) bool      { return envValue(name) != "" }
-
 // An envPlan is what the environment comes to.
 type envPlan struct {
 	opts   Options
@@ -181,6 +185,7 @@ type envPlan struct {
 	sourceVars []string
 	// passedOver are the variables that decide for a kind, too, but come later.
 	passedOver []string
+	warning    string
 	errs       []error
 	build      func() (*Client, error)
 }
@@ -286,6 +291,9 @@ func (p *envPlan) planApp() {
 	}
 	if p.opts.HTTPClient == nil && p.opts.CAFile == "" && isSet(envCAFile) {
 		p.opts.CAFile, p.files = p.get(envCAFile), append(p.files, envCAFile)
+	}
+	if p.kind.name == kindFederated {
+		p.readBinding()
 	}
 }
 

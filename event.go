@@ -55,6 +55,10 @@ const (
 	// EventChallengeUnreadable: an API asked a [Transport] for other claims in a
 	// way that cannot be read. Its 401 went to the caller.
 	EventChallengeUnreadable EventKind = "challenge-unreadable"
+	// EventIdentityBinding: an AKS identity binding is not in effect although
+	// [Options.IdentityBinding], or the environment, says that there is one; Err says
+	// which. Told of with the first token request of a client, once.
+	EventIdentityBinding EventKind = "identity-binding"
 	// EventClockSkew: the local clock is off by Skew. Assertions are corrected
 	// for it, up to a day; what else the host does is not.
 	EventClockSkew EventKind = "clock-skew"
@@ -126,6 +130,7 @@ var messages = map[EventKind]struct {
 	EventCredentialExpiring:   {slog.LevelWarn, "credential expires soon"},
 	EventChainIncomplete:      {slog.LevelWarn, "certificates are left out of the chain"},
 	EventChallengeUnreadable:  {slog.LevelWarn, "claims challenge cannot be read"},
+	EventIdentityBinding:      {slog.LevelWarn, "identity binding is not in effect"},
 	EventClockSkew:            {slog.LevelWarn, "the local clock is wrong"},
 }
 

@@ -150,7 +150,7 @@ func (f assertionFile) Assertion(context.Context, AssertionRequest) (string, err
 // makes a credential that is equal only to itself: build it once and keep it.
 func Federated(src AssertionSource) Credential {
 	f := &federated{src: src, of: sourceName(src)}
-	c := &credential{id: unique(), resolve: f.resolve}
+	c := &credential{id: unique(), federated: true, resolve: f.resolve}
 	if reflect.ValueOf(src).Comparable() {
 		c.id = federatedID{src}
 	}

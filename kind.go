@@ -100,8 +100,8 @@ const (
 	ErrConditionalAccess Kind = "conditional_access"
 	// ErrClaimsChallenge: a resource wants a token with other claims.
 	ErrClaimsChallenge Kind = "claims_challenge"
-	// ErrCAFile: the file of roots that Options.CAFile or APPONLY_CA_FILE names is
-	// missing or holds none. Entra was not asked.
+	// ErrCAFile: the file of roots that Options.CAFile, APPONLY_CA_FILE or
+	// AZURE_KUBERNETES_CA_FILE names is missing or holds none. Entra was not asked.
 	ErrCAFile Kind = "ca_file"
 	// ErrRequestMalformed: a parameter is missing or badly formed.
 	ErrRequestMalformed Kind = "request_malformed"
@@ -208,7 +208,7 @@ var kinds = map[Kind]kindInfo{
 	ErrClaimsChallenge: {ErrPolicy, "resource demands other claims",
 		"Usually none: the transport answers the challenge. If it lasts, a policy has revoked the service principal.", recovery{}},
 	ErrCAFile: {ErrConfiguration, "the file of trusted roots cannot be used",
-		"Mount the file that Options.CAFile or APPONLY_CA_FILE names, with the roots to trust for token requests in PEM, or unset it to trust the system's.", recovery{retrySoon: true}},
+		"Mount the file that Options.CAFile, APPONLY_CA_FILE or AZURE_KUBERNETES_CA_FILE names, with the roots to trust for token requests in PEM, or unset it to trust the system's.", recovery{retrySoon: true}},
 	ErrRequestMalformed: {ErrConfiguration, "request was malformed",
 		"Check client ID, tenant and scope for stray characters; report the correlation ID with the configuration if they are clean.", recovery{}},
 	ErrOther: {ErrOther, "refused",

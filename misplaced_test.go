@@ -37,6 +37,7 @@ func TestSecretInTheWrongPlace(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	tenant, client := s.Tenant().ID(), s.App().ClientID()
+	const binding, nowhere = "APPONLY_IDENTITY_BINDING=1", "AZURE_KUBERNETES_TOKEN_PROXY=https://127.0.0.1:1"
 	good := writeFile(t, filepath.Join(dir, "good.pem"), s.Certificate().PEM())
 	env := func(vars ...string) func(*testing.T, string, *apponly.Options) (*apponly.Client, error) {
 		return func(t *testing.T, secret string, o *apponly.Options) (*apponly.Client, error) {
@@ -48,7 +49,7 @@ func TestSecretInTheWrongPlace(t *testing.T) {
 				}
 				t.Setenv(name, value)
 			}
-			if o.HTTPClient = s.http; slices.Contains(vars, "APPONLY_CA_FILE") {
+			if o.HTTPClient = s.http; slices.Contains(vars, "APPONLY_CA_FILE") || slices.Contains(vars, binding) {
 				o.HTTPClient = nil
 			}
 			if o.Cloud = s.Cloud(); slices.Contains(vars, "AZURE_AUTHORITY_HOST") {
@@ -69,6 +70,7 @@ func TestSecretInTheWrongPlace(t *testing.T) {
 	}
 	content := func(secret string) string { return writeFile(t, filepath.Join(dir, "content"), []byte(secret)) }
 	const ok = "AZURE_CLIENT_SECRET=wrong"
+	token := "AZURE_FEDERATED_TOKEN_FILE=" + writeFile(t, filepath.Join(dir, "token"), []byte(s.FederatedToken()))
 	places := map[string]func(*testing.T, string, *apponly.Options) (*apponly.Client, error){
 		"APPONLY_CREDENTIAL":                       env("APPONLY_CREDENTIAL", ok),
 		"AZURE_TOKEN_CREDENTIALS":                  env("AZURE_TOKEN_CREDENTIALS", ok),
@@ -85,6 +87,11 @@ func TestSecretInTheWrongPlace(t *testing.T) {
 		"APPONLY_TRUST_AUTHORITY_HOST":             env("APPONLY_TRUST_AUTHORITY_HOST", "AZURE_AUTHORITY_HOST=https://x.test", ok),
 		"AZURE_ADDITIONALLY_ALLOWED_TENANTS":       env("AZURE_ADDITIONALLY_ALLOWED_TENANTS", ok),
 		"APPONLY_CA_FILE":                          env("APPONLY_CA_FILE", ok),
+		"APPONLY_IDENTITY_BINDING":                 env("APPONLY_IDENTITY_BINDING", token),
+		"AZURE_KUBERNETES_TOKEN_PROXY":             env("AZURE_KUBERNETES_TOKEN_PROXY", binding, token),
+		"AZURE_KUBERNETES_SNI_NAME":                env("AZURE_KUBERNETES_SNI_NAME", binding, token, nowhere),
+		"AZURE_KUBERNETES_CA_FILE":                 env("AZURE_KUBERNETES_CA_FILE", binding, token, nowhere),
+		"AZURE_KUBERNETES_CA_DATA":                 env("AZURE_KUBERNETES_CA_DATA", binding, token, nowhere),
 		"all paths at once":                        env("APPONLY_CLIENT_CERTIFICATE_KEY_PATH", "APPONLY_CLIENT_CERTIFICATE_PASSWORD_FILE", "AZURE_CLIENT_CERTIFICATE_PATH", "APPONLY_CA_FILE"),
 
 		"SecretFile":    with(apponly.SecretFile),

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/internal/flight"
@@ -44,6 +45,26 @@ type Options struct {
 	// If there are none yet the error is [ErrCAFile]. By default the system's roots
 	// are trusted. Not together with HTTPClient.
 	CAFile string
+
+	// IdentityBinding sends token requests to the token proxy of the AKS cluster that
+	// the program runs in: with an identity binding, the assertion in
+	// AZURE_FEDERATED_TOKEN_FILE is for that proxy, and Entra refuses it. See
+	// https://learn.microsoft.com/azure/aks/identity-bindings-concepts. It is for a
+	// [Federated] credential; in a [FirstOf], the others go to the proxy as well.
+	//
+	// Where the proxy is stands in the environment, as the webhook of workload identity
+	// writes it and [New] reads it: AZURE_KUBERNETES_TOKEN_PROXY, an https URL;
+	// AZURE_KUBERNETES_SNI_NAME, the name in its certificate, if it is another; and
+	// AZURE_KUBERNETES_CA_FILE or AZURE_KUBERNETES_CA_DATA, the roots that are trusted
+	// in place of the system's. The file is read as CAFile is. What contradicts itself
+	// there is [ErrConfiguration], from New. If none of them is set, requests go to
+	// Entra, and [EventIdentityBinding] says so; as it does, in case it was forgotten,
+	// if IdentityBinding is not set and the proxy is.
+	//
+	// The proxy is asked directly, unlike by azidentity: it is in the cluster, and a
+	// proxy of the environment, which is the way out, has no business there. Not
+	// together with HTTPClient or CAFile.
+	IdentityBinding bool
 
 	// CAE declares the client capability "cp1" for every token of this client:
 	// Entra may then revoke a token early and the API answer with a claims
@@ -88,26 +109,43 @@ func (o *Options) cache() *Cache {
 	return o.Cache
 }
 
-// httpClient returns what token requests are sent by, nil for the default.
-func (o *Options) httpClient() (*http.Client, error) {
+// sender returns how token requests are sent for a credential with these members.
+func (o *Options) sender(members []*credential) (sender, error) {
+	federated := slices.ContainsFunc(members, func(c *credential) bool { return c.federated })
 	switch {
-	case o.CAFile == "":
-		return o.HTTPClient, nil
-	case o.HTTPClient != nil:
-		return nil, errorf(ErrConfiguration, "apponly: Options.CAFile and Options.HTTPClient are both set: the roots belong into the client's transport")
+	case o.IdentityBinding:
+		return o.proxySender(federated || len(members) == 0) // nil is a fault by itself
+	case o.CAFile != "" && o.HTTPClient != nil:
+		return sender{}, errorf(ErrConfiguration, "apponly: Options.CAFile and Options.HTTPClient are both set: the roots belong into the client's transport")
 	}
-	if err := checkPath(ErrCAFile, nameCAFile, o.CAFile); err != nil {
-		return nil, err
+	s := sender{http: o.HTTPClient}
+	if federated && isSet(envTokenProxy) {
+		s.notice = &notice{err: errBindingOff}
 	}
-	return caFileClient(absolute(o.CAFile)), nil
+	if o.CAFile != "" {
+		if err := checkPath(ErrCAFile, nameCAFile, o.CAFile); err != nil {
+			return sender{}, err
+		}
+		path := absolute(o.CAFile)
+		s.http, s.roots = caFileClient(path), watch(path)
+	}
+	return s, nil
 }
 
-// roots returns the file of roots, if there is one.
-func (o *Options) roots() watchedFiles {
-	if o.CAFile == "" {
-		return watchedFiles{}
+// proxySender is sender with IdentityBinding.
+func (o *Options) proxySender(federated bool) (sender, error) {
+	s, err := proxySender()
+	errs := []error{err}
+	if o.HTTPClient != nil {
+		errs = append(errs, errorf(ErrConfiguration, "apponly: %s and Options.HTTPClient are both set: the proxy of the cluster has a client of its own", nameBinding))
 	}
-	return watch(absolute(o.CAFile))
+	if o.CAFile != "" {
+		errs = append(errs, errorf(ErrConfiguration, "apponly: %s and %s are both set: the roots for the proxy of the cluster are in %s or %s", nameBinding, nameCAFile, envProxyCAFile, envProxyCAData))
+	}
+	if !federated {
+		errs = append(errs, errorf(ErrConfiguration, "apponly: %s is set, but the credential is not federated: the proxy of the cluster exchanges nothing but assertions", nameBinding))
+	}
+	return s, errors.Join(errs...)
 }
 
 func (o *Options) observers() observers {

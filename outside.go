@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/url"
+	"os"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -21,6 +22,10 @@ const byteOrderMark = "\ufeff"
 func outsideText(s string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(s, byteOrderMark), "\n"), "\r")
 }
+
+// envValue drops the white space that "echo" and heredocs leave around a value.
+func envValue(name string) string { return strings.TrimSpace(outsideText(os.Getenv(name))) }
+func isSet(name string) bool      { return envValue(name) != "" }
 
 // strayText names what no secret, password or assertion has and what carried it
 // here has added: "is in quotes". It is nil if there is nothing, and never quotes.

@@ -18,6 +18,9 @@ import (
 // under way two.
 func (s *entraSource) Fetch(ctx context.Context, req tokencache.Request) (g tokencache.Grant, note any, err error) {
 	a := &acquisition{entraSource: s, Request: req, state: req.State.(*credentialState)}
+	if note := s.notice.give(); note != nil {
+		a.record(Event{Kind: EventIdentityBinding, Err: note})
+	}
 	g, err = a.failOver(ctx)
 	return g, a.events, err
 }

@@ -62,8 +62,8 @@
 // The services that programs get their assertions from are here too, with the
 // environment variables that lead to them: [Tenant.NewManagedIdentity],
 // [Server.NewGitHubJob], [Server.NewPipelineJob], [Server.NewGoogleVM]. Each returns
-// the federated credential by which an app accepts its assertions. At the other
-// end, [Resource.Protect] checks access tokens as an API has to, and challenges
+// the federated credential by which an app accepts its assertions. The token proxy of
+// an AKS cluster is [Server.NewIdentityBinding]. At the other end, [Resource.Protect] checks access tokens as an API has to, and challenges
 // those that [Tenant.RevokeTokens] has revoked.
 //
 // # Admin consent

@@ -112,7 +112,7 @@ func (s *Server) Close() {
 	}
 	s.closed = true
 	close(s.closing)
-	for _, l := range []*listener{s.secure, s.plain} {
+	for _, l := range append(s.proxies, s.secure, s.plain) {
 		if l != nil {
 			l.close()
 		}

@@ -84,6 +84,7 @@ type Server struct {
 	listenMu sync.Mutex
 	secure   *listener
 	plain    *listener
+	proxies  []*listener // of identity bindings
 	closed   bool
 }
 

@@ -43,9 +43,7 @@ func NewTransport(roots *x509.CertPool) *http.Transport {
 }
 
 // defaultClient is the one client of the process for token requests.
-var defaultClient = sync.OnceValue(func() *http.Client {
-	return &http.Client{Transport: &ownTransport{transport: NewTransport(nil)}}
-})
+var defaultClient = sync.OnceValue(func() *http.Client { return NewClient(Route{}) })
 
 // direct is the one transport of the process that knows no proxy.
 var direct = sync.OnceValue(func() http.RoundTripper {
@@ -74,21 +72,69 @@ func WithoutProxy(client *http.Client) *http.Client {
 	return own
 }
 
-// NewRootsClient returns a client that trusts the roots that read returns, and no
-// others. It reads them for each request, once an hour or so: a rotated bundle
-// counts without a restart. Once there are roots they stay until others can be
-// read.
-func NewRootsClient(read func(context.Context) (*x509.CertPool, error)) *http.Client {
-	return &http.Client{Transport: &ownTransport{read: read}}
+// A Route is how requests reach the host that they are for. The zero value is that of
+// the environment, with the system's roots.
+type Route struct {
+	// Roots returns the roots to trust, and no others; nil: the system's. They are asked
+	// for with each request, once an hour or so: a rotated bundle counts without a
+	// restart. Once there are roots they stay until others can be read.
+	Roots func(context.Context) (*x509.CertPool, error)
+	// Base, if not nil, has a path and is where requests for all hosts go: in their URLs
+	// its scheme and host replace theirs, and its path is put before theirs. The Host
+	// header stays. A proxy of the environment is passed by, for Base is one itself.
+	Base *url.URL
+	// ServerName is what TLS asks for, and what the certificate has to be for; "": the
+	// host of the URL.
+	ServerName string
+}
+
+// NewClient returns a client that sends requests by a route.
+func NewClient(r Route) *http.Client {
+	t := &ownTransport{Route: r}
+	if r.Roots == nil {
+		t.transport = r.transport(nil)
+	}
+	return &http.Client{Transport: t}
+}
+
+func (r Route) transport(roots *x509.CertPool) *http.Transport {
+	t := NewTransport(roots)
+	t.TLSClientConfig.ServerName = r.ServerName
+	if r.Base != nil {
+		t.Proxy = nil
+	}
+	return t
+}
+
+// proxy returns what stands between here and the host of req, nil if nothing does.
+func (r Route) proxy(req *http.Request) (*url.URL, error) {
+	if r.Base != nil {
+		return r.Base, nil
+	}
+	return http.ProxyFromEnvironment(req)
+}
+
+// readdress returns req as it is sent.
+func (r Route) readdress(req *http.Request) *http.Request {
+	if r.Base == nil {
+		return req
+	}
+	out := *req
+	if out.Host == "" {
+		out.Host = req.URL.Host
+	}
+	out.URL = r.Base.JoinPath(req.URL.EscapedPath())
+	out.URL.RawQuery = req.URL.RawQuery
+	return &out
 }
 
 // An ownTransport is one whose idle connections are ours to close.
 type ownTransport struct {
-	read func(context.Context) (*x509.CertPool, error) // nil: transport stays as it is
+	Route
 
-	mu        sync.Mutex // guards what follows; not held while read runs or a request is under way
+	mu        sync.Mutex // guards what follows; not held while Roots runs or a request is under way
 	roots     *x509.CertPool
-	transport *http.Transport
+	transport *http.Transport // never another if there is no Roots
 }
 
 // CloseIdleConnections closes the connections that carry no request.
@@ -107,14 +153,14 @@ func (t *ownTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return transport.RoundTrip(req)
+	return transport.RoundTrip(t.readdress(req))
 }
 
 func (t *ownTransport) current(ctx context.Context) (*http.Transport, error) {
-	if t.read == nil {
+	if t.Roots == nil {
 		return t.transport, nil
 	}
-	roots, err := t.read(ctx)
+	roots, err := t.Roots(ctx)
 	t.mu.Lock()
 	old := t.transport
 	same := old != nil && (err != nil || roots.Equal(t.roots))
@@ -125,7 +171,7 @@ func (t *ownTransport) current(ctx context.Context) (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := NewTransport(roots)
+	transport := t.Route.transport(roots)
 	t.mu.Lock()
 	t.roots, t.transport = roots, transport
 	t.mu.Unlock()

@@ -205,7 +205,7 @@ func proxyOf(base http.RoundTripper) func(*http.Request) (*url.URL, error) {
 	case *http.Transport:
 		return t.Proxy
 	case *ownTransport:
-		return http.ProxyFromEnvironment
+		return t.proxy
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func TestRootsClient(t *testing.T) {
 	pool.AddCert(server.Certificate())
 	var roots *x509.CertPool
 	var fault error
-	client := wire.NewRootsClient(func(context.Context) (*x509.CertPool, error) { return roots, fault })
+	client := wire.NewClient(wire.Route{Roots: func(context.Context) (*x509.CertPool, error) { return roots, fault }})
 	get := func() error {
 		resp, err := client.Get(server.URL)
 		if err == nil {
