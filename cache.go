@@ -13,6 +13,18 @@ type CacheOptions struct {
 	// MaxEntries bounds the tokens and refusals kept, one per combination of
 	// app, tenant and scope. 0 means 10,000.
 	MaxEntries int
+
+	// Shared, if set, keeps the tokens for other processes too: of a fleet one
+	// process makes a token request, and the others get what it brought. It is asked
+	// when there would be a token request, never on a hit, and when it fails Entra is
+	// asked as if there were none. Clients share what they hold there by authority,
+	// tenant, client ID, scope and CAE, whatever their credentials: a process that
+	// never proves itself lives on what others have obtained ([TokenStatus.Shared]).
+	// Clients from [FromTokenCredential] do not use it.
+	Shared SharedStore
+	// SharedKeys seal what lies in Shared, which does not go without; what is wrong
+	// with them [New] reports.
+	SharedKeys SharedKeys
 }
 
 // A Cache keeps tokens for any number of clients. Clients of equal identity
