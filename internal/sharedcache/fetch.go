@@ -134,8 +134,11 @@ func (v *visit) round(ctx context.Context, n int) (g tokencache.Grant, _ verdict
 		ctx, cancel = context.WithTimeout(ctx, budget)
 		defer cancel()
 	}
-	if g, ok := v.token(ctx); ok || v.failed {
-		return g, v.unlessFailed(taken), nil
+	if g, ok := v.token(ctx); ok {
+		return g, taken, nil
+	}
+	if v.failed {
+		return g, askEntra, nil
 	}
 	next, err := v.claim(ctx)
 	if next == askEntra && !v.leads.IsZero() {
@@ -146,13 +149,6 @@ func (v *visit) round(ctx context.Context, n int) (g tokencache.Grant, _ verdict
 		}
 	}
 	return g, next, err
-}
-
-func (v *visit) unlessFailed(next verdict) verdict {
-	if v.failed {
-		return askEntra
-	}
-	return next
 }
 
 // pause waits before the nth look after the first, and reports whether there is to be one.
@@ -212,22 +208,14 @@ func (v *visit) grant(k *key, e entry) (g tokencache.Grant, ok bool) {
 
 // claim takes the lease, or finds out what it is held for.
 func (v *visit) claim(ctx context.Context) (verdict, error) {
-	added, err := operation(ctx, v, func(ctx context.Context) (bool, error) {
-		return v.Store.Add(ctx, v.leaseName(), v.sealed(record{kind: aLease, at: v.now()}), leaseTTL)
-	})
-	switch {
-	case err != nil:
-		return askEntra, nil
-	case added:
-		v.leads = time.Now()
-		return askEntra, nil
-	}
 	e, found := v.get(ctx, v.ring[0], "lease")
 	now := v.now()
 	switch {
 	case v.failed:
 		return askEntra, nil
-	case found == missing, e.holds(now):
+	case found == missing:
+		return v.takeLease(ctx), nil
+	case e.holds(now):
 		return wait, nil
 	case e.kind == aRefusal && e.pause(now) > 0:
 		if e.claims != v.ring[0].claimsMAC(v.Claims) {
@@ -238,10 +226,27 @@ func (v *visit) claim(ctx context.Context) (verdict, error) {
 		}
 	}
 	// Forged, kept from earlier, or over.
-	if v.set(ctx, v.leaseName(), record{kind: aLease, at: v.now()}, leaseTTL) {
+	if v.set(ctx, v.leaseName(), v.lease(), leaseTTL) {
 		v.leads = time.Now()
 	}
 	return askEntra, nil
+}
+
+func (v *visit) lease() record { return record{kind: aLease, at: v.now()} }
+
+// takeLease takes the lease unless another process has just done so.
+func (v *visit) takeLease(ctx context.Context) verdict {
+	added, err := operation(ctx, v, func(ctx context.Context) (bool, error) {
+		return v.Store.Add(ctx, v.leaseName(), v.sealed(v.leaseName(), v.lease()), leaseTTL)
+	})
+	switch {
+	case err != nil:
+		return askEntra
+	case !added:
+		return wait
+	}
+	v.leads = time.Now()
+	return askEntra
 }
 
 // tell lets the others have what was brought, within one budget.
@@ -301,9 +306,7 @@ func (v *visit) name(k *key, kind string) string {
 
 func (v *visit) leaseName() string { return v.name(v.ring[0], "lease") }
 
-func (v *visit) sealed(r record) []byte { return v.sealedAs(v.leaseName(), r) }
-
-func (v *visit) sealedAs(name string, r record) []byte {
+func (v *visit) sealed(name string, r record) []byte {
 	k := v.ring[0]
 	r.claims = k.claimsMAC(v.Claims)
 	return k.seal(name, r.encode())
@@ -347,7 +350,7 @@ func (v *visit) get(ctx context.Context, k *key, kind string) (e entry, _ found)
 
 // set puts a record in place of what is there, and reports whether it did.
 func (v *visit) set(ctx context.Context, name string, r record, ttl time.Duration) bool {
-	value := v.sealedAs(name, r)
+	value := v.sealed(name, r)
 	if len(value) > maxValue {
 		return false
 	}
