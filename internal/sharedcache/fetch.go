@@ -70,10 +70,16 @@ type visit struct {
 	*Client
 	tokencache.Request
 	began   time.Time
-	ring    Ring      // none: the store is not used
+	places  []place   // one for each key; none: the store is not used
 	failed  bool      // an operation has: the store is left alone
 	leads   time.Time // since when we hold the lease, zero if we do not
 	notices []notice
+}
+
+// A place is where the key of a request lies by one of the keys.
+type place struct {
+	*key
+	token, lease string // names
 }
 
 type notice struct {
@@ -90,7 +96,10 @@ func (v *visit) open(ctx context.Context) bool {
 	if tell {
 		v.notices = append(v.notices, notice{Unavailable, err})
 	}
-	v.ring = ring
+	about := append([]string{v.Tenant, v.Scope}, v.About...)
+	for _, k := range ring {
+		v.places = append(v.places, place{k, k.name("token", about...), k.name("lease", about...)})
+	}
 	return len(ring) > 0
 }
 
@@ -169,9 +178,9 @@ func pause(ctx context.Context, n int) bool {
 // token returns a token that serves the request. It may lie under any key: those who
 // write with another are being rolled out.
 func (v *visit) token(ctx context.Context) (g tokencache.Grant, ok bool) {
-	for _, k := range v.ring {
-		if e, found := v.get(ctx, k, "token"); found == opened {
-			if g, ok := v.grant(k, e); ok {
+	for _, p := range v.places {
+		if e, found := v.get(ctx, p, p.token); found == opened {
+			if g, ok := v.grant(p.key, e); ok {
 				return g, true
 			}
 		}
@@ -208,7 +217,8 @@ func (v *visit) grant(k *key, e entry) (g tokencache.Grant, ok bool) {
 
 // claim takes the lease, or finds out what it is held for.
 func (v *visit) claim(ctx context.Context) (verdict, error) {
-	e, found := v.get(ctx, v.ring[0], "lease")
+	ours := v.places[0]
+	e, found := v.get(ctx, ours, ours.lease)
 	now := v.now()
 	switch {
 	case v.failed:
@@ -218,7 +228,7 @@ func (v *visit) claim(ctx context.Context) (verdict, error) {
 	case e.holds(now):
 		return wait, nil
 	case e.kind == aRefusal && e.pause(now) > 0:
-		if e.claims != v.ring[0].claimsMAC(v.Claims) {
+		if e.claims != ours.claimsMAC(v.Claims) {
 			return askEntra, nil // it says nothing of what we want
 		}
 		if err, ok := v.Failure(Refusal{Kind: e.text, Code: int(e.code), RetryAt: time.Now().Add(e.pause(now))}); ok {
@@ -226,7 +236,7 @@ func (v *visit) claim(ctx context.Context) (verdict, error) {
 		}
 	}
 	// Forged, kept from earlier, or over.
-	if v.set(ctx, v.leaseName(), v.lease(), leaseTTL) {
+	if v.set(ctx, v.places[0].lease, v.lease(), leaseTTL) {
 		v.leads = time.Now()
 	}
 	return askEntra, nil
@@ -237,7 +247,7 @@ func (v *visit) lease() record { return record{kind: aLease, at: v.now()} }
 // takeLease takes the lease unless another process has just done so.
 func (v *visit) takeLease(ctx context.Context) verdict {
 	added, err := operation(ctx, v, func(ctx context.Context) (bool, error) {
-		return v.Store.Add(ctx, v.leaseName(), v.sealed(v.leaseName(), v.lease()), leaseTTL)
+		return v.Store.Add(ctx, v.places[0].lease, v.sealed(v.places[0].lease, v.lease()), leaseTTL)
 	})
 	switch {
 	case err != nil:
@@ -251,7 +261,7 @@ func (v *visit) takeLease(ctx context.Context) verdict {
 
 // tell lets the others have what was brought, within one budget.
 func (v *visit) tell(ctx context.Context, g *tokencache.Grant, err error) {
-	if len(v.ring) == 0 || v.failed || ctx.Err() != nil {
+	if len(v.places) == 0 || v.failed || ctx.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, budget)
@@ -263,7 +273,7 @@ func (v *visit) tell(ctx context.Context, g *tokencache.Grant, err error) {
 	now := clock.Now()
 	if left := g.Received.Add(g.Lifetime).Until(now); g.Bearer != nil && left > 0 {
 		r := record{kind: aToken, at: v.now().Add(left - g.Lifetime), lifetime: g.Lifetime, refreshIn: g.RefreshIn, text: g.Bearer()}
-		g.Common = v.set(ctx, v.name(v.ring[0], "token"), r, left)
+		g.Common = v.set(ctx, v.places[0].token, r, left)
 	}
 	v.letGo(ctx)
 }
@@ -285,7 +295,7 @@ func (v *visit) tellRefusal(ctx context.Context, err error) {
 		pause = flight.Backoff(time.Second, 15*time.Second, n)
 	}
 	pause = min(max(pause, time.Until(r.RetryAt)), flight.MaxRetryAfter)
-	v.set(ctx, v.leaseName(), record{kind: aRefusal, at: v.now().Add(pause), code: uint32(r.Code), text: r.Kind}, pause)
+	v.set(ctx, v.places[0].lease, record{kind: aRefusal, at: v.now().Add(pause), code: uint32(r.Code), text: r.Kind}, pause)
 }
 
 // holdsLease reports whether the lease is still ours: one that we were too slow for may
@@ -296,18 +306,12 @@ func (v *visit) holdsLease() bool { return !v.leads.IsZero() && time.Since(v.lea
 // What is left of it in a store that counts in seconds holds nobody.
 func (v *visit) letGo(ctx context.Context) {
 	if v.holdsLease() {
-		v.set(ctx, v.leaseName(), record{kind: aLease, at: time.UnixMilli(0)}, time.Millisecond)
+		v.set(ctx, v.places[0].lease, record{kind: aLease, at: time.UnixMilli(0)}, time.Millisecond)
 	}
 }
 
-func (v *visit) name(k *key, kind string) string {
-	return k.name(kind, append([]string{v.Tenant, v.Scope}, v.About...)...)
-}
-
-func (v *visit) leaseName() string { return v.name(v.ring[0], "lease") }
-
 func (v *visit) sealed(name string, r record) []byte {
-	k := v.ring[0]
+	k := v.places[0]
 	r.claims = k.claimsMAC(v.Claims)
 	return k.seal(name, r.encode())
 }
@@ -321,9 +325,8 @@ const (
 	forged // what does not open
 )
 
-// get returns what lies under a name.
-func (v *visit) get(ctx context.Context, k *key, kind string) (e entry, _ found) {
-	name := v.name(k, kind)
+// get returns what lies under a name at a place.
+func (v *visit) get(ctx context.Context, at place, name string) (e entry, _ found) {
 	type kept struct {
 		value []byte
 		left  time.Duration
@@ -336,7 +339,7 @@ func (v *visit) get(ctx context.Context, k *key, kind string) (e entry, _ found)
 		return e, missing
 	}
 	if len(got.value) <= maxValue {
-		if plain, ok := k.open(name, got.value); ok {
+		if plain, ok := at.open(name, got.value); ok {
 			if r, ok := decode(plain); ok {
 				return entry{r, got.left}, opened
 			}
