@@ -73,6 +73,8 @@ type visit struct {
 	places  []place   // one for each key; none: the store is not used
 	failed  bool      // an operation has: the store is left alone
 	leads   time.Time // since when we hold the lease, zero if we do not
+	leader  time.Time // when the lease was claimed that we wait for
+	turns   int       // how often it was another
 	notices []notice
 }
 
@@ -226,7 +228,7 @@ func (v *visit) claim(ctx context.Context) (verdict, error) {
 	case found == missing:
 		return v.takeLease(ctx), nil
 	case e.holds(now):
-		return wait, nil
+		return v.waitFor(e.at), nil
 	case e.kind == aRefusal && e.pause(now) > 0:
 		if e.claims != ours.claimsMAC(v.Claims) {
 			return askEntra, nil // it says nothing of what we want
@@ -242,6 +244,24 @@ func (v *visit) claim(ctx context.Context) (verdict, error) {
 	return askEntra, nil
 }
 
+// mostTurns is how often the lease may turn out to be another's. Whoever led brought
+// nothing that we can see: its failure was its own, as that of the next may be; or
+// somebody takes away what they store, and a thousand processes would ask in single file.
+const mostTurns = 4
+
+// waitFor notes when the lease was claimed that we wait for, zero if that is not known,
+// unless there have been too many.
+func (v *visit) waitFor(claimed time.Time) verdict {
+	if claimed.IsZero() || !claimed.Equal(v.leader) {
+		v.leader = claimed
+		v.turns++
+	}
+	if v.turns > mostTurns {
+		return askEntra
+	}
+	return wait
+}
+
 func (v *visit) lease() record { return record{kind: aLease, at: v.now()} }
 
 // takeLease takes the lease unless another process has just done so.
@@ -253,7 +273,7 @@ func (v *visit) takeLease(ctx context.Context) verdict {
 	case err != nil:
 		return askEntra
 	case !added:
-		return wait
+		return v.waitFor(time.Time{})
 	}
 	v.leads = time.Now()
 	return askEntra
