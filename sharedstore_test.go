@@ -138,12 +138,17 @@ func sharedKey(n byte) []byte {
 // own.
 func (s *sts) pod(t testing.TB, store apponly.SharedStore, keys apponly.SharedKeys, change ...func(*apponly.Options)) *apponly.Client {
 	t.Helper()
+	return s.podWith(t, apponly.Secret(s.Secret()), store, keys, change...)
+}
+
+func (s *sts) podWith(t testing.TB, cred apponly.Credential, store apponly.SharedStore, keys apponly.SharedKeys, change ...func(*apponly.Options)) *apponly.Client {
+	t.Helper()
 	opts := s.options()
 	opts.Cache = apponly.NewCache(&apponly.CacheOptions{Shared: store, SharedKeys: keys})
 	for _, f := range change {
 		f(opts)
 	}
-	c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+	c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), cred, opts)
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
