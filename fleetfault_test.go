@@ -195,6 +195,8 @@ func TestFleetStoreEvents(t *testing.T) {
 		live(t, s, []*apponly.Client{c}, 20*time.Minute, time.Minute)
 		store.setDown(nil)
 		live(t, s, []*apponly.Client{c}, 20*time.Minute, time.Minute)
+		time.Sleep(time.Minute)
+		synctest.Wait() // for a refresh behind the last call
 		var down, up int
 		for _, ev := range told {
 			switch {
