@@ -76,7 +76,7 @@ func (v *visit) look(ctx context.Context) (g tokencache.Grant, answered bool, er
 		switch next {
 		case taken, refused:
 			return g, true, err
-		case askEntra:
+		case askSource:
 			return g, false, nil
 		}
 		if !pause(ctx, n) {
@@ -90,7 +90,7 @@ func (v *visit) look(ctx context.Context) (g tokencache.Grant, answered bool, er
 type verdict int
 
 const (
-	askEntra verdict = iota
+	askSource verdict = iota
 	taken            // a token
 	refused
 	wait
@@ -108,10 +108,10 @@ func (v *visit) round(ctx context.Context, n int) (g tokencache.Grant, _ verdict
 		return g, taken, nil
 	}
 	if v.failed {
-		return g, askEntra, nil
+		return g, askSource, nil
 	}
 	next, err := v.claim(ctx)
-	if next == askEntra && !v.leads.IsZero() {
+	if next == askSource && !v.leads.IsZero() {
 		// Who led before us may have been done between our look and our claim.
 		if g, ok := v.token(ctx); ok {
 			v.letGo(ctx)
@@ -183,14 +183,14 @@ func (v *visit) claim(ctx context.Context) (verdict, error) {
 	now := v.now()
 	switch {
 	case v.failed:
-		return askEntra, nil
+		return askSource, nil
 	case found == missing:
 		return v.takeLease(ctx), nil
 	case e.holds(now):
 		return v.waitFor(e.at), nil
 	case e.kind == aRefusal && e.pause(now) > 0:
 		if e.claims != ours.claimsMAC(v.Claims) {
-			return askEntra, nil // it says nothing of what we want
+			return askSource, nil // it says nothing of what we want
 		}
 		if err, ok := v.Failure(Refusal{Kind: e.text, Code: int(e.code), RetryAt: time.Now().Add(e.pause(now))}); ok {
 			return refused, err
@@ -200,7 +200,7 @@ func (v *visit) claim(ctx context.Context) (verdict, error) {
 	if v.set(ctx, v.places[0].lease, v.lease(), leaseTTL) {
 		v.leads = time.Now()
 	}
-	return askEntra, nil
+	return askSource, nil
 }
 
 // mostTurns is how often the lease may turn out to be another's. Whoever led brought
@@ -216,7 +216,7 @@ func (v *visit) waitFor(claimed time.Time) verdict {
 		v.turns++
 	}
 	if v.turns > mostTurns {
-		return askEntra
+		return askSource
 	}
 	return wait
 }
@@ -230,10 +230,10 @@ func (v *visit) takeLease(ctx context.Context) verdict {
 	})
 	switch {
 	case err != nil:
-		return askEntra
+		return askSource
 	case !added:
 		return v.waitFor(time.Time{})
 	}
 	v.leads = time.Now()
-	return askEntra
+	return askSource
 }
