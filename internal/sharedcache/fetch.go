@@ -91,7 +91,7 @@ type verdict int
 
 const (
 	askSource verdict = iota
-	taken            // a token
+	taken             // a token
 	refused
 	wait
 )
