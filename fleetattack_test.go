@@ -101,6 +101,27 @@ func TestFleetAttacks(t *testing.T) {
 	}
 }
 
+// A token that was refused and is played back for ever is taken by nobody who has had it.
+func TestFleetReplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.setDelay(stsTime)
+		h := s.capture(t)
+		h.always(h.token, h.captured[h.token].value, time.Hour)
+		pods := s.pods(t, 20, h.memStore)
+		old := atOnce(pods, s.ask(t)).values
+		time.Sleep(time.Minute)
+		o := atOnce(pods, func(c *apponly.Client) (apponly.Token, error) {
+			return c.TokenFor(t.Context(), apponly.TokenRequest{Scope: s.API().Scope(), Rejected: mustToken(t, c, s.API().Scope())})
+		})
+		for value := range old {
+			if len(old) != 1 || o.values[value] > 0 || o.failed > 0 || o.slowest > 4*(stsTime+250*time.Millisecond) {
+				t.Errorf("%d of 20 got the token again that was refused, %d failed, after %v", o.values[value], o.failed, o.slowest)
+			}
+		}
+	})
+}
+
 // endOf returns when a token ends, by its own word.
 func endOf(t *testing.T, token string) time.Time {
 	var claims struct {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -279,4 +280,20 @@ func TestSharedNotForTokenCredentials(t *testing.T) {
 			t.Errorf("%d operations, %+v", store.operations(), c.Cache().Stats())
 		}
 	})
+}
+
+// What is shared is what any process would be told, and no kind that may be its own.
+func TestFleetKinds(t *testing.T) {
+	t.Parallel()
+	want := []apponly.Kind{
+		apponly.ErrThrottled, apponly.ErrService, apponly.ErrIssuerUnreachable,
+		apponly.ErrAppNotFound, apponly.ErrAppDisabled, apponly.ErrAppMisconfigured,
+		apponly.ErrTenantNotFound, apponly.ErrTenantBlocked, apponly.ErrAuthorityInvalid,
+		apponly.ErrResourceNotFound, apponly.ErrScopeInvalid,
+		apponly.ErrConsentRequired, apponly.ErrRoleMissing, apponly.ErrGrantNotAllowed,
+	}
+	slices.Sort(want)
+	if got := apponly.FleetKinds(); !slices.Equal(got, want) {
+		t.Errorf("shared are %q, want %q", got, want)
+	}
 }
