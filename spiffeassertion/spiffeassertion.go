@@ -5,8 +5,6 @@ package spiffeassertion
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -92,22 +90,10 @@ func check(svid *jwtsvid.SVID) error {
 	if svid == nil {
 		return errors.New("the source's picker chose no SVID")
 	}
-	if alg := algorithm(svid.Marshal()); strings.HasPrefix(alg, "ES") {
-		return fmt.Errorf(`the JWT-SVID of %s is signed by %s, Entra wants RS256: set jwt_key_type = "rsa-2048" at the SPIRE server`, svid.ID, alg)
-	}
 	if iss, _ := svid.Claims["iss"].(string); iss == "" {
 		return fmt.Errorf("the JWT-SVID of %s has no issuer: set jwt_issuer at the SPIRE server, to the issuer of the federated credential", svid.ID)
 	}
 	return nil
-}
-
-// algorithm reads the header of a token that go-spiffe has parsed.
-func algorithm(token string) string {
-	first, _, _ := strings.Cut(token, ".")
-	data, _ := base64.RawURLEncoding.DecodeString(first)
-	var header struct{ Alg string }
-	_ = json.Unmarshal(data, &header)
-	return header.Alg
 }
 
 // A failure is why there is no assertion. It wraps
