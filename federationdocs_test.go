@@ -48,6 +48,7 @@ func TestFederationManualShowsCodeThatRuns(t *testing.T) {
 	if err != nil || len(names) == 0 {
 		t.Fatal(names, err)
 	}
+	names = append(names, "awsassertion/example_test.go", "spiffeassertion/example_test.go")
 	indent := regexp.MustCompile(`(?m)^\t+`)
 	for _, name := range names {
 		code.WriteString(indent.ReplaceAllString(readText(t, name), ""))
