@@ -43,7 +43,7 @@ type Options struct {
 	// path share. It is read for every token request, so that a rotated bundle counts
 	// without a restart; while it cannot be read the roots that were read last stay.
 	// If there are none yet the error is [ErrCAFile]. By default the system's roots
-	// are trusted. Not together with HTTPClient.
+	// are trusted, and by sources of assertions always. Not together with HTTPClient.
 	CAFile string
 
 	// IdentityBinding sends token requests to the token proxy of the AKS cluster that
