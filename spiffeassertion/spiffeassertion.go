@@ -15,6 +15,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
+	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -52,18 +53,25 @@ func (s svidSource) Assertion(ctx context.Context, req apponly.AssertionRequest)
 	if s.source == nil {
 		return "", &failure{"the JWTSource is nil", nil}
 	}
-	svid, err := s.fetch(ctx, jwtsvid.Params{
-		Audience: cmp.Or(s.opts.Audience, req.Audience),
-		Subject:  s.opts.Subject,
+	params := jwtsvid.Params{Audience: cmp.Or(s.opts.Audience, req.Audience), Subject: s.opts.Subject}
+	// Thousands of tenants may need one at once, and one will do for all: an agent
+	// has a limit.
+	got, err, _ := calls.Do(fmt.Sprintf("%p %s %s", s.source, params.Subject, params.Audience), func() (any, error) {
+		return s.fetch(ctx, params)
 	})
 	if err != nil {
 		return "", s.explain(ctx, err)
 	}
+	svid, _ := got.(*jwtsvid.SVID)
 	if err := check(svid); err != nil {
 		return "", &failure{err.Error(), nil}
 	}
 	return svid.Marshal(), nil
 }
+
+// calls are those under way, by JWTSource, subject and audience. They are not the
+// source's own, which has to be comparable.
+var calls singleflight.Group
 
 // pauses are for an agent that is being restarted: gRPC itself fails at once
 // while it waits, about a second, to connect again.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,4 +204,25 @@ func TestEqual(t *testing.T) {
 	if src == spiffeassertion.New(two, nil) || src == spiffeassertion.New(one, &spiffeassertion.Options{Subject: spiffeid.RequireFromString(otherID)}) {
 		t.Error("sources built otherwise are equal")
 	}
+}
+
+// Many tenants at once ask the agent once, or a few times.
+func TestManyTenants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agent := newAgent(entratest.New(t))
+		agent.delay = 100 * time.Millisecond
+		source := spiffeassertion.New(agent.open(t), nil)
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				if _, err := source.Assertion(t.Context(), apponly.AssertionRequest{Audience: "a"}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := agent.asked(); n > 3 {
+			t.Errorf("the agent was asked %d times", n)
+		}
+	})
 }
