@@ -27,19 +27,25 @@ const (
 func TestFleetColdStart(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		sts  time.Duration
-		pods int
-	}{{stsTime, fleetSize}, {4 * time.Second, 200}, {9 * time.Second, 100}} {
-		t.Run(tc.sts.String(), func(t *testing.T) {
+		name        string
+		sts, uneven time.Duration
+		pods        int
+	}{
+		{"at once", stsTime, 0, fleetSize},
+		{"by an uneven store", stsTime, 30 * time.Millisecond, fleetSize},
+		{"slow", 4 * time.Second, 0, 200},
+		{"very slow", 9 * time.Second, 0, 100},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newSTS(t)
 				s.setDelay(tc.sts)
-				store := &memStore{latency: storeTime}
+				store := &memStore{latency: storeTime, uneven: tc.uneven}
 				pods := s.pods(t, tc.pods, store)
 				o := atOnce(pods, s.ask(t))
 				t.Logf("%d requests, the slowest %v, %d operations", s.requests(), o.slowest, store.operations())
-				if s.requests() > 1 || o.failed > 0 || len(o.values) > 1 || o.slowest > tc.sts+300*time.Millisecond {
+				if s.requests() > 1 || o.failed > 0 || len(o.values) > 1 || o.slowest > tc.sts+300*time.Millisecond+4*tc.uneven {
 					t.Errorf("%d requests, %d failed (%v), %d tokens, the slowest took %v", s.requests(), o.failed, o.err, len(o.values), o.slowest)
 				}
 				// And nothing of the store is needed for a hit.
@@ -96,7 +102,7 @@ func live(t *testing.T, s *sts, pods []*apponly.Client, d, every time.Duration) 
 					failed.Add(1)
 				}
 				select {
-				case <-time.After(every/2 + jitter(every)):
+				case <-time.After(every/2 + rand.N(every)):
 				case <-ctx.Done():
 				}
 			}
@@ -120,10 +126,10 @@ func TestFleetChurn(t *testing.T) {
 		end := time.Now().Add(24 * time.Hour)
 		for range 300 {
 			wg.Go(func() {
-				time.Sleep(jitter(20 * time.Minute))
+				time.Sleep(rand.N(20 * time.Minute))
 				for time.Now().Before(end) {
 					c := s.pods(t, 1, store)
-					failed.Add(live(t, s, c, 20*time.Minute+jitter(20*time.Minute), 10*time.Minute))
+					failed.Add(live(t, s, c, 20*time.Minute+rand.N(20*time.Minute), 10*time.Minute))
 				}
 			})
 		}

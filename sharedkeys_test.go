@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,7 +94,7 @@ func TestSharedKeyRotation(t *testing.T) {
 						for i, keys := range steps {
 							c := s.pod(t, store, keys)
 							// Pods are replaced in the last twenty minutes of each step.
-							end := began.Add(time.Duration(i+1)*hours*time.Hour/4 - jitter(20*time.Minute))
+							end := began.Add(time.Duration(i+1)*hours*time.Hour/4 - rand.N(20*time.Minute))
 							failed.Add(live(t, s, []*apponly.Client{c}, time.Until(end), 5*time.Minute))
 						}
 					})

@@ -17,7 +17,8 @@ import (
 
 // A memStore is a shared store in memory, which can be made to do something else.
 type memStore struct {
-	latency time.Duration
+	latency time.Duration // of an operation
+	uneven  time.Duration // and at random, more
 	// down, if set, is what every operation does.
 	down func(ctx context.Context) error
 	// lies, if set, changes what Get returns.
@@ -46,7 +47,7 @@ func (s *memStore) begin(ctx context.Context, key string, value []byte) error {
 	s.mu.Unlock()
 	if s.latency > 0 {
 		select {
-		case <-time.After(s.latency):
+		case <-time.After(s.latency + rand.N(s.uneven+1)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -198,6 +199,3 @@ func atOnce(pods []*apponly.Client, call func(*apponly.Client) (apponly.Token, e
 func (s *sts) ask(t testing.TB) func(*apponly.Client) (apponly.Token, error) {
 	return func(c *apponly.Client) (apponly.Token, error) { return c.Token(t.Context(), s.API().Scope()) }
 }
-
-// jitter is a random part of d.
-func jitter(d time.Duration) time.Duration { return rand.N(d) }
