@@ -30,7 +30,7 @@ var layers = []string{
 	"certificate federated rotation",
 	"entra",
 	"recovery lookup",
-	"client options source tenantid",
+	"client options sharing source tenantid",
 	"azurefault",
 	"status warm azure transport",
 	"clientassertion",

@@ -69,6 +69,7 @@ func FromTokenCredential(cred azcore.TokenCredential, opts *Options) (*Client, e
 			Cache: &o.cache().tokens, Key: identityKey{credential: azureID{cred}}, Timeout: azureTimeout,
 			NewState: func() any { return nil },
 		},
+		cache:     o.cache(),
 		observers: o.observers(),
 	}, ""), nil
 }

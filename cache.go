@@ -5,6 +5,7 @@ package apponly
 import (
 	"sync"
 
+	"github.com/apponly/apponly/internal/sharedcache"
 	"github.com/apponly/apponly/internal/tokencache"
 )
 
@@ -36,6 +37,8 @@ type CacheOptions struct {
 type Cache struct {
 	tokens  tokencache.Cache
 	domains domains
+	fleet   *sharedcache.Cache // nil: there are no other processes
+	fault   error              // of the options, for New
 }
 
 // NewCache returns a cache of its own, for clients that must not share
@@ -44,7 +47,9 @@ func NewCache(opts *CacheOptions) *Cache {
 	if opts == nil {
 		opts = &CacheOptions{}
 	}
-	return &Cache{tokens: tokencache.Cache{Max: opts.MaxEntries}}
+	c := &Cache{tokens: tokencache.Cache{Max: opts.MaxEntries}}
+	c.fleet, c.fault = opts.fleet()
+	return c
 }
 
 var defaultCache = sync.OnceValue(func() *Cache { return NewCache(nil) })
@@ -62,6 +67,11 @@ type CacheStats struct {
 	Identities int
 	Exchanges  uint64 // token requests begun so far, also those that could not be sent
 	Evictions  uint64 // entries that left for want of room or because they expired
+	// SharedHits is how often [CacheOptions.Shared] had the answer, a token or a
+	// refusal, in place of a token request. SharedFailures is how many of its
+	// operations failed. SharedRejected is how many entries could not be opened: they
+	// were sealed with a key that is none of ours, or have been tampered with.
+	SharedHits, SharedFailures, SharedRejected uint64
 }
 
 // Stats returns a snapshot. There is no hit counter: it would be the one word
@@ -70,5 +80,10 @@ func (c *Cache) Stats() CacheStats {
 	if c == nil {
 		return CacheStats{}
 	}
-	return CacheStats(c.tokens.Stats())
+	t := c.tokens.Stats()
+	s := CacheStats{Entries: t.Entries, Identities: t.Identities, Exchanges: t.Exchanges, Evictions: t.Evictions}
+	if c.fleet != nil {
+		s.SharedHits, s.SharedFailures, s.SharedRejected = c.fleet.Stats()
+	}
+	return s
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +33,7 @@ type Client struct {
 type shared struct {
 	source
 	identity tokencache.Identity
+	cache    *Cache
 	clientID string
 	observers
 
@@ -78,25 +78,28 @@ func New(tenantID, clientID string, cred Credential, opts *Options) (*Client, er
 	if cloudErr != nil {
 		cloudErr = errorf(ErrAuthorityInvalid, "apponly: Options.Cloud: %w", cloudErr)
 	}
-	if err := errors.Join(tenantErr, appErr, credErr, cloudErr, allowedErr, httpErr, o.checkHTTPClient()); err != nil {
+	if err := errors.Join(tenantErr, appErr, credErr, cloudErr, allowedErr, httpErr, o.checkHTTPClient(), o.cache().fault); err != nil {
 		return nil, err
 	}
 	settings := *o // the caller may go on to change them
 	observers := settings.observers()
 	build := func(cp1 bool) *Client {
 		source := &entraSource{cloud: settings.Cloud, clientID: app, credentials: members, cp1: cp1, sender: sender, userHTTP: settings.HTTPClient, observers: observers}
+		cache := settings.cache()
 		return newClient(&shared{
 			source: source,
 			identity: tokencache.Identity{
-				Cache:    &settings.cache().tokens,
+				Cache:    &cache.tokens,
+				Sharer:   cache.sharer(source),
 				Key:      identityKey{cloud: settings.Cloud, clientID: app, credential: identityOf(members), cp1: cp1, http: sender.http},
 				Timeout:  entraTimeout,
 				NewState: func() any { return newCredentialState(len(members)) },
 			},
+			cache:     cache,
 			clientID:  app,
 			observers: observers,
 			allowed:   allowed,
-			tenantIDs: &tenantIDs{&settings.cache().domains, source},
+			tenantIDs: &tenantIDs{&cache.domains, source},
 		}, tenant)
 	}
 	c := build(settings.CAE)
@@ -138,15 +141,6 @@ func (c *Client) check() error {
 		return errorf(ErrConfiguration, "apponly: the Client is nil or was not made by New")
 	}
 	return nil
-}
-
-// holdsNil reports whether v is an interface that is not nil and holds nil.
-func holdsNil(v any) bool {
-	switch p := reflect.ValueOf(v); p.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
-		return p.IsNil()
-	}
-	return false
 }
 
 var errNilContext = errorf(ErrConfiguration, "apponly: the context is nil")
@@ -293,6 +287,14 @@ func (c *Client) TenantID() string {
 		return ""
 	}
 	return c.tokens.Tenant
+}
+
+// Cache returns the cache that holds the client's tokens, for [Cache.Stats].
+func (c *Client) Cache() *Cache {
+	if c.check() != nil {
+		return nil
+	}
+	return c.shared.cache
 }
 
 // ClientID returns the app's client ID, lower-cased; "" for a client from

@@ -54,6 +54,7 @@ func TestDependencies(t *testing.T) {
 		"./internal/netfault":        {internal},
 		"./internal/wwwauth":         {},
 		"./internal/tokencache":      {internal},
+		"./internal/sharedcache":     {internal},
 		"./internal/wire":            {internal, "github.com/hashicorp/go-retryablehttp", "github.com/hashicorp/go-cleanhttp"},
 		"./internal/memhttp":         {},
 		"./internal/assertionsource": {internal, "github.com/hashicorp/go-retryablehttp", "github.com/hashicorp/go-cleanhttp"},

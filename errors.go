@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -305,4 +306,13 @@ func checkScope(scope string) error {
 		return errorf(ErrScopeInvalid, "%w", err)
 	}
 	return nil
+}
+
+// holdsNil reports whether v is an interface that is not nil and holds nil.
+func holdsNil(v any) bool {
+	switch p := reflect.ValueOf(v); p.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return p.IsNil()
+	}
+	return false
 }

@@ -59,6 +59,18 @@ const (
 	// [Options.IdentityBinding], or the environment, says that there is one; Err says
 	// which. Told of with the first token request of a client, once.
 	EventIdentityBinding EventKind = "identity-binding"
+	// EventShared: another process of the fleet had the answer, and [CacheOptions.Shared]
+	// brought it in place of a token request: the token that ends at ExpiresOn, or the
+	// refusal in Err.
+	EventShared EventKind = "shared"
+	// EventSharedUnavailable: [CacheOptions.Shared] has failed, Err says how, and is
+	// left alone for seconds while Entra is asked; or, without Err, it works again.
+	// Told of once each. So it is of a [SharedKeyFile] that cannot be read and then can
+	// again: the keys that were read last go on, if there are any.
+	EventSharedUnavailable EventKind = "shared-unavailable"
+	// EventSharedRejected: what lies in [CacheOptions.Shared] does not open with any of
+	// our keys, or was tampered with. Entra was asked. Told of once a minute at most.
+	EventSharedRejected EventKind = "shared-rejected"
 	// EventClockSkew: the local clock is off by Skew. Assertions are corrected
 	// for it, up to a day; what else the host does is not.
 	EventClockSkew EventKind = "clock-skew"
@@ -71,14 +83,14 @@ type Event struct {
 	Time                      time.Time
 	TenantID, ClientID, Scope string
 
-	// Reason and Duration, retries included, are those of the token request. That of
-	// an EventAttemptFailed has none yet.
+	// Reason and Duration, retries included, are those of the token request, or of what
+	// came in its place. That of an EventAttemptFailed has none yet.
 	Reason   Reason
 	Duration time.Duration
 	// ExpiresOn is when the token ends that a request brought, zero if it
 	// failed; or the credential.
 	ExpiresOn time.Time
-	// Err is an *Error if it failed.
+	// Err is an *Error if the token request failed.
 	Err error
 	// Skew is by how much Entra's clock is ahead of the local one.
 	Skew time.Duration
@@ -131,6 +143,9 @@ var messages = map[EventKind]struct {
 	EventChainIncomplete:      {slog.LevelWarn, "certificates are left out of the chain"},
 	EventChallengeUnreadable:  {slog.LevelWarn, "claims challenge cannot be read"},
 	EventIdentityBinding:      {slog.LevelWarn, "identity binding is not in effect"},
+	EventShared:               {slog.LevelDebug, "token obtained by another process"},
+	EventSharedUnavailable:    {slog.LevelWarn, "shared cache is not available"},
+	EventSharedRejected:       {slog.LevelWarn, "entries of the shared cache cannot be opened"},
 	EventClockSkew:            {slog.LevelWarn, "the local clock is wrong"},
 }
 
@@ -144,7 +159,11 @@ func (ev Event) log(ctx context.Context, l *slog.Logger) {
 	switch ev.Kind {
 	case EventAttemptFailed:
 		attrs = append(attrs, slog.String("reason", string(ev.Reason)))
-	case EventTokenRequest:
+	case EventSharedUnavailable:
+		if ev.Err == nil {
+			m.level, m.text = slog.LevelInfo, "shared cache is available again"
+		}
+	case EventTokenRequest, EventShared:
 		if ev.Err != nil {
 			m.level, m.text = slog.LevelWarn, "token request failed"
 		}

@@ -132,10 +132,17 @@ type recovery struct {
 	// retrySoon: asked again after seconds rather than minutes, because it can
 	// pass at any moment.
 	retrySoon bool
+	// fleet: any other process would be told the same, so that the shared cache lets
+	// them know. Never what may be a process's own: a secret that was rotated by half,
+	// a wrong clock, the address that it comes from.
+	fleet bool
 }
 
 var (
-	transient = recovery{retry: true, retrySoon: true}
+	unreached = recovery{retry: true, retrySoon: true}
+	transient = recovery{retry: true, retrySoon: true, fleet: true}
+	// What is registered is the same for everybody.
+	registered = recovery{fleet: true}
 	// Entra may not have heard yet of material that is new.
 	maybeTooNew = recovery{reread: true, nextOfKey: true, tryPrevious: true, failOver: true}
 	// Material that is not acceptable as it is does not get better.
@@ -152,7 +159,7 @@ func recoveryFor(err error) recovery {
 
 var kinds = map[Kind]kindInfo{
 	ErrUnreachable: {ErrTransient, "entra did not answer",
-		"Check DNS, proxy, firewall and TLS inspection between this process and the authority host. Nothing about the app needs to change.", transient},
+		"Check DNS, proxy, firewall and TLS inspection between this process and the authority host. Nothing about the app needs to change.", unreached},
 	ErrCredentialUnavailable: {ErrCredential, "credential could not be produced",
 		"Fix the source of the secret, certificate or assertion named in the error: a missing or unreadable file, an unset variable, a failing callback. Entra was not asked.", recovery{failOver: true, retrySoon: true}},
 	ErrTenantNotAllowed: {ErrConfiguration, "tenant is not allowed for this client",
@@ -162,7 +169,7 @@ var kinds = map[Kind]kindInfo{
 	ErrThrottled: {ErrTransient, "too many token requests",
 		"Let the process keep one cache and share it; look for code that forces refreshes or runs many replicas that start together.", transient},
 	ErrIssuerUnreachable: {ErrTransient, "entra could not reach the assertion's issuer",
-		"Make the issuer's OpenID configuration and keys reachable from the public internet, with a valid certificate and no address filter.", recovery{retrySoon: true}},
+		"Make the issuer's OpenID configuration and keys reachable from the public internet, with a valid certificate and no address filter.", recovery{retrySoon: true, fleet: true}},
 	ErrSecretExpired: {ErrCredential, "client secret has expired",
 		"Create a new secret on the app registration, deploy it, then remove the old one. A certificate or workload identity federation expires less surprisingly.", unusable},
 	ErrSecretInvalid: {ErrCredential, "client secret is not one of the app's",
@@ -182,27 +189,27 @@ var kinds = map[Kind]kindInfo{
 	ErrFederationBlocked: {ErrCredential, "this federation is not allowed",
 		"Ask the tenant's administrators to allow the issuer, or use a managed identity or certificate.", recovery{failOver: true}},
 	ErrAppNotFound: {ErrConfiguration, "app is not in the tenant",
-		"Check client ID, tenant and cloud. A multi-tenant app needs an administrator of that tenant to consent first.", recovery{}},
+		"Check client ID, tenant and cloud. A multi-tenant app needs an administrator of that tenant to consent first.", registered},
 	ErrAppDisabled: {ErrPolicy, "app is disabled",
-		"Enable sign-in on the enterprise application; if Microsoft disabled it, follow the notice on the registration.", recovery{}},
+		"Enable sign-in on the enterprise application; if Microsoft disabled it, follow the notice on the registration.", registered},
 	ErrAppMisconfigured: {ErrConfiguration, "app registration contradicts the request",
-		"Correct the supported account types, platform or claims mapping on the registration.", recovery{}},
+		"Correct the supported account types, platform or claims mapping on the registration.", registered},
 	ErrTenantNotFound: {ErrConfiguration, "tenant is not known in this cloud",
-		"Check the tenant ID or domain for typing errors and unset variables, and that the authority host is of the right cloud.", recovery{}},
+		"Check the tenant ID or domain for typing errors and unset variables, and that the authority host is of the right cloud.", registered},
 	ErrTenantBlocked: {ErrPolicy, "tenant is blocked",
-		"Ask whether the tenant still exists; check tenant restrictions on the proxy and the cross-tenant access settings.", recovery{}},
+		"Ask whether the tenant still exists; check tenant restrictions on the proxy and the cross-tenant access settings.", registered},
 	ErrAuthorityInvalid: {ErrConfiguration, "wrong authority",
-		"Name one tenant and the host of its cloud; an app cannot cross clouds.", recovery{}},
+		"Name one tenant and the host of its cloud; an app cannot cross clouds.", registered},
 	ErrResourceNotFound: {ErrConfiguration, "resource does not exist in the tenant",
-		"Check the resource in front of /.default; have the API's service principal created or re-enabled in that tenant.", recovery{}},
+		"Check the resource in front of /.default; have the API's service principal created or re-enabled in that tenant.", registered},
 	ErrScopeInvalid: {ErrConfiguration, "scope is not acceptable",
-		"Ask for one resource followed by /.default, and put the wanted app roles on the app instead.", recovery{}},
+		"Ask for one resource followed by /.default, and put the wanted app roles on the app instead.", registered},
 	ErrConsentRequired: {ErrPolicy, "permission is not granted",
-		"Let an administrator of the tenant grant consent for the application permission.", recovery{}},
+		"Let an administrator of the tenant grant consent for the application permission.", registered},
 	ErrRoleMissing: {ErrPolicy, "app has no role on the resource",
-		"Assign one of the API's app roles to the app's service principal: the API demands an assignment.", recovery{}},
+		"Assign one of the API's app roles to the app's service principal: the API demands an assignment.", registered},
 	ErrGrantNotAllowed: {ErrConfiguration, "app may not use client credentials",
-		"Use the flow meant for that kind of identity, or another app registration.", recovery{}},
+		"Use the flow meant for that kind of identity, or another app registration.", registered},
 	ErrConditionalAccess: {ErrPolicy, "blocked by conditional access",
 		"Look up the service principal's sign-in log by correlation ID; add the egress addresses to the named location or exempt the service principal.", recovery{}},
 	ErrClaimsChallenge: {ErrPolicy, "resource demands other claims",

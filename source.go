@@ -30,8 +30,12 @@ func (s *shared) Failure(err error, req tokencache.Request) tokencache.Failure {
 // Observe tells the observers of a flight.
 func (s *shared) Observe(ctx context.Context, f tokencache.Flight) {
 	changes, _ := f.Note.([]Event)
+	kind := EventTokenRequest
+	if f.Shared {
+		kind = EventShared
+	}
 	s.emit(context.WithoutCancel(ctx), Event{
-		Kind: EventTokenRequest, Time: f.Began, TenantID: f.Tenant, ClientID: s.clientID, Scope: f.Scope,
+		Kind: kind, Time: f.Began, TenantID: f.Tenant, ClientID: s.clientID, Scope: f.Scope,
 		Reason: Reason(f.Reason), Duration: f.Duration, ExpiresOn: Token{f.Token}.ExpiresOn(), Err: f.Err,
 	}, changes)
 }

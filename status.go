@@ -39,6 +39,9 @@ type TokenStatus struct {
 	NextTry time.Time
 	// LastSuccess is when the token was obtained, zero if there is none.
 	LastSuccess time.Time
+	// Shared says that another process obtained the token, and [CacheOptions.Shared]
+	// brought it: this process has not proved itself for it.
+	Shared bool
 	// Failures counts the requests that failed since, LastError is the last of
 	// them; 0 and nil after a success.
 	Failures  int
@@ -69,7 +72,7 @@ func (c *Client) Status() []TokenStatus {
 			Failures: e.Failures, LastError: e.LastErr, CredentialExpiresOn: ends,
 		}
 		if e.Token != nil {
-			s.LastSuccess = time.Unix(0, e.Token.Received)
+			s.LastSuccess, s.Shared = time.Unix(0, e.Token.Received), e.Token.Shared
 		}
 		all = append(all, s)
 	}

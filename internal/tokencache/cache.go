@@ -74,6 +74,7 @@ type Identity struct {
 	Cache   *Cache
 	Key     any // comparable
 	Source  Source
+	Sharer  Sharer        // nil: nothing is shared with other processes
 	Timeout time.Duration // of one flight
 	// NewState makes what the source keeps for identities of this key, for as long
 	// as they have entries and a day more. It is called with the cache locked.
@@ -167,7 +168,7 @@ func (v *View) begin(ctx context.Context, a Ask, changed bool) (decision, *landi
 		e.state.memory.statAt = now.Add(statInterval)
 	case d.token != nil && d.token == e.token.Load() && d.token.Refresh.Reached(now):
 		if d.step == serveAndRefresh {
-			id.launch(ctx, e, d, now) // the entry shows how it ended
+			id.launch(ctx, e, d, a, now) // the entry shows how it ended
 		}
 		// Until it has, or while it is put off, a look once a second will do.
 		e.recheck(now.Add(time.Second), d.token)
@@ -175,7 +176,7 @@ func (v *View) begin(ctx context.Context, a Ask, changed bool) (decision, *landi
 	case d.join != nil:
 		return d, d.join.landingFor(a)
 	default:
-		return d, id.launch(ctx, e, d, now).landingFor(a)
+		return d, id.launch(ctx, e, d, a, now).landingFor(a)
 	}
 	return d, nil
 }

@@ -23,6 +23,7 @@ type Token struct {
 	Expires  clock.Instant // by the server's word, without any margin
 	Refresh  clock.Instant // when a refresh is due
 	Received int64         // by the wall clock, unix nanoseconds
+	Shared   bool          // another process has obtained it
 
 	usable clock.Instant // the last moment at which the cache hands it out
 	claims uint64        // identifies the claims it was obtained with, 0 if none

@@ -29,10 +29,24 @@ type Source interface {
 	Observe(ctx context.Context, f Flight)
 }
 
+// A Sharer may bring what another process has got, in place of asking the source. It
+// is called as a source is.
+type Sharer interface {
+	// Fetch calls ask, at most once and in its own goroutine, if nobody else has
+	// brought what req wants. Grant and note are those of Source.Fetch, to which it
+	// may add.
+	Fetch(ctx context.Context, req Request, ask func(context.Context) (Grant, any, error)) (g Grant, note any, err error)
+}
+
 // A Request is what a source is asked for.
 type Request struct {
 	Tenant, Scope, Claims string
 	Reason                Reason
+	// Before is what the key held when the flight began, nil if nothing; it will not
+	// do, or will not for long. The token should have MinValid left.
+	Before   *Token
+	MinValid time.Duration
+	Failures int // in a row, before this one
 	// Waiting says that callers wait for the answer, for whom it is worth
 	// trying again; a refresh behind a good token makes one try.
 	Waiting bool
@@ -58,6 +72,9 @@ type Flight struct {
 	Token    *Token // nil with Err
 	Err      error
 	Note     any // of Source.Fetch
+	// Shared says that another process has brought the answer: the source was not
+	// asked.
+	Shared bool
 }
 
 // How long a failure keeps others from asking again; see flight.Backoff.
@@ -105,7 +122,6 @@ type trip struct {
 	request Request
 	bypass  bool
 	claims  uint64        // see claimsID
-	before  *Token        // what the entry held when it began
 	hung    *flight.Guard // the entry's
 	// What callers wait for: strict those who want what this flight brings, loose
 	// those whom any other token serves, too. Cache.mu guards them until the flight
@@ -137,7 +153,7 @@ func (f *trip) land(t *Token, err error) {
 }
 
 // launch begins the flight that d asks for. The caller holds Cache.mu.
-func (id *Identity) launch(ctx context.Context, e *entry, d decision, now clock.Instant) *trip {
+func (id *Identity) launch(ctx context.Context, e *entry, d decision, a Ask, now clock.Instant) *trip {
 	id.Cache.takeOff(e)
 	if e.state == nil {
 		e.state = &entryState{hung: new(flight.Guard)}
@@ -145,11 +161,12 @@ func (id *Identity) launch(ctx context.Context, e *entry, d decision, now clock.
 	s := e.state
 	f := &trip{
 		Identity: id, entry: e, bypass: d.bypass, claims: claimsID(d.claims),
-		before: e.token.Load(), hung: s.hung, strict: newLanding(), loose: newLanding(),
+		hung: s.hung, strict: newLanding(), loose: newLanding(),
 		request: Request{
 			Tenant: e.owner.tenant, Scope: e.scope, Claims: d.claims, Reason: d.reason, State: e.owner.namespace.state,
 			Waiting: d.step == fly && (s.memory.failures == 0 || s.memory.failedAt.Add(oneTryWindow).Reached(now)),
 			Worked:  e.token.Load() != nil,
+			Before:  e.token.Load(), MinValid: a.MinValid, Failures: s.memory.failures,
 		},
 	}
 	if d.bypass {
@@ -158,7 +175,6 @@ func (id *Identity) launch(ctx context.Context, e *entry, d decision, now clock.
 	} else {
 		s.ordinary = f
 	}
-	id.Cache.exchanges.Add(1)
 	go f.run(ctx)
 	return f
 }
@@ -176,11 +192,12 @@ func (f *trip) run(ctx context.Context) {
 		note    any
 		stamp   string
 		failure Failure
+		shared  bool
 	}
 	got, err := flight.RunFor(ctx, 2*flight.Grace, f.hung, "token request", func(ctx context.Context) (got fetched, _ error) {
 		got.stamp = f.Source.Stamp() // before the files are read
 		var err error
-		if got.grant, got.note, err = f.Source.Fetch(ctx, f.request); err == nil && got.grant.Bearer == nil {
+		if got.grant, got.note, got.shared, err = f.fetch(ctx); err == nil && got.grant.Bearer == nil {
 			err = errNothing
 		}
 		if err != nil {
@@ -191,7 +208,7 @@ func (f *trip) run(ctx context.Context) {
 	if err != nil {
 		got.failure = f.Source.Failure(err, f.request)
 	}
-	seen.Note, seen.Duration = got.note, time.Since(seen.Began)
+	seen.Note, seen.Shared, seen.Duration = got.note, got.shared, time.Since(seen.Began)
 	if got.failure == nil {
 		seen.Token = f.succeed(got.grant)
 	} else {
@@ -200,6 +217,22 @@ func (f *trip) run(ctx context.Context) {
 	f.Source.Observe(ctx, seen)
 	close(f.strict.done)
 	close(f.loose.done)
+}
+
+// fetch asks the source, or whoever shares with other processes, who may do so.
+func (f *trip) fetch(ctx context.Context) (g Grant, note any, shared bool, err error) {
+	asked := false
+	ask := func(ctx context.Context) (Grant, any, error) {
+		asked = true
+		f.Cache.exchanges.Add(1)
+		return f.Source.Fetch(ctx, f.request)
+	}
+	if f.Sharer == nil {
+		g, note, err = ask(ctx)
+	} else {
+		g, note, err = f.Sharer.Fetch(ctx, f.request, ask)
+	}
+	return g, note, !asked, err
 }
 
 // end notes that the flight is over: the next caller begins another one. It returns
@@ -219,7 +252,7 @@ func (f *trip) end(now clock.Instant) *bypass {
 // overtaken returns the token that another flight has brought in the meantime, nil if
 // none has.
 func (f *trip) overtaken(now clock.Instant) *Token {
-	if t := f.entry.usable(now); t != f.before {
+	if t := f.entry.usable(now); t != f.request.Before {
 		return t
 	}
 	return nil
@@ -235,6 +268,7 @@ func (f *trip) succeed(g Grant) *Token {
 	b, s := f.end(now), e.state
 	spread := spreadUsual
 	switch {
+	case g.Common: // else those who come and go would each draw early
 	case e.token.Load() == nil:
 		spread = spreadFirst
 	case s.memory.failures > 0:

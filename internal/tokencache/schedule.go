@@ -9,10 +9,12 @@ import (
 	"github.com/apponly/apponly/internal/clock"
 )
 
-// expiryMargin is how long before its end a token is no longer handed out, so
-// that it does not end on its way to the API; a tenth of the lifetime if that
-// is shorter, or a token of a few seconds would never be usable.
 const expiryMargin = 10 * time.Second
+
+// Margin is how long before its end a token is no longer handed out, so that it
+// does not end on its way to the API; a tenth of the lifetime if that is shorter,
+// or a token of a few seconds would never be usable.
+func Margin(lifetime time.Duration) time.Duration { return min(expiryMargin, lifetime/10) }
 
 // A Grant is what a source brought: a token and its times as it was told them.
 type Grant struct {
@@ -20,6 +22,9 @@ type Grant struct {
 	Received  clock.Instant
 	Lifetime  time.Duration
 	RefreshIn time.Duration // 0 if the source was not told
+	// Common says that other processes have the token too, and draw their refresh
+	// times from the same base; Shared, that one of them has obtained it.
+	Common, Shared bool
 }
 
 // A spread says how widely a refresh time is drawn.
@@ -41,7 +46,7 @@ const (
 // at every hit, as some libraries do, makes a busy process always refresh at
 // the early end, which spreads nothing.
 func (g Grant) schedule(s spread, claims uint64) *Token {
-	usable := g.Lifetime - min(expiryMargin, g.Lifetime/10)
+	usable := g.Lifetime - Margin(g.Lifetime)
 	base := g.RefreshIn
 	if base <= 0 || base >= g.Lifetime {
 		base = g.Lifetime * 3 / 4
@@ -53,6 +58,7 @@ func (g Grant) schedule(s spread, claims uint64) *Token {
 		Refresh:  g.Received.Add(min(refreshAfter(base, s), usable)),
 		Received: g.Received.Wall,
 		claims:   claims,
+		Shared:   g.Shared,
 	}
 }
 

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+
+package apponly_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/apponly/apponly"
+)
+
+// What Entra refuses any process is asked once by the fleet, and not once by each.
+func TestFleetRefusals(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	for name, tc := range map[string]struct {
+		fault func(*http.Request) (*http.Response, error)
+		kind  apponly.Kind
+		most  int // requests in five minutes
+	}{
+		"throttled":        {status(429, `{"error":"temporarily_unavailable"}`, "Retry-After", "60"), apponly.ErrThrottled, 8},
+		"out of order":     {status(503, ""), apponly.ErrService, 250},
+		"unknown resource": {status(400, `{"error":"invalid_resource","error_codes":[500011]}`), apponly.ErrResourceNotFound, 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newSTS(t)
+				s.setDelay(stsTime)
+				var asked []time.Time
+				s.setFault(func(r *http.Request) (*http.Response, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					asked = append(asked, time.Now())
+					return tc.fault(r)
+				})
+				pods := s.pods(t, 300, &memStore{latency: storeTime})
+				failed := live(t, s, pods, 5*time.Minute, 4*time.Second)
+				t.Logf("%d requests, %d failed calls", len(asked), failed)
+				if len(asked) > tc.most || failed == 0 {
+					t.Errorf("%d requests and %d failed calls, want at most %d, and some", len(asked), failed, tc.most)
+				}
+				for i := range asked {
+					if tc.kind == apponly.ErrThrottled && i > 0 && asked[i].Sub(asked[i-1]) < time.Minute {
+						t.Errorf("asked again after %v", asked[i].Sub(asked[i-1]))
+					}
+				}
+				_, err := pods[7].Token(t.Context(), s.API().Scope())
+				wantKind(t, err, tc.kind)
+				s.setFault(nil)
+				time.Sleep(10 * time.Minute)
+				if o := atOnce(pods, s.ask(t)); o.failed > 0 {
+					t.Errorf("%d calls failed when it was over: %v", o.failed, o.err)
+				}
+			})
+		})
+	}
+}
+
+// What may be a process's own failure is told nobody: the next one asks.
+func TestFleetOwnFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.setDelay(stsTime)
+		store := &memStore{latency: storeTime}
+		wrong := s.with2(t, store, apponly.Secret("wrong-"+s.Secret()))
+		_, err := wrong.Token(t.Context(), s.API().Scope())
+		wantKind(t, err, apponly.ErrSecretInvalid)
+		right := s.pod(t, store, apponly.SharedKey(sharedKey(1)))
+		began := time.Now()
+		mustToken(t, right, s.API().Scope())
+		if d := time.Since(began); d > 2*stsTime {
+			t.Errorf("the next process waited %v", d)
+		}
+		// It lives on what others get, and says so.
+		time.Sleep(5 * time.Minute)
+		mustToken(t, wrong, s.API().Scope())
+		if st := wrong.Status()[0]; !st.Shared || right.Status()[0].Shared {
+			t.Errorf("shared: %v and %v, want that only of the process with the wrong secret", st.Shared, right.Status()[0].Shared)
+		}
+	})
+}
+
+// with2 is a pod with another credential.
+func (s *sts) with2(t testing.TB, store apponly.SharedStore, cred apponly.Credential) *apponly.Client {
+	t.Helper()
+	opts := s.options()
+	opts.Cache = apponly.NewCache(&apponly.CacheOptions{Shared: store, SharedKeys: apponly.SharedKey(sharedKey(1))})
+	c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), cred, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A token that is refused everywhere at once is replaced by one request, and so is one
+// that an API wants with other claims.
+func TestFleetRejects(t *testing.T) {
+	t.Parallel()
+	for name, claims := range map[string]string{"rejected": "", "claims": `{"access_token":{"nbf":{"essential":true,"value":"1"}}}`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newSTS(t)
+				s.setDelay(stsTime)
+				randomLifetimes(s)
+				pods := s.pods(t, fleetSize, &memStore{latency: storeTime})
+				atOnce(pods, s.ask(t))
+				time.Sleep(20 * time.Second)
+				before := s.requests()
+				old := mustToken(t, pods[0], s.API().Scope())
+				o := atOnce(pods, func(c *apponly.Client) (apponly.Token, error) {
+					have := mustToken(t, c, s.API().Scope())
+					return c.TokenFor(t.Context(), apponly.TokenRequest{Scope: s.API().Scope(), Rejected: have, Claims: claims})
+				})
+				n := s.requests() - before
+				t.Logf("%d requests, the slowest took %v", n, o.slowest)
+				if n > 2 || o.failed > 0 || o.values[old.Value()] > 0 {
+					t.Errorf("%d requests, %d failed (%v), %d got the token that was refused", n, o.failed, o.err, o.values[old.Value()])
+				}
+			})
+		})
+	}
+}
+
+// Force asks Entra, and lets the others have what it brings.
+func TestFleetForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		store := &memStore{}
+		pods := s.pods(t, 3, store)
+		mustToken(t, pods[0], s.API().Scope())
+		time.Sleep(time.Minute)
+		force(t, pods[1], s.API().Scope())
+		if n := s.requests(); n != 2 {
+			t.Errorf("%d requests, want 2", n)
+		}
+		if got := mustToken(t, pods[2], s.API().Scope()); got.Value() != mustToken(t, pods[1], s.API().Scope()).Value() || s.requests() != 2 {
+			t.Error("what was forced is not shared")
+		}
+	})
+}
+
+// A store that does not do what it should costs a quarter of a second, once, and a
+// goroutine. Tokens come, and with a token in memory nobody notices.
+func TestFleetStoreFails(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for name, down := range map[string]func(context.Context) error{
+		"refuses":              refuses,
+		"hangs":                hangs,
+		"ignores its context":  func(context.Context) error { time.Sleep(day); return errDown },
+		"panics":               func(context.Context) error { panic("store") },
+		"ends the goroutine":   func(context.Context) error { runtime.Goexit(); return nil },
+		"answers in no time":   nil,
+		"answers always late":  func(ctx context.Context) error { time.Sleep(249 * time.Millisecond); return nil },
+		"answers rather late":  func(ctx context.Context) error { time.Sleep(100 * time.Millisecond); return nil },
+		"ends with the flight": func(ctx context.Context) error { <-ctx.Done(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newSTS(t)
+				s.setDelay(stsTime)
+				store := &memStore{}
+				store.setDown(down)
+				pods := s.pods(t, 40, store)
+				o := atOnce(pods, s.ask(t))
+				most := stsTime + 300*time.Millisecond
+				if name == "answers always late" || name == "answers rather late" {
+					most += 250 * time.Millisecond // and another to let the others know
+				}
+				t.Logf("%d requests, the slowest took %v", s.requests(), o.slowest)
+				if o.failed > 0 || o.slowest > most {
+					t.Errorf("%d calls failed (%v), the slowest took %v", o.failed, o.err, o.slowest)
+				}
+				// With a dead Entra, too, what there is lasts to its end.
+				s.setFault(func(*http.Request) (*http.Response, error) { return nil, errDown })
+				if failed := live(t, s, pods, 55*time.Minute, 5*time.Minute); failed > 0 {
+					t.Errorf("%d calls failed although there was a token", failed)
+				}
+				time.Sleep(2 * day)
+			})
+		})
+	}
+}
+
+// The observers are told once that the store is down, and once that it is not.
+func TestFleetStoreEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.SetTokenLifetime(5 * time.Minute)
+		store := &memStore{}
+		var told []apponly.Event
+		c := s.pod(t, store, apponly.SharedKey(sharedKey(1)), func(o *apponly.Options) {
+			o.OnEvent = func(_ context.Context, ev apponly.Event) { told = append(told, ev) }
+		})
+		mustToken(t, c, s.API().Scope())
+		store.setDown(refuses)
+		live(t, s, []*apponly.Client{c}, 20*time.Minute, time.Minute)
+		store.setDown(nil)
+		live(t, s, []*apponly.Client{c}, 20*time.Minute, time.Minute)
+		var down, up int
+		for _, ev := range told {
+			switch {
+			case ev.Kind != apponly.EventSharedUnavailable:
+			case ev.Err == nil:
+				up++
+			default:
+				down++
+				if !strings.Contains(ev.Err.Error(), "connection refused") || errors.Is(ev.Err, errDown) {
+					t.Errorf("told of %v", ev.Err)
+				}
+			}
+		}
+		if stats := c.Cache().Stats(); down != 1 || up != 1 || stats.SharedFailures < 3 || stats.SharedRejected != 0 {
+			t.Errorf("told %d times that it is down and %d times that it is up, %+v", down, up, stats)
+		}
+		if n := c.Cache().Stats().Exchanges; int(n) != s.requests() {
+			t.Errorf("%d exchanges for %d requests", n, s.requests())
+		}
+	})
+}
