@@ -8,8 +8,9 @@ import (
 	"strconv"
 )
 
-// A boundedConn ends a connection whose other side announces more than it is going to
-// need: go-redis allocates what is announced, and panics at more than there can be.
+// A boundedConn ends a connection whose other side announces more than anybody has asked
+// for. go-redis allocates what is announced before it is there: a few bytes of a server
+// that is none end the process for want of memory, which nothing can recover from.
 //
 // RESP is a sequence of lines that begin with a type. A few of them announce bytes,
 // which follow before the next line, some announce elements, which are lines again.

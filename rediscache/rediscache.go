@@ -37,7 +37,8 @@ type Store struct {
 
 // New returns the store behind a client of the program's own. The client should have
 // ContextTimeoutEnabled set, so that a server that hangs leaves no goroutine behind
-// until ReadTimeout is over, and few retries: a token request costs less.
+// until ReadTimeout is over, and few retries: a token request costs less. It believes
+// its server: only connections of [Open] are bounded in what the other side may announce.
 func New(c redis.UniversalClient, opts *Options) *Store {
 	return &Store{c, opts.prefix(), func() error { return nil }}
 }
