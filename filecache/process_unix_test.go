@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 // process returns this program in a part, not started yet.
 func process(t *testing.T, part, dir string) (cmd *exec.Cmd, out *bytes.Buffer) {
 	cmd, out = exec.CommandContext(t.Context(), os.Args[0]), new(bytes.Buffer)
-	cmd.Env = append(os.Environ(), partEnv+"="+part, dirEnv+"="+dir)
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", partEnv+"="+part, dirEnv+"="+dir)
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	return cmd, out
 }

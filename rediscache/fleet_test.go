@@ -136,7 +136,7 @@ func newFleet(t *testing.T, env ...string) *fleet {
 		}
 	}
 	return &fleet{t: t, sts: sts, env: append(env,
-		podEnv+"="+sts.API().Scope(), "PATH="+os.Getenv("PATH"),
+		podEnv+"="+sts.API().Scope(), "GORACE=atexit_sleep_ms=0",
 		"AZURE_TENANT_ID="+sts.Tenant().ID(), "AZURE_CLIENT_ID="+sts.App().ClientID(), "AZURE_CLIENT_SECRET="+sts.Secret(),
 		"AZURE_AUTHORITY_HOST="+authority, "APPONLY_TRUST_AUTHORITY_HOST=1",
 		"APPONLY_CA_FILE="+caFile, "APPONLY_SHARED_KEY_FILE="+keyFile,
