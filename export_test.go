@@ -50,6 +50,11 @@ func Classify(status int, header http.Header, body []byte) *Error {
 // AllKinds are the kinds an Error can have.
 func AllKinds() []Kind { return slices.Sorted(maps.Keys(kinds)) }
 
+// FleetKinds are the kinds that the shared cache lets other processes know.
+func FleetKinds() []Kind {
+	return slices.DeleteFunc(AllKinds(), func(k Kind) bool { return !kinds[k].recovery.fleet })
+}
+
 // OverAfter reports whether a cooldown is over, and previous material has stood in for
 // long enough, when so much time has passed by the wall and the monotonic clock.
 func OverAfter(wall, mono time.Duration) (cooledDown, stoodIn bool) {

@@ -74,7 +74,7 @@ func TestFleetDay(t *testing.T) {
 		randomLifetimes(s)
 		store := &memStore{latency: storeTime}
 		pods := s.pods(t, fleetSize, store)
-		failed := live(t, s, pods, 24*time.Hour, 5*time.Minute)
+		failed := live(t, s, pods, 24*time.Hour, 10*time.Minute)
 		n := s.requests()
 		t.Logf("%d requests, %d operations of each pod", n, store.operations()/fleetSize)
 		if n > 40 || failed > 0 {
@@ -123,7 +123,7 @@ func TestFleetChurn(t *testing.T) {
 				time.Sleep(jitter(20 * time.Minute))
 				for time.Now().Before(end) {
 					c := s.pods(t, 1, store)
-					failed.Add(live(t, s, c, 20*time.Minute+jitter(20*time.Minute), 5*time.Minute))
+					failed.Add(live(t, s, c, 20*time.Minute+jitter(20*time.Minute), 10*time.Minute))
 				}
 			})
 		}

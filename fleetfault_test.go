@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -70,7 +71,7 @@ func TestFleetOwnFailures(t *testing.T) {
 		s := newSTS(t)
 		s.setDelay(stsTime)
 		store := &memStore{latency: storeTime}
-		wrong := s.with2(t, store, apponly.Secret("wrong-"+s.Secret()))
+		wrong := s.podWith(t, apponly.Secret("wrong-"+s.Secret()), store, sharedKeys(1))
 		_, err := wrong.Token(t.Context(), s.API().Scope())
 		wantKind(t, err, apponly.ErrSecretInvalid)
 		right := s.pod(t, store, apponly.SharedKey(sharedKey(1)))
@@ -86,18 +87,6 @@ func TestFleetOwnFailures(t *testing.T) {
 			t.Errorf("shared: %v and %v, want that only of the process with the wrong secret", st.Shared, right.Status()[0].Shared)
 		}
 	})
-}
-
-// with2 is a pod with another credential.
-func (s *sts) with2(t testing.TB, store apponly.SharedStore, cred apponly.Credential) *apponly.Client {
-	t.Helper()
-	opts := s.options()
-	opts.Cache = apponly.NewCache(&apponly.CacheOptions{Shared: store, SharedKeys: apponly.SharedKey(sharedKey(1))})
-	c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), cred, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 // A token that is refused everywhere at once is replaced by one request, and so is one
@@ -207,6 +196,8 @@ func TestFleetStoreEvents(t *testing.T) {
 		live(t, s, []*apponly.Client{c}, 20*time.Minute, time.Minute)
 		store.setDown(nil)
 		live(t, s, []*apponly.Client{c}, 20*time.Minute, time.Minute)
+		time.Sleep(time.Minute)
+		synctest.Wait() // for a refresh behind the last call
 		var down, up int
 		for _, ev := range told {
 			switch {
@@ -227,4 +218,82 @@ func TestFleetStoreEvents(t *testing.T) {
 			t.Errorf("%d exchanges for %d requests", n, s.requests())
 		}
 	})
+}
+
+// What came from the store is told of as such, and an entry that does not open once a
+// minute.
+func TestSharedEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		store := &memStore{}
+		told := map[apponly.EventKind][]apponly.Event{}
+		watch := func(o *apponly.Options) {
+			o.OnEvent = func(_ context.Context, ev apponly.Event) { told[ev.Kind] = append(told[ev.Kind], ev) }
+		}
+		first := mustToken(t, s.pod(t, store, sharedKeys(1)), s.API().Scope())
+		time.Sleep(5 * time.Minute)
+		c := s.pod(t, store, sharedKeys(1), watch)
+		second := mustToken(t, c, s.API().Scope())
+		if ev := told[apponly.EventShared]; len(ev) != 1 || ev[0].Err != nil || !ev[0].ExpiresOn.Equal(first.ExpiresOn()) || ev[0].Reason != apponly.ReasonMiss || len(told) != 1 {
+			t.Errorf("told of %+v", told)
+		}
+		if st := c.Status()[0]; !st.Shared || st.LastSuccess.After(time.Now().Add(-5*time.Minute)) || first.Value() != second.Value() {
+			t.Errorf("%+v: it was obtained five minutes ago, by another", st)
+		}
+		// A refusal, too.
+		clear(told)
+		s.setFault(status(400, `{"error":"invalid_resource","error_codes":[500011]}`))
+		s.pod(t, store, sharedKeys(1)).Token(t.Context(), "api://nowhere/.default")
+		n := s.requests()
+		_, err := c.Token(t.Context(), "api://nowhere/.default")
+		wantKind(t, err, apponly.ErrResourceNotFound, "AADSTS500011", "another process")
+		if e, _ := errors.AsType[*apponly.Error](err); !e.Remembered || !e.RetryAt.After(time.Now()) || s.requests() != n || len(told[apponly.EventShared]) != 1 || told[apponly.EventShared][0].Err == nil {
+			t.Errorf("%+v after %d requests, told of %v", err, s.requests()-n, told)
+		}
+		if stats := c.Cache().Stats(); stats.SharedHits != 2 || stats.Exchanges != 0 || stats.SharedRejected+stats.SharedFailures != 0 {
+			t.Errorf("%+v", stats)
+		}
+		// Garbage, in every entry.
+		s.setFault(nil)
+		clear(told)
+		store.lies = func(string, []byte, time.Duration) ([]byte, time.Duration) { return []byte("garbage"), time.Hour }
+		for _, scope := range []string{"api://a/.default", "api://b/.default", "api://c/.default"} {
+			c.Token(t.Context(), scope)
+		}
+		if ev := told[apponly.EventSharedRejected]; len(ev) != 1 || !errors.Is(ev[0].Err, apponly.ErrConfiguration) || c.Cache().Stats().SharedRejected < 3 {
+			t.Errorf("told of %+v, %+v", ev, c.Cache().Stats())
+		}
+	})
+}
+
+// Whose tokens an Azure SDK credential brings is not known: they are not shared.
+func TestSharedNotForTokenCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		store := &memStore{}
+		cred := s.client(t).TokenCredential()
+		c, err := apponly.FromTokenCredential(cred, &apponly.Options{Cache: apponly.NewCache(&apponly.CacheOptions{Shared: store, SharedKeys: sharedKeys(1)})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mustToken(t, c, s.API().Scope()); store.operations() != 0 || c.Cache().Stats().Exchanges != 1 {
+			t.Errorf("%d operations, %+v", store.operations(), c.Cache().Stats())
+		}
+	})
+}
+
+// What is shared is what any process would be told, and no kind that may be its own.
+func TestFleetKinds(t *testing.T) {
+	t.Parallel()
+	want := []apponly.Kind{
+		apponly.ErrThrottled, apponly.ErrService, apponly.ErrIssuerUnreachable,
+		apponly.ErrAppNotFound, apponly.ErrAppDisabled, apponly.ErrAppMisconfigured,
+		apponly.ErrTenantNotFound, apponly.ErrTenantBlocked, apponly.ErrAuthorityInvalid,
+		apponly.ErrResourceNotFound, apponly.ErrScopeInvalid,
+		apponly.ErrConsentRequired, apponly.ErrRoleMissing, apponly.ErrGrantNotAllowed,
+	}
+	slices.Sort(want)
+	if got := apponly.FleetKinds(); !slices.Equal(got, want) {
+		t.Errorf("shared are %q, want %q", got, want)
+	}
 }

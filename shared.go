@@ -61,6 +61,9 @@ func SharedKey(keys ...[]byte) SharedKeys {
 // changed. While it cannot be read the keys that were read last go on; if there are
 // none the store is not used. [EventSharedUnavailable] tells.
 func SharedKeyFile(path string) SharedKeys {
+	if path == "" {
+		return SharedKeys{fault: errorf(ErrConfiguration, "apponly: SharedKeyFile: the path is empty")}
+	}
 	if err := checkPath(ErrConfiguration, "SharedKeyFile", path); err != nil {
 		return SharedKeys{fault: err}
 	}

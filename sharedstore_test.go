@@ -23,6 +23,8 @@ type memStore struct {
 	// lies, if set, changes what Get returns.
 	lies func(key string, value []byte, left time.Duration) ([]byte, time.Duration)
 
+	onSet func(key string, k kept)
+
 	mu   sync.Mutex
 	kept map[string]kept
 	ops  int
@@ -82,7 +84,7 @@ func (s *memStore) Set(ctx context.Context, key string, value []byte, ttl time.D
 		return err
 	}
 	defer s.mu.Unlock()
-	s.kept[key] = kept{value, time.Now().Add(ttl)}
+	s.put(key, kept{value, time.Now().Add(ttl)})
 	return nil
 }
 
@@ -94,8 +96,15 @@ func (s *memStore) Add(ctx context.Context, key string, value []byte, ttl time.D
 	if time.Until(s.kept[key].ends) > 0 {
 		return false, nil
 	}
-	s.kept[key] = kept{value, time.Now().Add(ttl)}
+	s.put(key, kept{value, time.Now().Add(ttl)})
 	return true, nil
+}
+
+func (s *memStore) put(key string, k kept) {
+	s.kept[key] = k
+	if s.onSet != nil {
+		s.onSet(key, k)
+	}
 }
 
 func (s *memStore) setDown(down func(context.Context) error) {
@@ -129,12 +138,17 @@ func sharedKey(n byte) []byte {
 // own.
 func (s *sts) pod(t testing.TB, store apponly.SharedStore, keys apponly.SharedKeys, change ...func(*apponly.Options)) *apponly.Client {
 	t.Helper()
+	return s.podWith(t, apponly.Secret(s.Secret()), store, keys, change...)
+}
+
+func (s *sts) podWith(t testing.TB, cred apponly.Credential, store apponly.SharedStore, keys apponly.SharedKeys, change ...func(*apponly.Options)) *apponly.Client {
+	t.Helper()
 	opts := s.options()
 	opts.Cache = apponly.NewCache(&apponly.CacheOptions{Shared: store, SharedKeys: keys})
 	for _, f := range change {
 		f(opts)
 	}
-	c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), apponly.Secret(s.Secret()), opts)
+	c, err := apponly.New(s.Tenant().ID(), s.App().ClientID(), cred, opts)
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}

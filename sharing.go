@@ -66,22 +66,22 @@ func (terms) Failure(r sharedcache.Refusal) (error, bool) {
 // Note implements sharedcache.Terms.
 func (terms) Note(note any, n sharedcache.Notice, err error) any {
 	changes, _ := note.([]Event)
-	ev := Event{Kind: EventSharedUnavailable}
+	ev, kind := Event{Kind: EventSharedUnavailable}, ErrTransient
 	if n == sharedcache.Rejected {
-		ev.Kind = EventSharedRejected
+		ev.Kind, kind = EventSharedRejected, ErrConfiguration
 	}
 	if err != nil {
-		ev.Err = sharedFault(err)
+		ev.Err = sharedFault(kind, err)
 	}
 	return append(changes, ev)
 }
 
 // sharedFault makes an error fit to be told of. A store has seen nothing that is secret,
 // so that its words may be shown; what else its error holds is not kept.
-func sharedFault(err error) error {
+func sharedFault(kind Kind, err error) error {
 	if local, ok := errors.AsType[*localError](err); ok {
 		return local
 	}
 	_, cause := netfault.Describe(err)
-	return &localError{kind: ErrConfiguration, text: "apponly: CacheOptions.Shared: " + ident.OneLine(err.Error(), 200), cause: cause}
+	return &localError{kind: kind, text: "apponly: CacheOptions.Shared: " + ident.OneLine(err.Error(), 200), cause: cause}
 }

@@ -21,17 +21,22 @@ func oneKey(goroutines int) (contender, error) {
 	}
 	l := contender{name: ours.name}
 	for range goroutines {
-		l.loops = append(l.loops, func(n int) error {
-			ctx := context.Background()
-			for range n {
-				if _, err := c.Token(ctx, scope); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		l.loops = append(l.loops, hitting(c))
 	}
 	return l, l.loops[0](1)
+}
+
+// hitting asks c for the same token again and again.
+func hitting(c *apponly.Client) loop {
+	return func(n int) error {
+		ctx := context.Background()
+		for range n {
+			if _, err := c.Token(ctx, scope); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // hitOneKey is a hit with one key in the cache.

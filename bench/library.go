@@ -104,9 +104,13 @@ const (
 const maxEntries = 1<<20 + 1024
 
 func openOurs(s *sts) (*apponly.Client, error) {
+	return openCached(s, apponly.NewCache(&apponly.CacheOptions{MaxEntries: maxEntries}))
+}
+
+func openCached(s *sts, cache *apponly.Cache) (*apponly.Client, error) {
 	return apponly.New(home, clientID, apponly.Secret(secret), &apponly.Options{
 		AllowedTenants: []string{"*"},
-		Cache:          apponly.NewCache(&apponly.CacheOptions{MaxEntries: maxEntries}),
+		Cache:          cache,
 		HTTPClient:     s.client(),
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/apponly/apponly/internal/clock"
-	"github.com/apponly/apponly/internal/flight"
 	"github.com/apponly/apponly/internal/tokencache"
 )
 
@@ -65,44 +64,6 @@ func (c *Client) Fetch(ctx context.Context, req tokencache.Request, ask func(con
 	return g, note, err
 }
 
-// A visit is one flight's business with the store.
-type visit struct {
-	*Client
-	tokencache.Request
-	began   time.Time
-	places  []place   // one for each key; none: the store is not used
-	failed  bool      // an operation has: the store is left alone
-	leads   time.Time // since when we hold the lease, zero if we do not
-	notices []notice
-}
-
-// A place is where the key of a request lies by one of the keys.
-type place struct {
-	*key
-	token, lease string // names
-}
-
-type notice struct {
-	what Notice
-	err  error
-}
-
-// now returns the time by the server's clock.
-func (v *visit) now() time.Time { return time.Now().Add(v.Ahead(v.State)) }
-
-// open gets the keys, and reports whether there are any.
-func (v *visit) open(ctx context.Context) bool {
-	ring, tell, err := v.Cache.ring(ctx)
-	if tell {
-		v.notices = append(v.notices, notice{Unavailable, err})
-	}
-	about := append([]string{v.Tenant, v.Scope}, v.About...)
-	for _, k := range ring {
-		v.places = append(v.places, place{k, k.name("token", about...), k.name("lease", about...)})
-	}
-	return len(ring) > 0
-}
-
 // patience is how long others are waited for. With less, a server that takes 8 s has a
 // thousand processes ask at once.
 const patience = 15 * time.Second
@@ -115,7 +76,7 @@ func (v *visit) look(ctx context.Context) (g tokencache.Grant, answered bool, er
 		switch next {
 		case taken, refused:
 			return g, true, err
-		case askEntra:
+		case askSource:
 			return g, false, nil
 		}
 		if !pause(ctx, n) {
@@ -129,8 +90,8 @@ func (v *visit) look(ctx context.Context) (g tokencache.Grant, answered bool, er
 type verdict int
 
 const (
-	askEntra verdict = iota
-	taken            // a token
+	askSource verdict = iota
+	taken             // a token
 	refused
 	wait
 )
@@ -147,10 +108,10 @@ func (v *visit) round(ctx context.Context, n int) (g tokencache.Grant, _ verdict
 		return g, taken, nil
 	}
 	if v.failed {
-		return g, askEntra, nil
+		return g, askSource, nil
 	}
 	next, err := v.claim(ctx)
-	if next == askEntra && !v.leads.IsZero() {
+	if next == askSource && !v.leads.IsZero() {
 		// Who led before us may have been done between our look and our claim.
 		if g, ok := v.token(ctx); ok {
 			v.letGo(ctx)
@@ -222,14 +183,14 @@ func (v *visit) claim(ctx context.Context) (verdict, error) {
 	now := v.now()
 	switch {
 	case v.failed:
-		return askEntra, nil
+		return askSource, nil
 	case found == missing:
 		return v.takeLease(ctx), nil
 	case e.holds(now):
-		return wait, nil
+		return v.waitFor(e.at), nil
 	case e.kind == aRefusal && e.pause(now) > 0:
 		if e.claims != ours.claimsMAC(v.Claims) {
-			return askEntra, nil // it says nothing of what we want
+			return askSource, nil // it says nothing of what we want
 		}
 		if err, ok := v.Failure(Refusal{Kind: e.text, Code: int(e.code), RetryAt: time.Now().Add(e.pause(now))}); ok {
 			return refused, err
@@ -239,7 +200,25 @@ func (v *visit) claim(ctx context.Context) (verdict, error) {
 	if v.set(ctx, v.places[0].lease, v.lease(), leaseTTL) {
 		v.leads = time.Now()
 	}
-	return askEntra, nil
+	return askSource, nil
+}
+
+// mostTurns is how often the lease may turn out to be another's. Whoever led brought
+// nothing that we can see: its failure was its own, as that of the next may be; or
+// somebody takes away what they store, and a thousand processes would ask in single file.
+const mostTurns = 4
+
+// waitFor notes when the lease was claimed that we wait for, zero if that is not known,
+// unless there have been too many.
+func (v *visit) waitFor(claimed time.Time) verdict {
+	if claimed.IsZero() || !claimed.Equal(v.leader) {
+		v.leader = claimed
+		v.turns++
+	}
+	if v.turns > mostTurns {
+		return askSource
+	}
+	return wait
 }
 
 func (v *visit) lease() record { return record{kind: aLease, at: v.now()} }
@@ -251,128 +230,10 @@ func (v *visit) takeLease(ctx context.Context) verdict {
 	})
 	switch {
 	case err != nil:
-		return askEntra
+		return askSource
 	case !added:
-		return wait
+		return v.waitFor(time.Time{})
 	}
 	v.leads = time.Now()
-	return askEntra
-}
-
-// tell lets the others have what was brought, within one budget.
-func (v *visit) tell(ctx context.Context, g *tokencache.Grant, err error) {
-	if len(v.places) == 0 || v.failed || ctx.Err() != nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, budget)
-	defer cancel()
-	if err != nil {
-		v.tellRefusal(ctx, err)
-		return
-	}
-	now := clock.Now()
-	if left := g.Received.Add(g.Lifetime).Until(now); g.Bearer != nil && left > 0 {
-		r := record{kind: aToken, at: v.now().Add(left - g.Lifetime), lifetime: g.Lifetime, refreshIn: g.RefreshIn, text: g.Bearer()}
-		g.Common = v.set(ctx, v.places[0].token, r, left)
-	}
-	v.letGo(ctx)
-}
-
-// tellRefusal has the lease say what any other process would be told, until it is worth
-// asking again; or lets it go.
-func (v *visit) tellRefusal(ctx context.Context, err error) {
-	r, ok := v.Refusal(err)
-	if !ok {
-		v.letGo(ctx)
-		return
-	}
-	if !v.holdsLease() {
-		return
-	}
-	n := v.Failures + 1 // which, since failures are shared, is about the same for all
-	pause := flight.Backoff(2*time.Second, 5*time.Minute, n)
-	if r.Passing {
-		pause = flight.Backoff(time.Second, 15*time.Second, n)
-	}
-	pause = min(max(pause, time.Until(r.RetryAt)), flight.MaxRetryAfter)
-	v.set(ctx, v.places[0].lease, record{kind: aRefusal, at: v.now().Add(pause), code: uint32(r.Code), text: r.Kind}, pause)
-}
-
-// holdsLease reports whether the lease is still ours: one that we were too slow for may
-// be another's by now.
-func (v *visit) holdsLease() bool { return !v.leads.IsZero() && time.Since(v.leads) < leaseTTL }
-
-// letGo ends our lease, so that nobody who wants something else waits for it to lapse.
-// What is left of it in a store that counts in seconds holds nobody.
-func (v *visit) letGo(ctx context.Context) {
-	if v.holdsLease() {
-		v.set(ctx, v.places[0].lease, record{kind: aLease, at: time.UnixMilli(0)}, time.Millisecond)
-	}
-}
-
-func (v *visit) sealed(name string, r record) []byte {
-	k := v.places[0]
-	r.claims = k.claimsMAC(v.Claims)
-	return k.seal(name, r.encode())
-}
-
-// What was found under a name.
-type found int
-
-const (
-	missing found = iota // nothing, or not to be learned
-	opened
-	forged // what does not open
-)
-
-// get returns what lies under a name at a place.
-func (v *visit) get(ctx context.Context, at place, name string) (e entry, _ found) {
-	type kept struct {
-		value []byte
-		left  time.Duration
-	}
-	got, err := operation(ctx, v, func(ctx context.Context) (got kept, err error) {
-		got.value, got.left, err = v.Store.Get(ctx, name)
-		return got, err
-	})
-	if err != nil || len(got.value) == 0 {
-		return e, missing
-	}
-	if len(got.value) <= maxValue {
-		if plain, ok := at.open(name, got.value); ok {
-			if r, ok := decode(plain); ok {
-				return entry{r, got.left}, opened
-			}
-		}
-	}
-	if v.reject() {
-		v.notices = append(v.notices, notice{Rejected, errRejected})
-	}
-	return e, forged
-}
-
-// set puts a record in place of what is there, and reports whether it did.
-func (v *visit) set(ctx context.Context, name string, r record, ttl time.Duration) bool {
-	value := v.sealed(name, r)
-	if len(value) > maxValue {
-		return false
-	}
-	_, err := operation(ctx, v, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, v.Store.Set(ctx, name, value, ttl)
-	})
-	return err == nil
-}
-
-// operation makes one operation of the store. After one that fails there are no more in
-// this flight.
-func operation[T any](ctx context.Context, v *visit, do func(context.Context) (T, error)) (result T, err error) {
-	if v.failed {
-		return result, errBusy
-	}
-	result, tell, err := operate(ctx, v.Cache, do)
-	if tell {
-		v.notices = append(v.notices, notice{Unavailable, err})
-	}
-	v.failed = err != nil
-	return result, err
+	return askSource
 }

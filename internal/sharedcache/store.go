@@ -7,8 +7,9 @@
 //
 // What lies in the store is sealed and bound to its name (keys.go, record.go: no I/O).
 // The store itself is not trusted and not waited for: each operation has a budget, and
-// after a failure it is left alone for a while (store.go). Who asks and who waits is
-// settled by a lease (fetch.go). A store can delay a request, never prevent it.
+// after a failure it is left alone for a while (store.go, visit.go). Who asks and who waits
+// is settled by a lease (fetch.go), and the others are told (tell.go). A store can delay a
+// request, never prevent it.
 package sharedcache
 
 import (
