@@ -18,7 +18,7 @@
 // have no memory left or take no writes. All that comes of it are token requests.
 //
 // go-redis logs connections that cannot be made to standard error, by a logger of the
-// whole process: see redis.SetLogger.
+// whole process: see redis.SetLogger and its package logging.
 //
 // # What it may do
 //
