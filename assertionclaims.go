@@ -14,6 +14,7 @@ import (
 // assertionClaims are those of an assertion that are of use here. They are hints:
 // Entra judges.
 type assertionClaims struct {
+	Algorithm       string // of its header
 	Issuer, Subject string
 	Audience        []string
 	Exp             json.Number
@@ -55,13 +56,18 @@ func readClaims(assertion string) (claims assertionClaims, err error) {
 	if json.Unmarshal(payload, &members) != nil || members == nil {
 		return claims, errors.New("is not a JWT: its payload is not a JSON object")
 	}
-	if _, err := decodePart(parts[0]); err != nil {
+	header, err := decodePart(parts[0])
+	if err != nil {
 		return claims, errors.New("is not a JWT: its header is not base64url")
 	}
 	if _, err := decodePart(parts[2]); err != nil {
 		return claims, errors.New("is not a JWT: its signature is not base64url")
 	}
 	// What is of another type than it should be is left out.
+	var first struct{ Alg string }
+	if json.Unmarshal(header, &first) == nil {
+		claims.Algorithm = first.Alg
+	}
 	json.Unmarshal(members["iss"], &claims.Issuer)
 	json.Unmarshal(members["sub"], &claims.Subject)
 	json.Unmarshal(members["exp"], &claims.Exp)

@@ -369,3 +369,33 @@ type textSource string
 func (s textSource) Assertion(context.Context, apponly.AssertionRequest) (string, error) {
 	return string(s), nil
 }
+
+// A source does not wait behind token requests, which may be those that wait for it.
+func TestWorkloadIsAskedAheadOfTokenRequests(t *testing.T) {
+	eachWorkload(t, func(t *testing.T, s *sts, w workload) {
+		began := time.Now()
+		asked := make(chan time.Duration, 10)
+		s.setFault(func(r *http.Request) (*http.Response, error) {
+			if strings.HasPrefix(r.URL.Path, w.path) {
+				asked <- time.Since(began)
+				return nil, nil
+			}
+			return hang(r)
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var wg sync.WaitGroup
+		for range 300 { // three times as many as have a turn at once
+			c := s.client(t)
+			wg.Go(func() { c.Token(ctx, s.API().Scope()) })
+		}
+		synctest.Wait()
+		c := s.with(t, apponly.Federated(w.source))
+		wg.Go(func() { c.Token(ctx, s.API().Scope()) })
+		if took := <-asked; took > time.Second {
+			t.Errorf("the source was asked after %v", took)
+		}
+		wg.Wait()
+		time.Sleep(10 * time.Minute) // flights outlive their callers
+	})
+}

@@ -29,6 +29,9 @@ func TestCostlyKeyIsOpenedOnce(t *testing.T) {
 		{"scrypt", "pbes2-aes256-scrypt.pem", pw, true, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if raceEnabled && test.key != "pbes2-aes256-scrypt.pem" {
+				t.Skip("the race detector makes a second of work many: run without -race")
+			}
 			s := newSTS(t)
 			s.App().AddCertificate(corpusCert(t, "cert.pem"))
 			cred := costly(test.key, test.password)

@@ -240,5 +240,7 @@ func (t *tokenRequest) explain(e *Error, p proof) {
 		e.reason = p.resemblance
 	case e.Kind == ErrFederationMismatch:
 		e.reason = t.misdirected(p.sent.audience, t.cloud.ExchangeAudience())
+	case e.Kind == ErrAssertionInvalid && p.sent.issuer != "" && p.sent.algorithm != "RS256":
+		e.reason = "the assertion is signed by " + ident.Quote(p.sent.algorithm) + ", and Entra documents RS256 alone: have its issuer sign with an RSA key"
 	}
 }

@@ -234,7 +234,7 @@ func (f *federated) resolve(ctx context.Context, req AssertionRequest, files *fi
 	}
 	p := proof{
 		value: func() string { return assertion }, assertion: true, expires: claims.expires(), refusedAs: ErrAssertionInvalid,
-		sent: sentProof{issuer: claims.Issuer, subject: claims.Subject, audience: claims.audience()},
+		sent: sentProof{issuer: claims.Issuer, subject: claims.Subject, audience: claims.audience(), algorithm: claims.Algorithm},
 	}
 	return fixedMaterial(p, material{perRequest: f.path == ""}), nil
 }
@@ -269,19 +269,18 @@ func (r AssertionRequest) expired(exp time.Time) bool {
 	return exp.Unix() > 0 && r.now().After(exp) && time.Now().After(exp)
 }
 
-// unavailable makes the error of a source that gave no assertion. Those of files and of
-// what this package asks name it themselves.
+// unavailable makes the error of a source that gave no assertion, and says itself which
+// it is.
 func (f *federated) unavailable(err error) error {
-	e := &localError{kind: ErrCredentialUnavailable, text: "federated assertion" + f.of + ": " + err.Error(), cause: err}
-	if _, own := f.src.(ownSource); own || f.path != "" {
-		e.text = "federated assertion: " + err.Error()
-	}
+	e := &localError{kind: ErrCredentialUnavailable, text: "federated assertion: " + err.Error(), cause: err}
 	if answer, ok := errors.AsType[*assertionsource.Error](err); ok {
 		e.detail = answer.Detail
 	} else if other, ok := errors.AsType[*Error](err); ok { // of another client: whom it is for is no help here
 		var b strings.Builder
 		other.writeCause(&b)
 		e.text = "federated assertion" + f.of + ": " + strings.TrimPrefix(b.String(), "apponly: ")
+	} else if _, ok := errors.AsType[*contextError](err); ok { // likewise
+		e.text = "federated assertion" + f.of + ": no token in time"
 	}
 	return e
 }

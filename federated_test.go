@@ -4,6 +4,7 @@ package apponly_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -276,4 +277,21 @@ type pointerSource struct{ token string }
 
 func (p *pointerSource) Assertion(context.Context, apponly.AssertionRequest) (string, error) {
 	return p.token, nil
+}
+
+// Entra documents one algorithm; clusters and SPIRE may sign by another.
+func TestAssertionOfAnotherAlgorithm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		encode := base64.RawURLEncoding.EncodeToString
+		payload := strings.Split(s.FederatedToken(), ".")[1]
+		for header, want := range map[string]string{
+			`{"alg":"ES256","kid":"1"}`: `signed by "ES256", and Entra documents RS256 alone`,
+			`{"alg":1,"kid":"1"}`:       "AADSTS",
+		} {
+			assertion := encode([]byte(header)) + "." + payload + "." + encode(make([]byte, 64))
+			_, err := s.with(t, apponly.Federated(textSource(assertion))).Token(t.Context(), s.API().Scope())
+			wantKind(t, err, apponly.ErrAssertionInvalid, want)
+		}
+	})
 }

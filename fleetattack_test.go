@@ -101,6 +101,22 @@ func TestFleetAttacks(t *testing.T) {
 	}
 }
 
+// A process that dies while it leads holds the others up for ten seconds, and one of them
+// asks then.
+func TestFleetLeaderDies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.setDelay(stsTime)
+		h := s.capture(t)
+		h.Set(t.Context(), h.lease, h.captured[h.lease].value, 10*time.Second)
+		before := s.requests()
+		o := atOnce(s.pods(t, 100, h.memStore), s.ask(t))
+		if n := s.requests() - before; n != 1 || o.failed > 0 || o.slowest > 10*time.Second+stsTime+500*time.Millisecond {
+			t.Errorf("%d requests, %d failed (%v), the slowest took %v", n, o.failed, o.err, o.slowest)
+		}
+	})
+}
+
 // A token that was refused and is played back for ever is taken by nobody who has had it.
 func TestFleetReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

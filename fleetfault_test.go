@@ -134,6 +134,11 @@ func TestFleetForce(t *testing.T) {
 		if got := mustToken(t, pods[2], s.API().Scope()); got.Value() != mustToken(t, pods[1], s.API().Scope()).Value() || s.requests() != 2 {
 			t.Error("what was forced is not shared")
 		}
+		// Whoever wants something else does not wait for the lease to lapse.
+		began := time.Now()
+		if _, err := pods[2].TokenFor(t.Context(), apponly.TokenRequest{Scope: s.API().Scope(), Claims: `{"access_token":{}}`}); err != nil || time.Since(began) > 0 || s.requests() != 3 {
+			t.Errorf("claims: %v after %v and %d requests", err, time.Since(began), s.requests())
+		}
 	})
 }
 

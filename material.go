@@ -55,6 +55,7 @@ type proof struct {
 type sentProof struct {
 	thumbprint, thumbprintSHA256 string // of the certificate
 	issuer, subject, audience    string // of the assertion of another issuer
+	algorithm                    string // likewise
 }
 
 // fixedMaterial makes m the material of a proof that is sent as it is.

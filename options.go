@@ -43,14 +43,14 @@ type Options struct {
 	// path share. It is read for every token request, so that a rotated bundle counts
 	// without a restart; while it cannot be read the roots that were read last stay.
 	// If there are none yet the error is [ErrCAFile]. By default the system's roots
-	// are trusted. Not together with HTTPClient.
+	// are trusted, and by sources of assertions always. Not together with HTTPClient.
 	CAFile string
 
 	// IdentityBinding sends token requests to the token proxy of the AKS cluster that
 	// the program runs in: with an identity binding, the assertion in
 	// AZURE_FEDERATED_TOKEN_FILE is for that proxy, and Entra refuses it. See
-	// https://learn.microsoft.com/azure/aks/identity-bindings-concepts. It is for a
-	// [Federated] credential; in a [FirstOf], the others go to the proxy as well.
+	// https://learn.microsoft.com/azure/aks/identity-bindings-concepts. It is for
+	// [Federated] credentials alone: a secret has no business at the proxy.
 	//
 	// Where the proxy is stands in the environment, as the webhook of workload identity
 	// writes it and [New] reads it: AZURE_KUBERNETES_TOKEN_PROXY, an https URL;
@@ -111,15 +111,15 @@ func (o *Options) cache() *Cache {
 
 // sender returns how token requests are sent for a credential with these members.
 func (o *Options) sender(members []*credential) (sender, error) {
-	federated := slices.ContainsFunc(members, func(c *credential) bool { return c.federated })
+	federated := func(c *credential) bool { return c.federated }
 	switch {
 	case o.IdentityBinding:
-		return o.proxySender(federated || len(members) == 0) // nil is a fault by itself
+		return o.proxySender(!slices.ContainsFunc(members, func(c *credential) bool { return !federated(c) }))
 	case o.CAFile != "" && o.HTTPClient != nil:
 		return sender{}, errorf(ErrConfiguration, "apponly: Options.CAFile and Options.HTTPClient are both set: the roots belong into the client's transport")
 	}
 	s := sender{http: o.HTTPClient}
-	if federated && isSet(envTokenProxy) {
+	if slices.ContainsFunc(members, federated) && isSet(envTokenProxy) {
 		s.notice = &notice{err: errBindingOff}
 	}
 	if o.CAFile != "" {
@@ -132,7 +132,8 @@ func (o *Options) sender(members []*credential) (sender, error) {
 	return s, nil
 }
 
-// proxySender is sender with IdentityBinding.
+// proxySender is sender with IdentityBinding, for credentials that are all federated or
+// not.
 func (o *Options) proxySender(federated bool) (sender, error) {
 	s, err := proxySender()
 	errs := []error{err}
@@ -143,7 +144,7 @@ func (o *Options) proxySender(federated bool) (sender, error) {
 		errs = append(errs, errorf(ErrConfiguration, "apponly: %s and %s are both set: the roots for the proxy of the cluster are in %s or %s", nameBinding, nameCAFile, envProxyCAFile, envProxyCAData))
 	}
 	if !federated {
-		errs = append(errs, errorf(ErrConfiguration, "apponly: %s is set, but the credential is not federated: the proxy of the cluster exchanges nothing but assertions", nameBinding))
+		errs = append(errs, errorf(ErrConfiguration, "apponly: %s is set, but a credential is not federated: the proxy of the cluster exchanges nothing but assertions", nameBinding))
 	}
 	return s, errors.Join(errs...)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/apponly/apponly"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"golang.org/x/sync/singleflight"
 )
 
 // Options of [New]. The zero value is fine, and so is nil.
@@ -87,15 +88,18 @@ type source struct {
 	fault  error
 	region string
 	opts   Options
+	calls  singleflight.Group // by audience
 }
 
 // Assertion asks STS.
 func (s *source) Assertion(ctx context.Context, req apponly.AssertionRequest) (string, error) {
-	token, err := s.ask(ctx, cmp.Or(s.opts.Audience, req.Audience))
+	audience := cmp.Or(s.opts.Audience, req.Audience)
+	// Thousands of tenants may need one at once, and one will do for all.
+	token, err, _ := s.calls.Do(audience, func() (any, error) { return s.ask(ctx, audience) })
 	if err != nil {
 		return "", s.explain(ctx, err)
 	}
-	return token, nil
+	return token.(string), nil
 }
 
 func (s *source) ask(ctx context.Context, audience string) (string, error) {

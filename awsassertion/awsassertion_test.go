@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,6 +208,34 @@ func TestShared(t *testing.T) {
 		}
 		if got := sts.requests.Load(); got != 1 {
 			t.Errorf("STS was asked %d times, want once", got)
+		}
+	})
+}
+
+// Many tenants at once ask STS once, or a few times.
+func TestManyTenants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		entra, sts := newChain(t)
+		cfg := sts.config()
+		var underWay, most atomic.Int32
+		cfg.HTTPClient = doer(func(req *http.Request) (*http.Response, error) {
+			most.Store(max(most.Load(), underWay.Add(1)))
+			defer underWay.Add(-1)
+			time.Sleep(100 * time.Millisecond)
+			return sts.Do(req)
+		})
+		source := awsassertion.New(cfg, nil)
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				if _, err := source.Assertion(t.Context(), apponly.AssertionRequest{Audience: entra.Cloud().ExchangeAudience()}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if sts.requests.Load() > 3 || most.Load() != 1 {
+			t.Errorf("STS was asked %d times, %d at a time; want once or so", sts.requests.Load(), most.Load())
 		}
 	})
 }

@@ -14,10 +14,10 @@
 // Entra asks for more than SPIRE does by default:
 //
 //   - JWT-SVIDs signed by RS256, the one algorithm that Entra documents: in
-//     server.conf jwt_key_type = "rsa-2048". One signed by an elliptic curve's key,
-//     SPIRE's default, is refused here, before Entra is asked.
+//     server.conf jwt_key_type = "rsa-2048". SPIRE's default is an elliptic
+//     curve's key; when Entra refuses its signature, the error says so.
 //   - An issuer: in server.conf jwt_issuer, the https URL at which Entra finds
-//     the issuer's metadata and keys. An SVID without it is refused here, too.
+//     the issuer's metadata and keys. An SVID without it is refused here, before Entra is asked.
 //   - Keys that say what they are for: with SPIRE's OIDC discovery provider
 //     set_key_use = true.
 //   - A federated credential of the app with that issuer, the SPIFFE ID as the

@@ -40,6 +40,7 @@ type fakeAgent struct {
 	ids      []string // that the workload has, in order
 	svid     string   // in place of a signed one, if set
 	fault    error    // in place of an answer, if set
+	delay    time.Duration
 	requests []*workload.JWTSVIDRequest
 }
 
@@ -61,6 +62,7 @@ func (a *fakeAgent) asked() int {
 }
 
 func (a *fakeAgent) FetchJWTSVID(ctx context.Context, req *workload.JWTSVIDRequest) (*workload.JWTSVIDResponse, error) {
+	time.Sleep(a.delay)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.requests = append(a.requests, req)

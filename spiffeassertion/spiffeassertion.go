@@ -5,8 +5,6 @@ package spiffeassertion
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
+	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -54,18 +53,25 @@ func (s svidSource) Assertion(ctx context.Context, req apponly.AssertionRequest)
 	if s.source == nil {
 		return "", &failure{"the JWTSource is nil", nil}
 	}
-	svid, err := s.fetch(ctx, jwtsvid.Params{
-		Audience: cmp.Or(s.opts.Audience, req.Audience),
-		Subject:  s.opts.Subject,
+	params := jwtsvid.Params{Audience: cmp.Or(s.opts.Audience, req.Audience), Subject: s.opts.Subject}
+	// Thousands of tenants may need one at once, and one will do for all: an agent
+	// has a limit.
+	got, err, _ := calls.Do(fmt.Sprintf("%p %s %s", s.source, params.Subject, params.Audience), func() (any, error) {
+		return s.fetch(ctx, params)
 	})
 	if err != nil {
 		return "", s.explain(ctx, err)
 	}
+	svid, _ := got.(*jwtsvid.SVID)
 	if err := check(svid); err != nil {
 		return "", &failure{err.Error(), nil}
 	}
 	return svid.Marshal(), nil
 }
+
+// calls are those under way, by JWTSource, subject and audience. They are not the
+// source's own, which has to be comparable.
+var calls singleflight.Group
 
 // pauses are for an agent that is being restarted: gRPC itself fails at once
 // while it waits, about a second, to connect again.
@@ -92,22 +98,10 @@ func check(svid *jwtsvid.SVID) error {
 	if svid == nil {
 		return errors.New("the source's picker chose no SVID")
 	}
-	if alg := algorithm(svid.Marshal()); strings.HasPrefix(alg, "ES") {
-		return fmt.Errorf(`the JWT-SVID of %s is signed by %s, Entra wants RS256: set jwt_key_type = "rsa-2048" at the SPIRE server`, svid.ID, alg)
-	}
 	if iss, _ := svid.Claims["iss"].(string); iss == "" {
 		return fmt.Errorf("the JWT-SVID of %s has no issuer: set jwt_issuer at the SPIRE server, to the issuer of the federated credential", svid.ID)
 	}
 	return nil
-}
-
-// algorithm reads the header of a token that go-spiffe has parsed.
-func algorithm(token string) string {
-	first, _, _ := strings.Cut(token, ".")
-	data, _ := base64.RawURLEncoding.DecodeString(first)
-	var header struct{ Alg string }
-	_ = json.Unmarshal(data, &header)
-	return header.Alg
 }
 
 // A failure is why there is no assertion. It wraps

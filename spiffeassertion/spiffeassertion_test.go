@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,7 +99,6 @@ func TestChoice(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	denied := status.Error(codes.PermissionDenied, "no identity issued")
-	issued := map[string]any{"iss": issuerURL}
 	for name, tc := range map[string]struct {
 		change func(*fakeAgent)
 		opts   spiffeassertion.Options
@@ -114,7 +114,6 @@ func TestFaults(t *testing.T) {
 		"limited":          {func(a *fakeAgent) { a.fault = status.Error(codes.ResourceExhausted, "rate limited") }, spiffeassertion.Options{}, "the agent has too many requests: share one source: rate limited"},
 		"invalid":          {func(a *fakeAgent) { a.fault = status.Error(codes.InvalidArgument, "bad audience") }, spiffeassertion.Options{}, "the agent refuses the request: bad audience"},
 		"internal":         {func(a *fakeAgent) { a.fault = status.Error(codes.Internal, "out of\x00luck") }, spiffeassertion.Options{}, "SPIFFE Workload API: out of luck"},
-		"signed by EC":     {func(a *fakeAgent) { a.svid = unsigned("ES256", issued) }, spiffeassertion.Options{}, "the JWT-SVID of " + workerID + ` is signed by ES256, Entra wants RS256: set jwt_key_type = "rsa-2048" at the SPIRE server`},
 		"no issuer":        {func(a *fakeAgent) { a.svid = unsigned("RS256", nil) }, spiffeassertion.Options{}, "the JWT-SVID of " + workerID + " has no issuer: set jwt_issuer at the SPIRE server"},
 		"expired":          {func(a *fakeAgent) { a.svid = unsigned("RS256", map[string]any{"exp": 1}) }, spiffeassertion.Options{}, "token has expired"},
 		"another audience": {func(a *fakeAgent) { a.svid = unsigned("RS256", map[string]any{"aud": "b"}) }, spiffeassertion.Options{}, "expected audience"},
@@ -205,4 +204,25 @@ func TestEqual(t *testing.T) {
 	if src == spiffeassertion.New(two, nil) || src == spiffeassertion.New(one, &spiffeassertion.Options{Subject: spiffeid.RequireFromString(otherID)}) {
 		t.Error("sources built otherwise are equal")
 	}
+}
+
+// Many tenants at once ask the agent once, or a few times.
+func TestManyTenants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agent := newAgent(entratest.New(t))
+		agent.delay = 100 * time.Millisecond
+		source := spiffeassertion.New(agent.open(t), nil)
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				if _, err := source.Assertion(t.Context(), apponly.AssertionRequest{Audience: "a"}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := agent.asked(); n > 3 {
+			t.Errorf("the agent was asked %d times", n)
+		}
+	})
 }

@@ -56,7 +56,7 @@ func TestSpireDefaults(t *testing.T) {
 		t.Skip("takes minutes to build: run with -spire")
 	}
 	for name, tc := range map[string]struct{ settings, want string }{
-		"no settings": {"", `is signed by ES256, Entra wants RS256: set jwt_key_type = "rsa-2048"`},
+		"no settings": {"", "has no issuer: set jwt_issuer"},
 		"RSA alone":   {`jwt_key_type = "rsa-2048"`, "has no issuer: set jwt_issuer"},
 	} {
 		t.Run(name, func(t *testing.T) {

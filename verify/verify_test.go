@@ -80,7 +80,7 @@ func TestReasons(t *testing.T) {
 		"key":              {newSigner("k2").named("consumers").token(claims(nil)), verify.Options{}, "the key that signed it is that of another issuer"},
 		"client":           {k.token(claims(fields{"azp": nil})), verify.Options{}, "which app it was issued to; tenant " + tenant},
 		"exp":              {k.token(claims(fields{"exp": nil})), verify.Options{}, "it has no exp"},
-		"lifetime":         {k.token(claims(fields{"exp": 99999999999})), verify.Options{}, "more than 48 hours"},
+		"lifetime":         {k.token(claims(fields{"exp": int64(99999999999)})), verify.Options{}, "more than 48 hours"},
 		"not allowed":      {k.token(claims(fields{"roles": nil})), verify.Options{}, "no rule lets the app in; tenant " + tenant + ", client " + daemon},
 		"size":             {sized(k, verify.MaxToken+1), verify.Options{}, "larger than 16 KiB"},
 		"not read as JSON": {k.sign(k.header(), "{"), verify.Options{}, "payload: not one JSON object"},

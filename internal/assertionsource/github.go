@@ -7,6 +7,8 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+
+	"github.com/apponly/apponly/internal/wire"
 )
 
 // GitHubActions is the token service of a job of GitHub Actions:
@@ -61,7 +63,7 @@ func (g GitHubActions) Ask(ctx context.Context, client *http.Client, audience st
 			http.StatusForbidden:    "this job may not have ID tokens: it needs permissions: id-token: write",
 		},
 	}
-	body, err := q.ask(ctx, client)
+	body, err := q.ask(ctx, wire.Apart(client))
 	if err != nil {
 		return "", err
 	}

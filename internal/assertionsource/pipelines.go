@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/apponly/apponly/internal/ident"
+	"github.com/apponly/apponly/internal/wire"
 )
 
 // AzurePipelines is the token service of a job of Azure Pipelines:
@@ -79,7 +80,7 @@ func (p AzurePipelines) Ask(ctx context.Context, client *http.Client, _ string) 
 			http.StatusNotFound:     "a step of the job has to name the service connection, and the ID has to be its resource ID",
 		},
 	}
-	body, err := q.ask(ctx, client)
+	body, err := q.ask(ctx, wire.Apart(client))
 	if err != nil {
 		return "", err
 	}

@@ -74,7 +74,8 @@ type question struct {
 }
 
 // ask returns the body of the answer 200. Redirects are answers, too: what is shown
-// goes to the endpoint and nowhere else.
+// goes to the endpoint and nowhere else. client has no turns that others wait for:
+// thousands of token requests may be ahead of those that this assertion is for.
 func (q question) ask(ctx context.Context, client *http.Client) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, flight.TimeoutError("no answer within 15 seconds"))
 	defer cancel()

@@ -180,3 +180,50 @@ func TestMinValid(t *testing.T) {
 		}
 	})
 }
+
+// A store that is down is left alone for half a minute at most, and taken up again when it
+// is back.
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s, _ := clientOf(t, 0)
+		f := &faultyShelf{shelf: s, err: errors.New("down")}
+		c.Store = f
+		fetch := func() {
+			began := time.Now()
+			if _, _, err := c.Fetch(t.Context(), tokencache.Request{Tenant: tenant, Scope: scope}, func(context.Context) (tokencache.Grant, any, error) {
+				return grantOf("x", clock.Now(), time.Hour), nil, nil
+			}); err != nil || time.Since(began) > 0 {
+				t.Fatalf("%v after %v", err, time.Since(began))
+			}
+		}
+		for range 6000 {
+			fetch()
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := f.ops; n < 20 || n > 50 {
+			t.Errorf("%d operations in ten minutes", n)
+		}
+		f.err = nil
+		for range 301 {
+			fetch()
+			time.Sleep(100 * time.Millisecond)
+		}
+		if hits, failures, _ := c.Stats(); hits == 0 || failures != uint64(f.failed) {
+			t.Errorf("%d hits half a minute after it was back, %d failures", hits, failures)
+		}
+	})
+}
+
+type faultyShelf struct {
+	*shelf
+	err         error
+	ops, failed int
+}
+
+func (s *faultyShelf) Get(ctx context.Context, key string) ([]byte, time.Duration, error) {
+	if s.ops++; s.err != nil {
+		s.failed++
+		return nil, 0, s.err
+	}
+	return s.shelf.Get(ctx, key)
+}

@@ -52,6 +52,16 @@ var direct = sync.OnceValue(func() http.RoundTripper {
 	return t
 })
 
+// Apart returns a client that sends as client does, or as the process's own if that is
+// nil, and has turns of its own: for what token requests wait for.
+func Apart(client *http.Client) *http.Client {
+	if client == nil {
+		client = defaultClient()
+	}
+	apart := *client
+	return &apart
+}
+
 // WithoutProxy returns a client that asks as client does, but by way of no proxy and
 // without following redirects; by a transport of the process if client is nil or has
 // none of its own. It is for endpoints of this machine: what they tell a proxy would be
