@@ -13,6 +13,8 @@
 //   - otelhttp_test.go: OpenTelemetry's otelhttp, around the transport
 //   - hosts_test.go: several APIs behind one http.Client, each host with the
 //     token of its own scope
+//   - rueidis_test.go, memcached_test.go: tokens shared by the processes of a
+//     fleet, in what the module rediscache and package filecache are not for
 //
 // And of package verify, on the API's side:
 //
@@ -21,8 +23,9 @@
 //   - migrate_test.go: what comes from go-oidc, or from golang-jwt and keyfunc
 //
 // What a recipe promises is tested in the file of the same name that ends in
-// _check_test.go. Each runs against the emulator of package entratest and a
-// fake service that checks the token by package verify.
+// _check_test.go; that of the stores is sharedstore_check_test.go. Each runs against the
+// emulator of package entratest and a fake service that checks the token by package
+// verify, or a real server where there is one.
 //
 // The browser directory has a browser go through admin consent.
 //
