@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,8 +43,8 @@ func TestFleetRefusals(t *testing.T) {
 					asked = append(asked, time.Now())
 					return tc.fault(r)
 				})
-				pods := s.pods(t, 300, &memStore{latency: storeTime})
-				failed := live(t, s, pods, 5*time.Minute, 4*time.Second)
+				pods := s.pods(t, fleetSize, &memStore{latency: storeTime})
+				failed := live(t, s, pods, 5*time.Minute, 10*time.Second)
 				t.Logf("%d requests, %d failed calls", len(asked), failed)
 				if len(asked) > tc.most || failed == 0 {
 					t.Errorf("%d requests and %d failed calls, want at most %d, and some", len(asked), failed, tc.most)
@@ -301,4 +302,36 @@ func TestFleetKinds(t *testing.T) {
 	if got := apponly.FleetKinds(); !slices.Equal(got, want) {
 		t.Errorf("shared are %q, want %q", got, want)
 	}
+}
+
+// A store that never answers and ignores its context holds one goroutine for each time
+// that it is tried, which is ever less often, and none of the flights.
+func TestFleetStoreNeverReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		s.SetTokenLifetime(5 * time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		var stuck atomic.Int64
+		store := &memStore{}
+		store.setDown(func(context.Context) error {
+			stuck.Add(1)
+			<-ctx.Done()
+			return errDown
+		})
+		pod := s.pods(t, 1, store)
+		mustToken(t, pod[0], s.API().Scope())
+		time.Sleep(time.Second)
+		if n := stuck.Load(); n != 1 {
+			t.Errorf("%d operations are stuck after one flight, want 1", n)
+		}
+		if failed := live(t, s, pod, 24*time.Hour, time.Minute); failed > 0 {
+			t.Errorf("%d calls failed", failed)
+		}
+		t.Logf("%d operations are stuck after a day and %d token requests", stuck.Load(), s.requests())
+		if n := stuck.Load(); n > 20 {
+			t.Errorf("%d operations are stuck after a day", n)
+		}
+		cancel()
+		time.Sleep(time.Minute)
+	})
 }
