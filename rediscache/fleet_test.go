@@ -195,6 +195,9 @@ func (f *fleet) stop() (taken uint64) {
 		if report.Failed > 0 {
 			f.t.Errorf("pod %d: %d of %d calls failed, the first with %s", i, report.Failed, report.Calls, report.First)
 		}
+		if report.Slowest > 10*time.Second { // on a busy machine; a call waits for half a second at most
+			f.t.Errorf("pod %d: a call took %v", i, report.Slowest)
+		}
 		calls, slowest, taken = calls+report.Calls, max(slowest, report.Slowest), taken+report.Stats.SharedHits
 	}
 	f.t.Logf("%d pods, %d calls, the slowest %v, %d tokens taken from the store, %d token requests",
