@@ -242,10 +242,12 @@ func (f *federated) resolve(ctx context.Context, req AssertionRequest, files *fi
 // read returns an assertion and what it claims.
 func (f *federated) read(ctx context.Context, req AssertionRequest, files *fileReader) (assertion string, claims assertionClaims, err error) {
 	ask := func(ctx context.Context) (string, error) { return f.src.Assertion(ctx, req) }
-	if _, own := f.src.(ownSource); own || f.path != "" {
-		// One look at a time: what it brings is good for all tenants that wait for it.
-		assertion, err = look(ctx, files.looks, strings.TrimPrefix("reading"+f.of, "reading of "), ask)
-	} else {
+	switch own, isOwn := f.src.(ownSource); {
+	case f.path != "":
+		assertion, err = readWith(ctx, files, f.path, func() (string, error) { return ask(ctx) })
+	case isOwn: // one look at a time: what it brings is good for all tenants that wait for it
+		assertion, err = look(ctx, files.looks, own.name(), ask)
+	default:
 		assertion, err = flight.Run(ctx, &f.hung, "the source", ask)
 	}
 	if err != nil {
