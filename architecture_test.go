@@ -35,6 +35,7 @@ var layers = []string{
 	"status warm azure transport",
 	"clientassertion",
 	"env envbinding envcredential",
+	"inside",
 	"doc",
 }
 

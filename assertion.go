@@ -205,6 +205,7 @@ const (
 // certificate that was renewed for the same key is other material.
 func (p pair) material(sign SignFunc, x5c bool) *material {
 	m := &material{
+		leaf:          p.chain[0],
 		fingerprint:   sha256.Sum256(p.chain[0].Raw),
 		reusable:      true,
 		timeDependent: true,
@@ -257,8 +258,13 @@ func (p pair) prove(ctx context.Context, req AssertionRequest, sign SignFunc, x5
 	}
 	return proof{
 		value: func() string { return assertion }, assertion: true, expires: leaf.NotAfter, refusedAs: refusedAs,
-		sent: sentProof{thumbprint: thumbprintSHA1(leaf.Raw), thumbprintSHA256: strings.ToUpper(hex.EncodeToString(thumbprint[:]))},
+		sent: sentProof{thumbprint: thumbprintSHA1(leaf.Raw), thumbprintSHA256: thumbprintSHA256(leaf.Raw)},
 	}, nil
+}
+
+func thumbprintSHA256(der []byte) string {
+	sum := sha256.Sum256(der)
+	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
 // thumbprintSHA1 is what the Azure portal shows. SHA-1 panics where FIPS 140 is

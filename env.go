@@ -11,6 +11,7 @@ import (
 
 	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/internal/ident"
+	"github.com/apponly/apponly/internal/inside"
 )
 
 // The variables that FromEnv reads. Those of the Azure SDKs mean what they do there.
@@ -60,11 +61,11 @@ var envKinds = []envKind{
 	{"github-actions", "", nil, (*envPlan).gitHubActions},
 	{"azure-pipelines", "", nil, (*envPlan).azurePipelines},
 	{"google-metadata", "", nil, (*envPlan).googleMetadata},
-	{"assertion-env", "", nil, (*envPlan).assertionEnv},
+	{kindAssertionEnv, "", nil, (*envPlan).assertionEnv},
 	{kindManaged, "ManagedIdentityCredential", nil, nil},
 }
 
-const kindFederated, kindManaged = "federated", "managed-identity"
+const kindFederated, kindManaged, kindAssertionEnv = "federated", "managed-identity", "assertion-env"
 
 // FromEnv returns a client configured by the environment, as a pod has it. It
 // takes exactly one credential, never a chain of guesses:
@@ -151,8 +152,20 @@ func (e EnvExplanation) String() string {
 // ExplainEnv says what FromEnv(opts) would do and why. Its only I/O is to stat files.
 func ExplainEnv(opts *Options) EnvExplanation {
 	p := planEnv(opts)
-	_, err := p.build()
-	e := EnvExplanation{Credential: p.kind.name, Reason: p.reason, Warning: p.warning, Err: err}
+	e := p.explain()
+	_, e.Err = p.build()
+	for _, name := range p.files {
+		if _, err := os.Stat(envValue(name)); err != nil {
+			// Without the path, which may be a secret in the wrong variable.
+			e.Err = errors.Join(e.Err, errorf(ErrCredentialUnavailable, "apponly: %s: the file it names: %w", name, errors.Unwrap(err)))
+		}
+	}
+	return e
+}
+
+// explain says what was chosen and why, and which variables are set.
+func (p *envPlan) explain() EnvExplanation {
+	e := EnvExplanation{Credential: p.kind.name, Reason: p.reason, Warning: p.warning}
 	for _, name := range envAll {
 		if p.used[name] {
 			e.Used = append(e.Used, name)
@@ -163,12 +176,6 @@ func ExplainEnv(opts *Options) EnvExplanation {
 	for _, name := range p.sourceVars {
 		if isSet(name) {
 			e.Used = append(e.Used, name)
-		}
-	}
-	for _, name := range p.files {
-		if _, err := os.Stat(envValue(name)); err != nil {
-			// Without the path, which may be a secret in the wrong variable.
-			e.Err = errors.Join(e.Err, errorf(ErrCredentialUnavailable, "apponly: %s: the file it names: %w", name, errors.Unwrap(err)))
 		}
 	}
 	return e
@@ -186,7 +193,8 @@ type envPlan struct {
 	// passedOver are the variables that decide for a kind, too, but come later.
 	passedOver []string
 	warning    string
-	errs       []error
+	faults     []inside.Fault
+	credential Credential // nil for a managed identity, and for none
 	build      func() (*Client, error)
 }
 
@@ -198,7 +206,11 @@ func planEnv(opts *Options) *envPlan {
 	} else {
 		p.planApp()
 	}
-	if err := errors.Join(p.errs...); err != nil {
+	var errs []error
+	for _, f := range p.faults {
+		errs = append(errs, f.Err)
+	}
+	if err := errors.Join(errs...); err != nil {
 		p.build = func() (*Client, error) { return nil, err }
 	}
 	return p
@@ -211,7 +223,14 @@ func (p *envPlan) get(name string) string {
 }
 
 func (p *envPlan) fault(kind Kind, format string, args ...any) {
-	p.errs = append(p.errs, errorf(kind, "apponly: "+format, args...))
+	p.note(inside.Variables, errorf(kind, "apponly: "+format, args...))
+}
+
+// note keeps an error, if it is one, and what it is about.
+func (p *envPlan) note(about inside.About, err error) {
+	if err != nil {
+		p.faults = append(p.faults, inside.Fault{About: about, Err: err})
+	}
 }
 
 // choose decides which kind of credential it is: by its name, or by the variables
@@ -261,7 +280,7 @@ func (p *envPlan) planManaged() {
 	id := p.get(envClient)
 	if id != "" {
 		_, err := checkClientID(id)
-		p.errs = append(p.errs, err)
+		p.note(inside.Identifiers, err)
 	}
 	p.build = func() (*Client, error) {
 		cred, err := managedIdentity(id, nil)
@@ -280,13 +299,17 @@ func (p *envPlan) planApp() {
 	p.readCloud()
 	p.readAllowedTenants()
 	if p.kind.read != nil {
-		faults := len(p.errs)
+		faults := len(p.faults)
 		cred := p.kind.read(p)
-		if len(p.errs) == faults { // what New would say, together with all else
-			if _, err := membersOf(cred); err != nil {
-				p.errs = append(p.errs, err)
+		if len(p.faults) == faults { // what New would say, together with all else
+			about := inside.Credential
+			if p.sourceVars != nil { // of which all that can be wrong are variables
+				about = inside.Variables
 			}
+			_, err := membersOf(cred)
+			p.note(about, err)
 		}
+		p.credential = cred
 		p.build = func() (*Client, error) { return New(tenant, client, cred, &p.opts) }
 	}
 	if p.opts.HTTPClient == nil && p.opts.CAFile == "" && isSet(envCAFile) {
@@ -313,7 +336,7 @@ func (p *envPlan) require(name, injected string) string {
 func (p *envPlan) check(name, id string, check func(string) (string, error)) {
 	if id != "" {
 		_, err := check(id)
-		p.errs = append(p.errs, inField(name, err))
+		p.note(inside.Identifiers, inField(name, err))
 	}
 }
 

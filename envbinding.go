@@ -5,6 +5,8 @@ package apponly
 import (
 	"strconv"
 	"strings"
+
+	"github.com/apponly/apponly/internal/inside"
 )
 
 // readBinding decides whether token requests go to the proxy of an AKS identity binding.
@@ -23,7 +25,7 @@ func (p *envPlan) readBinding() {
 		}
 	}
 	s, err := p.opts.sender([]*credential{{federated: true}})
-	p.errs = append(p.errs, err)
+	p.note(inside.Variables, err)
 	if note := s.notice.give(); note != nil {
 		p.warning = strings.TrimPrefix(note.Error(), "apponly: ")
 	}

@@ -5,6 +5,8 @@ package apponly
 import (
 	"os"
 	"strconv"
+
+	"github.com/apponly/apponly/internal/inside"
 )
 
 func (p *envPlan) secret() Credential {
@@ -23,7 +25,7 @@ func (p *envPlan) either(value, file string) string {
 	if isSet(value) && isSet(file) {
 		p.get(value)
 		p.get(file)
-		p.fault(ErrConfiguration, "both %s and %s are set: want one of them", value, file)
+		p.note(inside.Credential, errorf(ErrConfiguration, "apponly: both %s and %s are set: want one of them", value, file))
 	}
 	if !isSet(value) && isSet(file) {
 		return file
@@ -58,7 +60,7 @@ func (p *envPlan) file(name string) string {
 		return ""
 	}
 	if err := checkPath(ErrCredentialUnavailable, name, path); err != nil {
-		p.errs = append(p.errs, err)
+		p.note(inside.Variables, err)
 		return ""
 	}
 	p.files = append(p.files, name)

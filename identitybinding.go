@@ -98,6 +98,12 @@ func checkProxyURL(value string) (string, error) {
 	return "", errorf(ErrConfiguration, "apponly: %s %s", envTokenProxy, fault)
 }
 
+// base returns the URL that everything goes to.
+func (p tokenProxy) base() *url.URL {
+	u, _ := url.Parse(p.url) // it has been
+	return u.JoinPath("/")
+}
+
 // proxyClients keeps one HTTP client per tokenProxy, because the HTTP client is part of
 // what clients share tokens by.
 var proxyClients sync.Map // tokenProxy → *http.Client
@@ -110,8 +116,7 @@ func (p tokenProxy) client(roots *x509.CertPool) *http.Client {
 	} else if roots != nil {
 		route.Roots = func(context.Context) (*x509.CertPool, error) { return roots, nil }
 	}
-	route.Base, _ = url.Parse(p.url) // it has been
-	route.Base = route.Base.JoinPath("/")
+	route.Base = p.base()
 	c, _ := proxyClients.LoadOrStore(p, wire.NewClient(route))
 	return c.(*http.Client)
 }

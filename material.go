@@ -7,6 +7,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"io"
 	"net/http"
 	"time"
@@ -32,6 +33,8 @@ type material struct {
 	// next is what to send if Entra refuses the certificate: another one of the same
 	// key; nil if there is none.
 	next *material
+	// leaf is the certificate, nil if it is none. It is public.
+	leaf *x509.Certificate
 	// leftOut are the certificates that were given and are not in the chain.
 	leftOut []string
 	// refused, if set, is told that a proof was refused.
