@@ -46,7 +46,7 @@ func strayText(s string) error {
 		text = "has blanks or line breaks at its start or end"
 	case isAssignment(s):
 		text = "is a NAME=value: want the value alone"
-	case inQuotes(s):
+	case ident.InQuotes(s):
 		text = "is in quotes: docker --env-file and kubectl's --from-env-file keep them"
 	default:
 		return nil
@@ -58,19 +58,6 @@ func strayText(s string) error {
 // zero-width ones, which web pages and chats put into what is copied.
 func invisible(r rune) bool {
 	return unicode.Is(unicode.Cf, r) || r == '\u034f' || r >= 0xfe00 && r <= 0xfe0f
-}
-
-func inQuotes(s string) bool {
-	for _, q := range []string{`"`, `'`, "`", "“ ”", "‘ ’", "„ “", "« »"} {
-		open, end, pair := strings.Cut(q, " ")
-		if !pair {
-			end = open
-		}
-		if len(s) >= len(open)+len(end) && strings.HasPrefix(s, open) && strings.HasSuffix(s, end) {
-			return true
-		}
-	}
-	return false
 }
 
 // isAssignment reports whether s begins with the name of an environment variable

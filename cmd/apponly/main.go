@@ -4,6 +4,7 @@
 // tokens for Microsoft Entra ID.
 //
 //	apponly emulator    an Entra to develop and test against
+//	apponly doctor      why there is no token
 //	apponly version     what this is
 //
 // Results go to stdout, everything else to stderr. The exit status is 0, 1 if
@@ -42,7 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	for line := range strings.Lines(err.Error()) {
+	for line := range strings.Lines(err.Error()) { // none, where the result says it
 		fmt.Fprintf(stderr, "apponly: %s\n", strings.TrimSuffix(line, "\n"))
 	}
 	if usage, ok := errors.AsType[*usageError](err); ok {
@@ -79,7 +80,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
 	out := output("text")
 	root.PersistentFlags().VarP(&out, "output", "o", "form of results: text or json")
-	root.AddCommand(newEmulator(), newVersion(&out))
+	root.AddCommand(newEmulator(), newDoctor(&out), newVersion(&out))
 	strict(root)
 	return root
 }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+
+package doctor
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/apponly/apponly"
+)
+
+// tokenTimeout bounds the token request, attempts included.
+const tokenTimeout = 20 * time.Second
+
+func lookAtToken(ctx context.Context, p *patient) finding {
+	var failed atomic.Pointer[apponly.Event] // the first attempt, if it did
+	client, err := apponly.FromEnv(&apponly.Options{OnEvent: func(_ context.Context, e apponly.Event) {
+		if e.Kind == apponly.EventAttemptFailed {
+			failed.CompareAndSwap(nil, &e)
+		}
+	}})
+	if err != nil {
+		return faultOf(err, setVariables)
+	}
+	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
+	defer cancel()
+	begin := time.Now()
+	p.token, err = client.Token(ctx, p.Scope)
+	took := time.Since(begin)
+	if first := failed.Load(); errors.Is(err, context.DeadlineExceeded) && first != nil {
+		err = first.Err // says more than that the time was up
+	}
+	return judgeToken(p.token, err, p.Scope, took)
+}
+
+func judgeToken(t apponly.Token, err error, scope string, took time.Duration) finding {
+	if err == nil {
+		return ok("one in " + span(took) + ", good for " + span(time.Until(t.ExpiresOn())))
+	}
+	e, known := errors.AsType[*apponly.Error](err)
+	if !known {
+		return fault("no answer within "+span(took), apponly.ErrUnreachable.Remedy(), string(apponly.ErrUnreachable))
+	}
+	f := faultOf(e, "")
+	if e.Kind == apponly.ErrResourceNotFound && scope == defaultScope {
+		f.remedy = "Name the API with --scope: without it Microsoft Graph is asked for."
+	}
+	if e.HTTPStatus != 0 && e.CorrelationID != "" {
+		f.text += "; correlation ID " + e.CorrelationID
+	}
+	return f
+}
