@@ -106,9 +106,13 @@ func (p *envPlan) readProof(ctx context.Context) (inside.Proof, error) {
 	if err != nil {
 		return inside.Proof{}, err
 	}
+	usual := req.Audience
+	if s.proxied {
+		usual = bindingAudience
+	}
 	return inside.Proof{Assertion: &inside.Assertion{
 		Issuer: sent.sent.issuer, Subject: sent.sent.subject, Audience: sent.sent.audience, Algorithm: sent.sent.algorithm,
-		Expires: sent.expires, WantAudience: req.Audience, Misdirected: s.misdirected(sent.sent.audience, req.Audience),
+		Expires: sent.expires, WantAudience: usual, Misdirected: s.misdirected(sent.sent.audience, req.Audience),
 	}}, nil
 }
 

@@ -35,16 +35,16 @@ func lookAtCredential(ctx context.Context, p *patient) finding {
 	if err != nil {
 		return faultOf(err, "")
 	}
-	return withMarks(judgeProof(proof, p.env.Credential, p.now()), marked(p.env.Files))
+	return withMarks(judgeProof(proof, p.now()), marked(p.env.Files))
 }
 
 // judgeProof judges what a credential came to.
-func judgeProof(proof inside.Proof, kind string, now time.Time) finding {
+func judgeProof(proof inside.Proof, now time.Time) finding {
 	switch {
 	case proof.Secret:
 		return judgeSecret(proof)
 	case proof.Assertion != nil:
-		return judgeAssertion(*proof.Assertion, kind, now)
+		return judgeAssertion(*proof.Assertion, now)
 	}
 	return judgeCertificates(proof.Certificates, now)
 }
@@ -83,7 +83,7 @@ func judgeCertificates(certs []inside.Certificate, now time.Time) finding {
 
 // judgeAssertion judges what another issuer claims. RFC 7523 section 3 demands its
 // claims, and a federated credential names three of them.
-func judgeAssertion(a inside.Assertion, kind string, now time.Time) finding {
+func judgeAssertion(a inside.Assertion, now time.Time) finding {
 	var missing []string
 	for _, claim := range []struct{ name, value string }{{"iss", a.Issuer}, {"sub", a.Subject}, {"aud", a.Audience}} {
 		if claim.value == "" {
@@ -102,7 +102,7 @@ func judgeAssertion(a inside.Assertion, kind string, now time.Time) finding {
 		return fault(fmt.Sprintf("the assertion has aud %s: %s", quote(a.Audience), a.Misdirected), mismatch.Remedy(), string(mismatch))
 	case a.Algorithm != "RS256":
 		return warn(fmt.Sprintf("%s is signed by %s", id, quote(a.Algorithm)), "Have its issuer sign with an RSA key: Entra documents RS256 alone.")
-	case !strings.EqualFold(a.Audience, a.WantAudience) && kind != "" && !isExchangeApp(a.Audience):
+	case !strings.EqualFold(a.Audience, a.WantAudience) && !isExchangeApp(a.Audience):
 		return warn(fmt.Sprintf("%s, whose audience is usually %s", id, a.WantAudience), "Have the assertion made out to that, unless the federated credential of the app has another audience on purpose.")
 	}
 	return ok(fmt.Sprintf("%s, good for %s", id, span(a.Expires.Sub(now))))

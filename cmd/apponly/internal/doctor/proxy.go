@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"os"
+	"strings"
 
 	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/internal/netfault"
@@ -21,7 +23,7 @@ func lookAtProxy(ctx context.Context, p *patient) finding {
 		name = "https_proxy"
 	}
 	proxy, err := p.proxy()
-	if err != nil {
+	if err != nil || proxy != nil && torn(proxy, os.Getenv(name)) {
 		// Without the error, which quotes the URL and the password in it.
 		return fault("the address in "+name+" cannot be read", "Set "+name+" to a URL such as http://proxy.example:3128, with special characters of a password percent-encoded.", string(apponly.ErrUnreachable))
 	}
@@ -33,6 +35,12 @@ func lookAtProxy(ctx context.Context, p *patient) finding {
 		return ok("none")
 	}
 	return judgeProxy(p.ask(ctx, proxy), name)
+}
+
+// torn reports whether a URL was read at a place where it does not divide, so that its
+// host may be a part of the password: net/http takes what does not parse for a host.
+func torn(proxy *url.URL, value string) bool {
+	return proxy.User == nil && strings.Contains(value, "@") || strings.HasSuffix(proxy.Host, ":")
 }
 
 // judgeProxy judges whether the proxy that name leads to lets the request through.

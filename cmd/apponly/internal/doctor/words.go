@@ -30,7 +30,7 @@ func span(d time.Duration) string {
 	case d >= time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
-	return fmt.Sprintf("%d ms", d.Milliseconds())
+	return cmp.Or(strings.TrimPrefix(fmt.Sprintf("%d ms", d.Milliseconds()), "0 ms"), "less than 1 ms")
 }
 
 // nameOf is what a certificate's owner is called.
