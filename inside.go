@@ -22,7 +22,7 @@ func lookInside() inside.Environment {
 	explained := p.explain()
 	e := inside.Environment{
 		Credential: explained.Credential, Reason: explained.Reason, Warning: explained.Warning,
-		PassedOver: p.passedOver, Used: explained.Used, Ignored: explained.Ignored, Files: p.files,
+		PassedOver: p.passedOver, Used: explained.Used, Files: p.files,
 		Faults: p.faults, TenantID: envValue(envTenant), ClientID: envValue(envClient), Cloud: p.opts.Cloud,
 		Network: len(p.sourceVars) > 0 && p.kind.name != kindAssertionEnv,
 	}

@@ -27,13 +27,13 @@ type clinic struct {
 	dir    string
 	env    map[string]string
 	scope  string
-	args   []string
 	canary []string // what must not be printed
 	front  *front   // what listens in place of the emulator, nil for nothing
 	proxy  *proxy   // what HTTPS_PROXY leads to, nil for nothing
 	binds  *entratest.IdentityBinding
 	google *entratest.GoogleVM
 	msi    *entratest.ManagedIdentity
+	ready  chan struct{} // if set, closed when the command is to be interrupted
 }
 
 // newClinic returns one without a credential. With a front the emulator does not
@@ -233,6 +233,12 @@ func (c *clinic) examine(args ...string) (status int, stdout, stderr string) {
 		cmd.Env = append(cmd.Env, name+"="+c.env[name])
 	}
 	cmd.Dir = c.dir
+	if c.ready != nil {
+		go func() {
+			<-c.ready
+			cmd.Process.Signal(os.Interrupt)
+		}()
+	}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -249,11 +255,7 @@ func (c *clinic) examine(args ...string) (status int, stdout, stderr string) {
 // report is examine with the scope and JSON.
 func (c *clinic) report() (int, doctor.Report) {
 	c.Helper()
-	args := append([]string{"--output", "json"}, c.args...)
-	if c.scope != "" {
-		args = append(args, "--scope", c.scope)
-	}
-	status, stdout, stderr := c.examine(args...)
+	status, stdout, stderr := c.examine("--output", "json", "--scope", c.scope)
 	var r doctor.Report
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil || stderr != "" {
 		c.Fatalf("status %d, %v\nstdout %q\nstderr %q", status, err, stdout, stderr)

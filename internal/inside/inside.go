@@ -36,7 +36,6 @@ type Environment struct {
 	Credential string // a word of APPONLY_CREDENTIAL, "" for none
 	Reason     string // which variable decided
 	PassedOver []string
-	Ignored    []string
 	Used       []string
 	Files      []string // the variables that name a file of the credential
 	Warning    string

@@ -67,14 +67,14 @@ const expiringSoon = 30 * 24 * time.Hour
 func judgeCertificates(certs []inside.Certificate, now time.Time) finding {
 	c := certs[0]
 	id := fmt.Sprintf("thumbprint %s, SHA-256 %s", c.SHA1, c.SHA256)
-	name := "certificate " + quote(c.Subject.String())
+	name := "certificate " + quote(nameOf(c.Subject))
 	kind := apponly.ErrCertificateExpired
 	switch left := c.NotAfter.Sub(now); {
 	case now.Before(c.NotBefore):
 		return fault(fmt.Sprintf("%s is not valid before %s, by the clock of this machine; %s", name, date(c.NotBefore), id),
 			"Wait until then, deploy one that is valid now, or set this machine's clock right.", string(kind))
 	case left < 0:
-		return fault(fmt.Sprintf("%s expired on %s; %s", name, date(c.NotAfter), id), kind.Remedy(), string(kind))
+		return fault(fmt.Sprintf("%s expired on %s, by the clock of this machine; %s", name, date(c.NotAfter), id), kind.Remedy(), string(kind))
 	case left < expiringSoon:
 		return warn(fmt.Sprintf("%s expires in %s, on %s; %s", name, span(left), date(c.NotAfter), id), "Issue a new certificate, register it and deploy it before the old one ends.")
 	}

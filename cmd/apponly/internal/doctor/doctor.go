@@ -148,7 +148,7 @@ func (p *patient) make(ctx context.Context, c check) finding {
 	case c.network && p.Offline:
 		return skip("offline")
 	case !c.managed && p.isManaged():
-		return skip("a managed identity is asked at an endpoint of this machine")
+		return skip("not on the way to a managed identity")
 	}
 	return c.look(ctx, p)
 }

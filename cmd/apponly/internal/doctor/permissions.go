@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/internal/ident"
 	"github.com/apponly/apponly/internal/inside"
 )
@@ -61,8 +60,8 @@ func judgePermissions(c tokenClaims, e inside.Environment, scope string) finding
 	case !appOnly(c):
 		return fault("the token is not app-only: it is a user's", wrong, "")
 	case len(c.Roles) == 0:
-		return warn("the token for "+ident.OneLine(c.Audience, 100)+" has no roles: no administrator has granted this app a permission on that API, and Entra issues tokens all the same",
-			"Add an application permission of the API to the app registration and let an administrator consent, or assign an app role; the next token has it. "+apponly.ErrRoleMissing.Remedy())
+		return warn("app-only, for "+ident.OneLine(c.Audience, 100)+", but it has no roles: Entra issues tokens to apps that nobody has granted anything",
+			"Add an application permission of the API to the app registration and have an administrator consent, or assign an app role to the service principal. The next token has it.")
 	}
 	return ok(fmt.Sprintf("app-only, for %s: %s", ident.OneLine(c.Audience, 100), list(c.Roles)))
 }
