@@ -51,6 +51,7 @@ func TestDependencies(t *testing.T) {
 		"./internal/clock":           {},
 		"./internal/flight":          {internal},
 		"./internal/ident":           {},
+		"./internal/inside":          {"github.com/apponly/apponly/cloud"},
 		"./internal/netfault":        {internal},
 		"./internal/wwwauth":         {},
 		"./internal/tokencache":      {internal},

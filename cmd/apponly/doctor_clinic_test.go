@@ -233,17 +233,16 @@ func (c *clinic) examine(args ...string) (status int, stdout, stderr string) {
 		cmd.Env = append(cmd.Env, name+"="+c.env[name])
 	}
 	cmd.Dir = c.dir
-	if c.ready != nil {
-		go func() {
-			<-c.ready
-			cmd.Process.Signal(os.Interrupt)
-		}()
-	}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+	if err := cmd.Start(); err != nil {
 		c.Fatal(err)
 	}
+	if c.ready != nil {
+		<-c.ready
+		cmd.Process.Signal(os.Interrupt)
+	}
+	cmd.Wait() // its status says more
 	for _, secret := range append(c.canary, "eyJ") {
 		if strings.Contains(out.String()+errs.String(), secret) {
 			c.Errorf("%.12s… is printed:\n%s%s", secret, out.String(), errs.String())

@@ -218,8 +218,9 @@ func (p *proxy) serve(conn net.Conn) {
 	io.Copy(conn, far)
 }
 
-// reset ends a connection as a firewall does.
+// reset ends a connection as a firewall does that has seen what it is for.
 func reset(conn net.Conn) {
+	conn.Read(make([]byte, 1))
 	conn.(*net.TCPConn).SetLinger(0)
 	conn.Close()
 }
