@@ -194,7 +194,7 @@ var bases = map[string]func(*testing.T) *clinic{
 	},
 	"proxy": func(t *testing.T) *clinic {
 		c := newClinic(t, false)
-		c.open("login.apponly.test", "https://login.apponly.test")
+		c.open("login.apponly.invalid", "https://login.apponly.invalid")
 		c.proxy = newProxy(t, c.front.addr())
 		c.set("AZURE_CLIENT_SECRET", c.hide(c.sts.Secret()))
 		c.set("HTTPS_PROXY", "http://user:"+c.hide("proxy-password")+"@"+c.proxy.addr())

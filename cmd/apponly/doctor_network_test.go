@@ -48,7 +48,7 @@ var networkSetUps = []setUp{
 	{"name of the proxy", "proxy", planted("HTTPS_PROXY", "http://proxy.apponly.invalid:3128"), "proxy", "unreachable", "proxy.apponly.invalid:3128", ""},
 
 	{"no such host", "secret", planted("AZURE_AUTHORITY_HOST", "https://login.apponly.invalid"), "dns", "unreachable", "login.apponly.invalid", ""},
-	{"no way past the proxy", "proxy", planted("NO_PROXY", "login.apponly.test"), "dns", "unreachable", "login.apponly.test", ""},
+	{"no way past the proxy", "proxy", planted("NO_PROXY", "login.apponly.invalid"), "dns", "unreachable", "login.apponly.invalid", ""},
 	{"nobody listens", "secret", func(c *clinic) { c.set("AZURE_AUTHORITY_HOST", "https://"+closedPort(c.T)) }, "connect", "unreachable", "connection refused", ""},
 	{"no token proxy", "identity binding", func(c *clinic) { c.set("AZURE_KUBERNETES_TOKEN_PROXY", "https://"+closedPort(c.T)) }, "connect", "unreachable", "connection refused", ""},
 
@@ -74,7 +74,7 @@ var networkSetUps = []setUp{
 	}, "tls", "unreachable", "version", ""},
 	{"inspecting proxy", "proxy", func(c *clinic) {
 		inspector := &clinic{T: c.T, sts: entratest.New(c.T), dir: c.T.TempDir(), env: maps.Clone(c.env)}
-		inspector.open("login.apponly.test", "https://login.apponly.test")
+		inspector.open("login.apponly.invalid", "https://login.apponly.invalid")
 		addr := inspector.front.addr()
 		inspector.front.show(newIssuer(c.T, "Inspection CA").issue(c.T, nil))
 		c.proxy.to.Store(&addr)
@@ -85,6 +85,11 @@ var networkSetUps = []setUp{
 	{"behind", "secret", func(c *clinic) { c.sts.SetClockOffset(10 * time.Minute) }, "clock", "", "behind that of", ""},
 	{"ahead", "secret", func(c *clinic) { c.sts.SetClockOffset(-10 * time.Minute) }, "clock", "", "ahead of that of", ""},
 	{"a little behind", "secret", func(c *clinic) { c.sts.SetClockOffset(2 * time.Minute) }, "", "", "behind that of", "clock"},
+	{"no answer", "secret", func(c *clinic) {
+		if _, err := c.sts.AddFault(entratest.Fault{Endpoint: "configuration", Connection: "reset"}); err != nil {
+			c.Fatal(err)
+		}
+	}, "", "", "not compared", "clock"},
 	{"no date", "front", func(c *clinic) {
 		c.answer(func(w http.ResponseWriter, r *http.Request) {
 			rec := httptest.NewRecorder()

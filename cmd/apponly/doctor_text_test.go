@@ -55,21 +55,24 @@ func TestDoctorText(t *testing.T) {
 			if status != tt.status || stderr != "" {
 				t.Errorf("status %d, want %d; stderr %q", status, tt.status, stderr)
 			}
-			got := c.settle(stdout)
-			golden := filepath.Join("testdata", "doctor", tt.name+".txt")
-			if *updateDoctor {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got:\n%s\nwant:\n%s", got, want)
-			}
+			compareGolden(t, filepath.Join("testdata", "doctor", tt.name+".txt"), c.settle(stdout))
 		})
+	}
+}
+
+func compareGolden(t *testing.T, file, got string) {
+	t.Helper()
+	if *updateDoctor {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
 

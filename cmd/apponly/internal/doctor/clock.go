@@ -19,15 +19,17 @@ const (
 	brokenTime = 5 * time.Minute
 )
 
+const compare = "Compare the clock of this machine with another one: date -u."
+
 // judgeClock compares the clock of this machine with that of the server. A server
 // that does not answer is for the token request to judge.
 func judgeClock(a *answer) finding {
 	if a.err != nil {
-		return warn("not known: "+reason(a.err), "")
+		return warn("not compared: "+reason(a.err), compare)
 	}
 	server, err := http.ParseTime(a.date)
 	if err != nil {
-		return warn("not known: the answer has no date", "")
+		return warn("not compared: the answer has no date", compare)
 	}
 	// The answer's time is cut off to whole seconds, and somewhere on the way.
 	skew := server.Add(500 * time.Millisecond).Sub(a.sent.Round(0).Add(a.took / 2))

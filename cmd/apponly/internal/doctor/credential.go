@@ -67,6 +67,9 @@ const expiringSoon = 30 * 24 * time.Hour
 func judgeCertificates(certs []inside.Certificate, now time.Time) finding {
 	c := certs[0]
 	id := fmt.Sprintf("thumbprint %s, SHA-256 %s", c.SHA1, c.SHA256)
+	if more := len(certs) - 1; more > 0 {
+		id += fmt.Sprintf("; after it %d more of the same key", more)
+	}
 	name := "certificate " + quote(nameOf(c.Subject))
 	kind := apponly.ErrCertificateExpired
 	switch left := c.NotAfter.Sub(now); {

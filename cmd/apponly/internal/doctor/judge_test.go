@@ -57,7 +57,7 @@ func TestJudgements(t *testing.T) {
 		"clock, five minutes":    {judgeClock(at(-299 * time.Second)), Warning, "ahead of"},
 		"clock, over five":       {judgeClock(at(-301 * time.Second)), Fault, "5 min 0 s ahead of"},
 		"clock, to the second":   {judgeClock(at(0)), OK, "to the second"},
-		"clock, no answer":       {judgeClock(&answer{err: errors.New("secret"), way: way{secure: true}}), Warning, "not known"},
+		"clock, no answer":       {judgeClock(&answer{err: errors.New("secret"), way: way{secure: true}}), Warning, "not compared"},
 		"TLS, Entra":             {judgeTLS(shown(pkix.Name{CommonName: "DigiCert TLS", Organization: []string{"DigiCert Inc"}}), true), OK, "DigiCert"},
 		"TLS, inspected":         {judgeTLS(shown(pkix.Name{CommonName: "Zscaler Intermediate", Organization: []string{"Zscaler Inc."}}), true), Warning, `"Zscaler Intermediate, Zscaler Inc.", valid until 2031-05-01 12:00 UTC: a proxy inspects`},
 		"TLS, a private cloud":   {judgeTLS(shown(pkix.Name{CommonName: "Corp CA"}), false), OK, "Corp CA"},
