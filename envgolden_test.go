@@ -3,6 +3,7 @@
 package apponly_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/internal/inside"
 )
 
 var updateEnv = flag.Bool("update-env", false, "write testdata/env.golden anew")
@@ -47,6 +49,10 @@ func TestEnvironments(t *testing.T) {
 			if _, err := apponly.FromEnv(nil); (err == nil) != (explained.Err == nil || strings.Contains(explained.Err.Error(), "the file it names")) {
 				t.Errorf("FromEnv: %v, but explained: %v", err, explained.Err)
 			}
+			_, err := apponly.FromEnv(nil)
+			if told := faultsTold(); fmt.Sprint(err) != fmt.Sprint(told) {
+				t.Errorf("FromEnv: %v, but the command is told %v", err, told)
+			}
 			for _, kv := range vars {
 				if _, value, _ := strings.Cut(kv, "="); strings.Contains(value, "canary") && strings.Contains(got, value) {
 					t.Errorf("explanation = %s, holds the value of %s", got, kv)
@@ -61,6 +67,15 @@ func TestEnvironments(t *testing.T) {
 	if *updateEnv {
 		writeFile(t, golden, []byte(strings.TrimSpace(written.String())+"\n"))
 	}
+}
+
+// faultsTold is what the command is told to be wrong.
+func faultsTold() error {
+	var errs []error
+	for _, f := range inside.Look().Faults {
+		errs = append(errs, f.Err)
+	}
+	return errors.Join(errs...)
 }
 
 // unescape makes of a line what a variable holds.
