@@ -4,6 +4,7 @@ package apponly
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -176,6 +177,9 @@ func (ev Event) log(ctx context.Context, l *slog.Logger) {
 	}
 	if ev.Err != nil {
 		attrs = append(attrs, slog.Any("error", ev.Err))
+	}
+	if e, ok := errors.AsType[*Error](ev.Err); ok { // beside the group, for who filters and who reads
+		attrs = append(attrs, slog.String("kind", string(e.Kind)), slog.String("remedy", e.Kind.Remedy()))
 	}
 	l.LogAttrs(ctx, m.level, m.text, attrs...)
 }

@@ -3,6 +3,7 @@
 package apponly
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -295,7 +296,7 @@ type clockSkew struct {
 	mu       sync.Mutex
 	skew     time.Duration
 	measured bool
-	absurd   bool // the last one was beyond belief
+	absurd   time.Duration // the last one, if it was beyond belief
 }
 
 // now returns the skew, and whether it has been measured.
@@ -303,6 +304,14 @@ func (c *clockSkew) now() (skew time.Duration, measured bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.skew, c.measured
+}
+
+// told returns the skew to tell of, 0 if there is none or it is not known: also one
+// that is beyond belief.
+func (c *clockSkew) told() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cmp.Or(c.absurd, c.skew)
 }
 
 // measure learns the skew from the Date header of an answer that was under way
@@ -314,8 +323,9 @@ func (c *clockSkew) measure(date, began time.Time) (skew time.Duration, notable 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	was := c.absurd
-	if c.absurd = skew.Abs() > believableSkew; c.absurd { // told of, and not corrected
-		return skew, !was
+	if c.absurd = 0; skew.Abs() > believableSkew { // told of, and not corrected
+		c.absurd = skew
+		return skew, was == 0
 	}
 	if skew.Abs() <= tolerableSkew+ended.Sub(began)/2 {
 		skew = 0

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -282,6 +283,9 @@ func TestEvents(t *testing.T) {
 		}
 		if line, want := lines[len(lines)-1], `level=WARN msg="token request failed"`+about+" reason=expired duration=50ms error."; !strings.Contains(line, want) {
 			t.Errorf("log line = %s, want %s", line, want)
+		}
+		if line, want := lines[len(lines)-1], fmt.Sprintf(" kind=%s remedy=%q", string(apponly.ErrSecretInvalid), apponly.ErrSecretInvalid.Remedy()); !strings.HasSuffix(line, want) {
+			t.Errorf("log line = %s, want %s at its end", line, want)
 		}
 	})
 }
