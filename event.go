@@ -88,6 +88,9 @@ type Event struct {
 	// came in its place. That of an EventAttemptFailed has none yet.
 	Reason   Reason
 	Duration time.Duration
+	// Behind says that nobody waited for it: the token was refreshed while it was good,
+	// behind the caller whose context the observer gets.
+	Behind bool
 	// ExpiresOn is when the token ends that a request brought, zero if it
 	// failed; or the credential.
 	ExpiresOn time.Time

@@ -225,24 +225,29 @@ func (c *cooldowns) passedOver(n int, tenant string) map[int]cooldown {
 type expiryWarnings struct {
 	mu     sync.Mutex
 	ends   time.Time   // of the last proof
+	issued bool        // which was an assertion
 	warned map[int]int // member → days before its end that were last warned of
 }
 
-// note learns when the proof of a member ends, and reports whether that is due for
-// a warning: 30, 7 and 1 days before, once each, and again for a certificate that
-// replaced another. Assertions end within the hour of their issue and are renewed
-// by their issuer: warn is false for them.
-func (w *expiryWarnings) note(i int, end time.Time, renewed, warn bool) bool {
+// learn notes when the last proof ends, zero if that is not known, and whether it is an
+// assertion.
+func (w *expiryWarnings) learn(end time.Time, issued bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !end.IsZero() {
+		w.ends, w.issued = end, issued
+	}
+}
+
+// due reports whether the end of a member's certificate is due for a warning: 30, 7 and
+// 1 days before, once each, and again for a certificate that replaced another.
+func (w *expiryWarnings) due(i int, end time.Time, renewed bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if renewed {
 		delete(w.warned, i)
 	}
 	if end.IsZero() {
-		return false
-	}
-	w.ends = end
-	if !warn {
 		return false
 	}
 	for _, days := range []int{1, 7, 30} {
@@ -255,11 +260,12 @@ func (w *expiryWarnings) note(i int, end time.Time, renewed, warn bool) bool {
 	return false
 }
 
-// latest returns when the last proof ends, zero if that is not known.
-func (w *expiryWarnings) latest() time.Time {
+// latest returns when the last proof ends, zero if that is not known, and whether it was
+// an assertion.
+func (w *expiryWarnings) latest() (ends time.Time, issued bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.ends
+	return w.ends, w.issued
 }
 
 // chainNotes remembers of which certificates it has been told that something was
