@@ -110,7 +110,7 @@ func (c *Check) look(now time.Time) (r Result, status []apponly.TokenStatus) {
 		until = append(until, reason.until(minValid, now))
 	}
 	if r.Verdict != NotReady {
-		r.Until = slices.MinFunc(until, time.Time.Compare)
+		r.Until = slices.MinFunc(until, time.Time.Compare).UTC()
 	}
 	return r, status
 }
@@ -147,7 +147,7 @@ func reasonFor(scope string, status []apponly.TokenStatus, minValid time.Duratio
 	}
 	s := status[i]
 	r := Reason{
-		Scope: scope, State: s.State, ExpiresOn: s.ExpiresOn, NextTry: s.NextTry, Failures: s.Failures,
+		Scope: scope, State: s.State, ExpiresOn: s.ExpiresOn.UTC(), NextTry: s.NextTry.UTC(), Failures: s.Failures,
 		Verdict: judge(s.State, s.Failures > 0, s.ExpiresOn.Sub(now) >= minValid),
 	}
 	switch {

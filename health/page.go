@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"errors"
 	"html/template"
 	"net/http"
 	"runtime"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/internal/ident"
 )
 
 // Page shows what checks find to a person: the verdict, each scope with what is wrong and
@@ -65,7 +67,7 @@ type page struct {
 	Scopes  int
 	Checks  []checkRows
 	Facts   []fact
-	Now     time.Time
+	AsOf    moment
 }
 
 // checkRows are the rows of a check.
@@ -101,7 +103,7 @@ type fact struct {
 }
 
 func newPage(title string, checks []*Check, now time.Time) page {
-	p := page{Title: title, Verdict: Ready, Now: now}
+	p := page{Title: title, Verdict: Ready, AsOf: moment{now, now}}
 	if len(checks) == 0 {
 		checks = []*Check{nil} // which says that it is
 	}
@@ -127,16 +129,17 @@ func newPage(title string, checks []*Check, now time.Time) page {
 
 func (p *page) add(c *Check, result Result, status []apponly.TokenStatus) {
 	p.Verdict = worse(p.Verdict, result.Verdict)
-	if until := (moment{result.Until, p.Now}); until.Known() && (!p.Until.Known() || until.At.Before(p.Until.At)) {
+	at := func(t time.Time) moment { return moment{t, p.AsOf.At} }
+	if until := at(result.Until); until.Known() && (!p.Until.Known() || until.At.Before(p.Until.At)) {
 		p.Until = until
 	}
 	var rows checkRows
 	if c != nil {
 		rows.Tenant, rows.App = c.Client.TenantID(), c.Client.ClientID()
 	}
-	shared := map[string]bool{}
+	of := map[string]apponly.TokenStatus{}
 	for _, s := range status {
-		shared[s.Scope] = s.Shared
+		of[s.Scope] = s
 	}
 	for _, reason := range result.Reasons {
 		if reason.Scope != "" {
@@ -145,14 +148,24 @@ func (p *page) add(c *Check, result Result, status []apponly.TokenStatus) {
 				p.Good++
 			}
 		}
-		r := row{Reason: reason, Ends: moment{reason.ExpiresOn, p.Now}, Next: moment{reason.NextTry, p.Now}, Shared: shared[reason.Scope]}
-		r.Why, _, _ = strings.Cut(strings.TrimPrefix(reason.Text, "apponly: "), "; see github.com/")
+		r := row{Reason: reason, Ends: at(reason.ExpiresOn), Next: at(reason.NextTry), Shared: of[reason.Scope].Shared, Why: reason.Text}
+		if e, ok := errors.AsType[*apponly.Error](of[reason.Scope].LastError); ok {
+			r.Why = cause(e)
+		}
 		if reason.Kind != "" && reason.Kind != apponly.ErrConfiguration {
 			r.Link = troubleshooting + string(reason.Kind)
 		}
 		rows.Rows = append(rows.Rows, r)
 	}
 	p.Checks = append(p.Checks, rows)
+}
+
+// cause is the text of an error without what stands around it.
+func cause(e *apponly.Error) string {
+	about := *e
+	about.TenantID, about.ClientID, about.Scope = "", "", ""
+	text, _, _ := strings.Cut(about.Error(), "; see ")
+	return ident.OneLine(strings.TrimPrefix(text, "apponly: "), maxText)
 }
 
 // troubleshooting is where the text of an error points to.
