@@ -68,10 +68,14 @@ type CacheStats struct {
 	Exchanges  uint64 // token requests begun so far, also those that could not be sent
 	Evictions  uint64 // entries that left for want of room or because they expired
 	// SharedHits is how often [CacheOptions.Shared] had the answer, a token or a
-	// refusal, in place of a token request. SharedFailures is how many of its
-	// operations failed. SharedRejected is how many entries could not be opened: they
-	// were sealed with a key that is none of ours, or have been tampered with.
-	SharedHits, SharedFailures, SharedRejected uint64
+	// refusal, in place of a token request, and SharedMisses how often it worked and had
+	// none. SharedFailures is how many of its operations failed. SharedRejected is how
+	// many entries could not be opened: they were sealed with a key that is none of ours,
+	// or have been tampered with.
+	SharedHits, SharedMisses, SharedFailures, SharedRejected uint64
+	// SharedUnavailable says that it, or its [SharedKeyFile], failed when it was last
+	// used, as [EventSharedUnavailable] has told.
+	SharedUnavailable bool
 }
 
 // Stats returns a snapshot. There is no hit counter: it would be the one word
@@ -83,7 +87,8 @@ func (c *Cache) Stats() CacheStats {
 	t := c.tokens.Stats()
 	s := CacheStats{Entries: t.Entries, Identities: t.Identities, Exchanges: t.Exchanges, Evictions: t.Evictions}
 	if c.fleet != nil {
-		s.SharedHits, s.SharedFailures, s.SharedRejected = c.fleet.Stats()
+		f := c.fleet.Stats()
+		s.SharedHits, s.SharedMisses, s.SharedFailures, s.SharedRejected, s.SharedUnavailable = f.Hits, f.Misses, f.Failures, f.Rejected, f.Unavailable
 	}
 	return s
 }

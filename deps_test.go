@@ -59,6 +59,7 @@ func TestDependencies(t *testing.T) {
 		"./internal/wire":            {internal, "github.com/hashicorp/go-retryablehttp", "github.com/hashicorp/go-cleanhttp"},
 		"./internal/memhttp":         {},
 		"./internal/assertionsource": {internal, "github.com/hashicorp/go-retryablehttp", "github.com/hashicorp/go-cleanhttp"},
+		"./health":                   append([]string{"github.com/apponly/apponly"}, allowedModules...),
 		"./filecache":                append([]string{"github.com/apponly/apponly"}, allowedModules...),
 		"./verify":                   {"github.com/apponly/apponly/cloud", internal},
 		"./consent":                  {"github.com/apponly/apponly/cloud", "github.com/apponly/apponly/internal/ident"},

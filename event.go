@@ -4,6 +4,7 @@ package apponly
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -87,6 +88,9 @@ type Event struct {
 	// came in its place. That of an EventAttemptFailed has none yet.
 	Reason   Reason
 	Duration time.Duration
+	// Behind says that nobody waited for it: the token was refreshed while it was good,
+	// behind the caller whose context the observer gets.
+	Behind bool
 	// ExpiresOn is when the token ends that a request brought, zero if it
 	// failed; or the credential.
 	ExpiresOn time.Time
@@ -176,6 +180,9 @@ func (ev Event) log(ctx context.Context, l *slog.Logger) {
 	}
 	if ev.Err != nil {
 		attrs = append(attrs, slog.Any("error", ev.Err))
+	}
+	if e, ok := errors.AsType[*Error](ev.Err); ok { // beside the group, for who filters and who reads
+		attrs = append(attrs, slog.String("kind", string(e.Kind)), slog.String("remedy", e.Kind.Remedy()))
 	}
 	l.LogAttrs(ctx, m.level, m.text, attrs...)
 }

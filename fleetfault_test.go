@@ -198,12 +198,21 @@ func TestFleetStoreEvents(t *testing.T) {
 			o.OnEvent = func(_ context.Context, ev apponly.Event) { told = append(told, ev) }
 		})
 		mustToken(t, c, s.API().Scope())
+		if stats := c.Cache().Stats(); stats.SharedMisses != 1 || stats.SharedHits != 0 || stats.SharedUnavailable {
+			t.Errorf("after the first token: %+v", stats)
+		}
 		store.setDown(refuses)
 		live(t, s, []*apponly.Client{c}, 20*time.Minute, time.Minute)
+		if stats := c.Cache().Stats(); stats.SharedMisses != 1 || !stats.SharedUnavailable {
+			t.Errorf("while it was down: %+v", stats)
+		}
 		store.setDown(nil)
 		live(t, s, []*apponly.Client{c}, 20*time.Minute, time.Minute)
 		time.Sleep(time.Minute)
 		synctest.Wait() // for a refresh behind the last call
+		if stats := c.Cache().Stats(); stats.SharedUnavailable {
+			t.Errorf("after it was back: %+v", stats)
+		}
 		var down, up int
 		for _, ev := range told {
 			switch {

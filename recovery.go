@@ -173,7 +173,8 @@ func (t *attempt) send(ctx context.Context, m *material) (tokencache.Grant, erro
 	if changed {
 		t.record(Event{Kind: EventCredentialChanged})
 	}
-	if t.state.expiry.note(t.member, ends, changed, m.reusable) {
+	t.state.expiry.learn(ends, !m.reusable)
+	if m.reusable && t.state.expiry.due(t.member, ends, changed) { // an assertion is renewed by its issuer
 		t.record(Event{Kind: EventCredentialExpiring, ExpiresOn: ends})
 	}
 	return g, nil
@@ -262,7 +263,7 @@ func (t *attempt) takePrevious(ctx context.Context) (g tokencache.Grant, tried b
 		}
 		g, ends, err := t.ask(ctx, m)
 		if err == nil {
-			t.state.expiry.note(t.member, ends, false, false)
+			t.state.expiry.learn(ends, !m.reusable)
 		}
 		if t.settles(err) {
 			return g, true, err

@@ -481,6 +481,25 @@ func TestClockBeyondBelief(t *testing.T) {
 	})
 }
 
+// The status tells of a clock that is wrong, whether that is corrected or not, and of
+// none that was put right.
+func TestStatusTellsOfTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		c := s.client(t)
+		for _, tc := range []struct{ offset, want time.Duration }{
+			{0, 0}, {2 * time.Second, 0}, {-3 * time.Minute, -3 * time.Minute}, {48 * time.Hour, 48 * time.Hour}, {0, 0},
+		} {
+			s.SetClockOffset(tc.offset)
+			force(t, c, s.API().Scope())
+			if got := c.Status()[0].ClockSkew; (got - tc.want).Abs() > time.Second {
+				t.Errorf("off by %v: told of %v", tc.offset, got)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
 // When all are passed over, each gets its turn.
 func TestFirstOfTakesTurns(t *testing.T) {
 	for _, good := range []string{"first-one", "second-one", "third-one"} {

@@ -3,6 +3,7 @@
 package apponly
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -224,24 +225,29 @@ func (c *cooldowns) passedOver(n int, tenant string) map[int]cooldown {
 type expiryWarnings struct {
 	mu     sync.Mutex
 	ends   time.Time   // of the last proof
+	issued bool        // which was an assertion
 	warned map[int]int // member → days before its end that were last warned of
 }
 
-// note learns when the proof of a member ends, and reports whether that is due for
-// a warning: 30, 7 and 1 days before, once each, and again for a certificate that
-// replaced another. Assertions end within the hour of their issue and are renewed
-// by their issuer: warn is false for them.
-func (w *expiryWarnings) note(i int, end time.Time, renewed, warn bool) bool {
+// learn notes when the last proof ends, zero if that is not known, and whether it is an
+// assertion.
+func (w *expiryWarnings) learn(end time.Time, issued bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !end.IsZero() {
+		w.ends, w.issued = end, issued
+	}
+}
+
+// due reports whether the end of a member's certificate is due for a warning: 30, 7 and
+// 1 days before, once each, and again for a certificate that replaced another.
+func (w *expiryWarnings) due(i int, end time.Time, renewed bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if renewed {
 		delete(w.warned, i)
 	}
 	if end.IsZero() {
-		return false
-	}
-	w.ends = end
-	if !warn {
 		return false
 	}
 	for _, days := range []int{1, 7, 30} {
@@ -254,11 +260,12 @@ func (w *expiryWarnings) note(i int, end time.Time, renewed, warn bool) bool {
 	return false
 }
 
-// latest returns when the last proof ends, zero if that is not known.
-func (w *expiryWarnings) latest() time.Time {
+// latest returns when the last proof ends, zero if that is not known, and whether it was
+// an assertion.
+func (w *expiryWarnings) latest() (ends time.Time, issued bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.ends
+	return w.ends, w.issued
 }
 
 // chainNotes remembers of which certificates it has been told that something was
@@ -295,7 +302,7 @@ type clockSkew struct {
 	mu       sync.Mutex
 	skew     time.Duration
 	measured bool
-	absurd   bool // the last one was beyond belief
+	absurd   time.Duration // the last one, if it was beyond belief
 }
 
 // now returns the skew, and whether it has been measured.
@@ -303,6 +310,14 @@ func (c *clockSkew) now() (skew time.Duration, measured bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.skew, c.measured
+}
+
+// told returns the skew to tell of, 0 if there is none or it is not known: also one
+// that is beyond belief.
+func (c *clockSkew) told() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cmp.Or(c.absurd, c.skew)
 }
 
 // measure learns the skew from the Date header of an answer that was under way
@@ -314,8 +329,9 @@ func (c *clockSkew) measure(date, began time.Time) (skew time.Duration, notable 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	was := c.absurd
-	if c.absurd = skew.Abs() > believableSkew; c.absurd { // told of, and not corrected
-		return skew, !was
+	if c.absurd = 0; skew.Abs() > believableSkew { // told of, and not corrected
+		c.absurd = skew
+		return skew, was == 0
 	}
 	if skew.Abs() <= tolerableSkew+ended.Sub(began)/2 {
 		skew = 0

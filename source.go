@@ -36,7 +36,7 @@ func (s *shared) Observe(ctx context.Context, f tokencache.Flight) {
 	}
 	s.emit(context.WithoutCancel(ctx), Event{
 		Kind: kind, Time: f.Began, TenantID: f.Tenant, ClientID: s.clientID, Scope: f.Scope,
-		Reason: Reason(f.Reason), Duration: f.Duration, ExpiresOn: Token{f.Token}.ExpiresOn(), Err: f.Err,
+		Reason: Reason(f.Reason), Duration: f.Duration, Behind: f.Behind, ExpiresOn: Token{f.Token}.ExpiresOn(), Err: f.Err,
 	}, changes)
 }
 

@@ -50,6 +50,12 @@ type TokenStatus struct {
 	// that the app last proved itself with, zero if unknown. Nobody but Entra
 	// knows when a secret ends.
 	CredentialExpiresOn time.Time
+	// CredentialIssued says that it was an assertion, whose issuer makes the next in time:
+	// it always ends soon.
+	CredentialIssued bool
+	// ClockSkew is by how much Entra's clock was ahead of the local one when it last
+	// answered, 0 if that is not known or too little to matter.
+	ClockSkew time.Duration
 }
 
 // Status returns the state of every token the cache holds for this client's
@@ -61,15 +67,18 @@ func (c *Client) Status() []TokenStatus {
 	}
 	entries, state := c.tokens.Status()
 	var ends time.Time
+	var issued bool
+	var skew time.Duration
 	if s, ok := state.(*credentialState); ok {
-		ends = s.expiry.latest()
+		ends, issued = s.expiry.latest()
+		skew = s.skew.told()
 	}
 	var all []TokenStatus
 	for _, e := range entries {
 		s := TokenStatus{
 			TenantID: c.tokens.Tenant, Scope: e.Scope, State: TokenState(e.State),
 			ExpiresOn: Token{e.Token}.ExpiresOn(), NextTry: e.NextTry,
-			Failures: e.Failures, LastError: e.LastErr, CredentialExpiresOn: ends,
+			Failures: e.Failures, LastError: e.LastErr, CredentialExpiresOn: ends, CredentialIssued: issued, ClockSkew: skew,
 		}
 		if e.Token != nil {
 			s.LastSuccess, s.Shared = time.Unix(0, e.Token.Received), e.Token.Shared

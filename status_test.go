@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -19,6 +20,25 @@ import (
 
 	"github.com/apponly/apponly"
 )
+
+// An assertion always ends soon: who warns of the end of certificates must know.
+func TestStatusOfAnAssertion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSTS(t)
+		for _, issued := range []bool{true, false} {
+			cred := apponly.Certificate(chainOf(s), s.Certificate().Key, nil)
+			if issued {
+				t.Setenv("APPONLY_TEST_TOKEN", s.FederatedToken())
+				cred = apponly.Federated(apponly.AssertionEnv("APPONLY_TEST_TOKEN"))
+			}
+			c := s.with(t, cred)
+			mustToken(t, c, s.API().Scope())
+			if st := c.Status(); len(st) != 1 || st[0].CredentialIssued != issued || !st[0].CredentialExpiresOn.After(time.Now()) {
+				t.Errorf("an assertion: %v; status %+v", issued, st)
+			}
+		}
+	})
+}
 
 func TestStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -265,7 +285,7 @@ func TestEvents(t *testing.T) {
 			t.Fatalf("%d events, want %d: %+v", len(events), len(want), events)
 		}
 		for i, ev := range events {
-			if ev.Reason != want[i] || ev.Scope != scope || ev.TenantID != c.TenantID() || ev.ClientID != c.ClientID() {
+			if ev.Reason != want[i] || ev.Behind != (want[i] == apponly.ReasonStale) || ev.Scope != scope || ev.TenantID != c.TenantID() || ev.ClientID != c.ClientID() {
 				t.Errorf("event %d: %+v, want reason %s", i, ev, want[i])
 			}
 			if last := i == len(events)-1; last != (ev.Err != nil) || last == !ev.ExpiresOn.IsZero() {
@@ -282,6 +302,9 @@ func TestEvents(t *testing.T) {
 		}
 		if line, want := lines[len(lines)-1], `level=WARN msg="token request failed"`+about+" reason=expired duration=50ms error."; !strings.Contains(line, want) {
 			t.Errorf("log line = %s, want %s", line, want)
+		}
+		if line, want := lines[len(lines)-1], fmt.Sprintf(" kind=%s remedy=%q", string(apponly.ErrSecretInvalid), apponly.ErrSecretInvalid.Remedy()); !strings.HasSuffix(line, want) {
+			t.Errorf("log line = %s, want %s at its end", line, want)
 		}
 	})
 }

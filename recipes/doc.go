@@ -11,6 +11,8 @@
 //     PostgreSQL; go-mssqldb takes the same function
 //   - retryablehttp_test.go: hashicorp/go-retryablehttp, around the transport
 //   - otelhttp_test.go: OpenTelemetry's otelhttp, around the transport
+//   - prometheus_test.go, otlp_test.go: metrics and spans of module apponlyotel, for
+//     Prometheus to scrape and to a collector
 //   - hosts_test.go: several APIs behind one http.Client, each host with the
 //     token of its own scope
 //   - rueidis_test.go, memcached_test.go: tokens shared by the processes of a
@@ -27,7 +29,8 @@
 // emulator of package entratest and a fake service that checks the token by package
 // verify, or a real server where there is one.
 //
-// The browser directory has a browser go through admin consent.
+// The browser directory has a browser go through admin consent, the ops directory a
+// Prometheus through the alerts that are shipped.
 //
 // A client whose Options.CAE is set gets tokens that an API may refuse at any
 // time with a claims challenge. Of these recipes, those for HTTP and for the

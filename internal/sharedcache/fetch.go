@@ -50,7 +50,9 @@ func (c *Client) Fetch(ctx context.Context, req tokencache.Request, ask func(con
 	v := &visit{Client: c, Request: req, began: time.Now()}
 	answered := false
 	if v.open(ctx) && req.Reason != tokencache.ReasonForced {
-		g, answered, err = v.look(ctx)
+		if g, answered, err = v.look(ctx); !answered && !v.failed {
+			c.misses.Add(1)
+		}
 	}
 	if answered {
 		c.hits.Add(1)

@@ -203,13 +203,16 @@ func TestBreaker(t *testing.T) {
 		if n := f.ops; n < 20 || n > 50 {
 			t.Errorf("%d operations in ten minutes", n)
 		}
+		if s := c.Stats(); s.Hits+s.Misses != 0 || !s.Unavailable {
+			t.Errorf("while it was down: %+v", s)
+		}
 		f.err = nil
 		for range 301 {
 			fetch()
 			time.Sleep(100 * time.Millisecond)
 		}
-		if hits, failures, _ := c.Stats(); hits == 0 || failures != uint64(f.failed) {
-			t.Errorf("%d hits half a minute after it was back, %d failures", hits, failures)
+		if s := c.Stats(); s.Hits == 0 || s.Misses == 0 || s.Failures != uint64(f.failed) || s.Unavailable {
+			t.Errorf("half a minute after it was back, and %d failures: %+v", f.failed, s)
 		}
 	})
 }

@@ -48,17 +48,33 @@ type Cache struct {
 	hung    flight.Guard
 	breaker breaker
 
-	hits, failures, rejected atomic.Uint64
+	hits, misses, failures, rejected atomic.Uint64
 
 	mu         sync.Mutex // guards what follows
 	toldAt     clock.Instant
 	keysFailed bool
 }
 
-// Stats returns how many flights were answered from the store, how many of its
-// operations failed, and how many of its entries could not be opened.
-func (c *Cache) Stats() (hits, failures, rejected uint64) {
-	return c.hits.Load(), c.failures.Load(), c.rejected.Load()
+// Stats are a snapshot of a cache.
+type Stats struct {
+	Hits     uint64 // flights that were answered from the store
+	Misses   uint64 // flights for which the store worked and had no answer
+	Failures uint64 // operations that failed
+	Rejected uint64 // entries that could not be opened
+	// Unavailable says that the store, or the file of its keys, failed when it was last
+	// used.
+	Unavailable bool
+}
+
+// Stats returns a snapshot.
+func (c *Cache) Stats() Stats {
+	c.mu.Lock()
+	keysFailed := c.keysFailed
+	c.mu.Unlock()
+	return Stats{
+		Hits: c.hits.Load(), Misses: c.misses.Load(), Failures: c.failures.Load(), Rejected: c.rejected.Load(),
+		Unavailable: keysFailed || c.breaker.failing(),
+	}
 }
 
 // A Notice is something to tell of.
@@ -129,6 +145,12 @@ func (b *breaker) allow() bool {
 	}
 	b.until = now.Add(budget) // this one tries, others do not wait for it
 	return true
+}
+
+func (b *breaker) failing() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failures > 0
 }
 
 // note takes down how an operation went that began at some time, and reports whether

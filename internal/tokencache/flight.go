@@ -51,6 +51,7 @@ type Request struct {
 	// trying again; a refresh behind a good token makes one try.
 	Waiting bool
 	Worked  bool // the key has had a token before
+	Behind  bool // it began behind a caller who was served
 	State   any  // what Identity.NewState made for the namespace
 }
 
@@ -166,6 +167,7 @@ func (id *Identity) launch(ctx context.Context, e *entry, d decision, a Ask, now
 			Tenant: e.owner.tenant, Scope: e.scope, Claims: d.claims, Reason: d.reason, State: e.owner.namespace.state,
 			Waiting: d.step == fly && (s.memory.failures == 0 || s.memory.failedAt.Add(oneTryWindow).Reached(now)),
 			Worked:  e.token.Load() != nil,
+			Behind:  d.step == serveAndRefresh,
 			Before:  e.token.Load(), MinValid: a.MinValid, Failures: s.memory.failures,
 		},
 	}
