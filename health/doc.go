@@ -28,9 +28,9 @@
 //
 // # Probes
 //
-// Use it for readiness, with a failureThreshold of 2 or more, and for the startup probe
-// while KeepWarm runs. Never use it for liveness: a restart brings no token, it throws
-// away the good ones, and in an outage of Entra all pods start again and again and ask
-// for everything at once. Degraded is answered with 200 because a pod that works should
+// Use it for readiness, with a failureThreshold of 2 or more. Never use it for liveness, nor
+// for the startup probe, which restarts too: a restart brings no token, it throws away the
+// good ones, and in an outage of Entra all pods start again and again and ask for
+// everything at once. Those two ask whether the process answers. Degraded is answered with 200 because a pod that works should
 // get its traffic: if all are taken out of the service, there is none left.
 package health

@@ -4,15 +4,12 @@ package health
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
 	"errors"
 	"html/template"
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -67,6 +64,7 @@ type page struct {
 	Scopes  int
 	Checks  []checkRows
 	Facts   []fact
+	Built   string
 	AsOf    moment
 }
 
@@ -123,7 +121,7 @@ func newPage(title string, checks []*Check, now time.Time) page {
 		}
 	}
 	p.Facts = append(tokenFacts(all, now), cacheFacts(stats)...)
-	p.Facts = append(p.Facts, buildFact())
+	p.Built = built()
 	return p
 }
 
@@ -181,25 +179,4 @@ func sum(a, b apponly.CacheStats) apponly.CacheStats {
 	a.SharedRejected += b.SharedRejected
 	a.SharedUnavailable = a.SharedUnavailable || b.SharedUnavailable
 	return a
-}
-
-// buildFact says what the program was built of.
-func buildFact() fact {
-	f := fact{Name: "Built with", Value: runtime.Version()}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		modules := []*debug.Module{&info.Main}
-		for _, m := range info.Deps {
-			if m.Path == "github.com/apponly/apponly" {
-				modules = append(modules, m)
-			}
-		}
-		var notes []string
-		for _, m := range modules {
-			if m.Path != "" {
-				notes = append(notes, m.Path+" "+cmp.Or(m.Version, "(devel)"))
-			}
-		}
-		f.Note = strings.Join(notes, ", ")
-	}
-	return f
 }

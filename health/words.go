@@ -3,7 +3,10 @@
 package health
 
 import (
+	"cmp"
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"time"
 )
 
@@ -44,4 +47,19 @@ func inUnits(d time.Duration) string {
 		return text
 	}
 	return "0 s"
+}
+
+// built says what the program was built of: Go, its own module and this one.
+func built() string {
+	text := runtime.Version()
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return text
+	}
+	for _, m := range append([]*debug.Module{&info.Main}, info.Deps...) {
+		if m.Path == info.Main.Path && m.Path != "" || m.Path == "github.com/apponly/apponly" {
+			text += ", " + m.Path + " " + cmp.Or(m.Version, "(devel)")
+		}
+	}
+	return text
 }

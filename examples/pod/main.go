@@ -30,6 +30,7 @@ import (
 	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/entratest"
 	"github.com/apponly/apponly/examples/internal/kit"
+	"github.com/apponly/apponly/health"
 )
 
 // listenAddr is where the probes are served unless LISTEN_ADDR says otherwise.
@@ -123,28 +124,19 @@ func serve(ctx context.Context, stdout io.Writer, ln net.Listener, base http.Rou
 	return err
 }
 
-// probes serves /healthz and /readyz.
+// probes serves /healthz and /readyz, and /statusz for people.
 //
 // The first is about the process alone: to restart it mends no outage of Entra
 // and no wrong secret. The second is about its token: while there is none the pod
 // should get no traffic, and as long as there is one it should, whatever becomes
-// of Entra meanwhile.
+// of Entra meanwhile. The third names the tenant and the app, as the second does
+// when it has an error: no Service or Ingress should lead to this port.
 func (p *pod) probes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		why := "no token yet"
-		for _, s := range p.client.Status() {
-			if s.State == apponly.TokenFresh || s.State == apponly.TokenStale {
-				fmt.Fprintln(w, "ok")
-				return
-			}
-			if s.LastError != nil {
-				why = s.LastError.Error() // one line, and no secret in it
-			}
-		}
-		http.Error(w, why, http.StatusServiceUnavailable)
-	})
+	ready := &health.Check{Client: p.client, Scopes: []string{p.scope}}
+	mux.Handle("/readyz", ready.Handler())
+	mux.Handle("/statusz", health.Page("apponly-pod", ready))
 	return mux
 }
 

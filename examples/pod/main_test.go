@@ -59,7 +59,7 @@ func TestRunInAClusterWithoutIdentity(t *testing.T) {
 	kittest.WantLines(t, out.String(), "credential: none", "error: ")
 }
 
-// The pod is ready while it has a token, whatever becomes of Entra, and alive in
+// The pod is ready while it has a token that lasts, whatever becomes of Entra, and alive in
 // any case.
 func TestProbes(t *testing.T) {
 	kittest.Isolate(t)
@@ -82,15 +82,22 @@ func TestProbes(t *testing.T) {
 				}
 				kittest.WantNoSecrets(t, w.Body.String(), entra.Secret())
 			}
+			page := httptest.NewRecorder()
+			p.probes().ServeHTTP(page, httptest.NewRequest("GET", "/statusz", nil))
+			if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), p.scope) {
+				t.Errorf("%s: GET /statusz = %d", when, page.Code)
+			}
 		}
 		ctx, stop := context.WithCancel(t.Context())
-		want("at first", 503, "no token yet")
+		want("at first", 503, "not-ready "+p.scope+": missing; not asked for yet")
 		go client.KeepWarm(ctx, p.scope)
 		synctest.Wait()
-		want("with a token", 200, "ok")
+		want("with a token", 200, "ready "+p.scope)
 		entra.App().RemoveSecret(entra.Secret())
-		time.Sleep(58 * time.Minute)
-		want("refused, the token still good", 200, "ok")
+		time.Sleep(57 * time.Minute)
+		want("refused, the token still good", 200, "degraded "+p.scope)
+		time.Sleep(90 * time.Second)
+		want("refused, the token about to end", 503, "client secret is not one of the app's")
 		time.Sleep(3 * time.Minute)
 		want("refused, the token ended", 503, "client secret is not one of the app's")
 		stop()

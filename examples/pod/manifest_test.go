@@ -186,7 +186,7 @@ func TestManifests(t *testing.T) {
 			if err := m.check(tc.credential); err != nil {
 				t.Fatal(err)
 			}
-			if want := []string{"/healthz", "/readyz"}; !slices.Equal(m.probes, want) {
+			if want := []string{"/healthz", "/healthz", "/readyz"}; !slices.Equal(m.probes, want) {
 				t.Errorf("probes = %q, want %q", m.probes, want)
 			}
 
@@ -259,7 +259,7 @@ func TestManifestsAreWhole(t *testing.T) {
 		text := read(t, tc.file)
 		for _, want := range []string{
 			"runAsNonRoot: true", "readOnlyRootFilesystem: true", "allowPrivilegeEscalation: false", "drop: [ALL]",
-			"automountServiceAccountToken: false", "requests:", "livenessProbe:", "readinessProbe:",
+			"automountServiceAccountToken: false", "requests:", "startupProbe:", "livenessProbe:", "readinessProbe:", "failureThreshold: 2\n",
 			"containerPort: " + strings.TrimPrefix(listenAddr, ":") + "\n",
 		} {
 			if !strings.Contains(text, want) {

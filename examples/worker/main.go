@@ -26,6 +26,7 @@ import (
 
 	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/examples/internal/kit"
+	"github.com/apponly/apponly/health"
 )
 
 func main() {
@@ -44,6 +45,7 @@ type worker struct {
 	client *apponly.Client
 	api    *http.Client
 	scope  string
+	ready  *health.Check // for /readyz, if the worker were a pod
 	url    string
 	every  time.Duration
 
@@ -71,6 +73,7 @@ func newWorker(tenantID, clientID, secretFile, scope, url string, w *world) (*wo
 	}
 	return &worker{
 		client: client, api: &http.Client{Transport: rt}, scope: scope, url: url,
+		ready: &health.Check{Client: client, Scopes: []string{scope}, MinValid: 2 * time.Second}, // tokens last for 20 s here
 		every: 500 * time.Millisecond, say: w.log.say,
 	}, nil
 }

@@ -34,9 +34,9 @@ func TestNoCallFails(t *testing.T) {
 			}
 			kittest.WantLines(t, out.String(),
 				"0.0 s  a new token (", "good for 20s",
-				"6.2 s  * Entra is out of order",
+				"6.2 s  * Entra is out of order", "; the worker is ready)",
 				"no new token (", "entra could not answer properly, HTTP status 503",
-				"14.2 s  * Entra is back",
+				"14.2 s  * Entra is back (29 calls so far, 0 failed; the worker is degraded)",
 				"16.2 s  * the secret is rotated",
 				"Entra took the new secret for the first time",
 				"a new token",
@@ -82,7 +82,7 @@ func TestAnOutageBeyondTheTokensLife(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "calls failed") {
 			t.Fatalf("run = %v, want that calls failed\n%s", err, &out)
 		}
-		kittest.WantLines(t, out.String(), "a call failed: ", string(apponly.ErrService), "* Entra is back", "a new token (", "* the secret is rotated", "took the new secret")
+		kittest.WantLines(t, out.String(), "a call failed: ", string(apponly.ErrService), "* Entra is back", "; the worker is not-ready)", "a new token (", "* the secret is rotated", "took the new secret")
 		kittest.WantNoSecrets(t, out.String()+err.Error(), entra.Secret())
 	})
 }

@@ -125,7 +125,7 @@ func (w *world) play(ctx context.Context, plan scenario, secretFile string, work
 		case <-ctx.Done():
 			return nil
 		}
-		w.log.say("* %s (%d calls so far, %d failed)", step.what, worker.calls.Load(), worker.failed.Load())
+		w.log.say("* %s (%d calls so far, %d failed; the worker is %s)", step.what, worker.calls.Load(), worker.failed.Load(), worker.ready.Now().Verdict)
 		if err := step.do(); err != nil {
 			return err
 		}

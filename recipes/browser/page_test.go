@@ -128,7 +128,7 @@ const contrast = `(() => {
 	};
 	const path = e => e ? [...path(e.parentElement), e] : [];
 	let least = 21;
-	for (const e of document.querySelectorAll("h1, h2, p, dt, dd, li, strong, small, button, label, option, select, a")) {
+	for (const e of document.querySelectorAll("h1, h2, p, th, td, dt, dd, li, span, strong, small, code, time, button, label, option, select, a")) {
 		const styles = path(e).map(p => getComputedStyle(p));
 		const base = matchMedia("(prefers-color-scheme: dark)").matches ? "#000" : "#fff";
 		const behind = rgb(base, ...styles.map(s => s.backgroundColor));

@@ -15,7 +15,7 @@ import (
 var screenshots = flag.String("screenshots", "", "directory for pictures of both pages")
 
 // maxPicture bounds a picture in a repository, in bytes.
-const maxPicture = 60 << 10
+const maxPicture = 120 << 10
 
 // TestScreenshots takes the pictures of the documentation, with names that do not change.
 func TestScreenshots(t *testing.T) {

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+
+package health
+
+// Relative says when a moment is.
+var Relative = relative
