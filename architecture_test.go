@@ -21,7 +21,7 @@ import (
 // its own layer and those below it; see docs/architecture.md.
 var layers = []string{
 	"errors kind outside",
-	"aadsts answer claims echo token event domain cache fading file hosts look shared",
+	"aadsts aadststext answer claims echo token event domain cache fading file hosts look shared",
 	"cafile",
 	"identitybinding",
 	"material assertionclaims",
