@@ -121,7 +121,7 @@ func addPoints[N int64 | float64](all map[string]float64, name string, points []
 func labels(set attribute.Set) string {
 	var all []string
 	for _, kv := range set.ToSlice() {
-		all = append(all, fmt.Sprint(strings.TrimPrefix(string(kv.Key), "apponly."), "=", kv.Value.Emit()))
+		all = append(all, fmt.Sprint(strings.TrimPrefix(string(kv.Key), "apponly."), "=", kv.Value.String()))
 	}
 	slices.Sort(all)
 	return "{" + strings.Join(all, " ") + "}"

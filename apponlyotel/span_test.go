@@ -211,7 +211,7 @@ func attributes(s sdktrace.ReadOnlySpan) map[string]string {
 	set := attribute.NewSet(s.Attributes()...)
 	all := map[string]string{}
 	for _, kv := range set.ToSlice() {
-		all[string(kv.Key)] = kv.Value.Emit()
+		all[string(kv.Key)] = kv.Value.String()
 	}
 	return all
 }

@@ -27,13 +27,14 @@ func everything(t *testing.T, title string, c *health.Check) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := string(j)
+	var all strings.Builder
+	all.WriteString(string(j))
 	for _, h := range []string{"text/plain", "application/json"} {
 		rec := get(c.Handler(), "Accept", h)
-		all += fmt.Sprint(rec.Header()) + rec.Body.String()
+		all.WriteString(fmt.Sprint(rec.Header()) + rec.Body.String())
 	}
 	page := get(health.Page(title, c))
-	return all + fmt.Sprint(page.Header()) + html.UnescapeString(page.Body.String()) + fmt.Sprintf("%v %+v %#v %+v", c.Now(), c.Now(), c.Now(), *c)
+	return all.String() + fmt.Sprint(page.Header()) + html.UnescapeString(page.Body.String()) + fmt.Sprintf("%v %+v %#v %+v", c.Now(), c.Now(), c.Now(), *c)
 }
 
 // No secret, token or assertion is in what is told, whether it was taken, refused or could

@@ -146,16 +146,28 @@ func (p *page) add(c *Check, result Result, status []apponly.TokenStatus) {
 				p.Good++
 			}
 		}
-		r := row{Reason: reason, Ends: at(reason.ExpiresOn), Next: at(reason.NextTry), Shared: of[reason.Scope].Shared, Why: reason.Text}
-		if e, ok := errors.AsType[*apponly.Error](of[reason.Scope].LastError); ok {
-			r.Why = cause(e)
-		}
-		if reason.Kind != "" && reason.Kind != apponly.ErrConfiguration {
-			r.Link = troubleshooting + string(reason.Kind)
-		}
-		rows.Rows = append(rows.Rows, r)
+		rows.Rows = append(rows.Rows, row{
+			Reason: reason, Ends: at(reason.ExpiresOn), Next: at(reason.NextTry),
+			Shared: of[reason.Scope].Shared, Why: why(reason, of[reason.Scope].LastError), Link: link(reason.Kind),
+		})
 	}
 	p.Checks = append(p.Checks, rows)
+}
+
+// why tells what is wrong in the words of the error, if there is one.
+func why(reason Reason, err error) string {
+	if e, ok := errors.AsType[*apponly.Error](err); ok {
+		return cause(e)
+	}
+	return reason.Text
+}
+
+// link leads to what there is to read about a kind.
+func link(kind apponly.Kind) string {
+	if kind == "" || kind == apponly.ErrConfiguration {
+		return ""
+	}
+	return troubleshooting + string(kind)
 }
 
 // cause is the text of an error without what stands around it.
