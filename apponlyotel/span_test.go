@@ -192,16 +192,17 @@ func TestNothingSecretIsTold(t *testing.T) {
 			c.TokenFor(t.Context(), apponly.TokenRequest{Scope: b.API().Scope(), Force: true})
 			stop()
 		}
-		text := fmt.Sprint(b.series())
+		var text strings.Builder
+		text.WriteString(fmt.Sprint(b.series()))
 		for _, s := range b.spans.Ended() {
-			text += fmt.Sprint(s.Name(), s.Attributes(), s.Status(), s.Events(), s.Links())
+			text.WriteString(fmt.Sprint(s.Name(), s.Attributes(), s.Status(), s.Events(), s.Links()))
 		}
-		if !strings.Contains(text, "secret_invalid") {
-			t.Fatalf("nothing was told: %s", text)
+		if !strings.Contains(text.String(), "secret_invalid") {
+			t.Fatalf("nothing was told: %s", text.String())
 		}
 		for _, secret := range []string{b.Secret(), tok.Value(), strings.Split(tok.Value(), ".")[2]} {
-			if strings.Contains(text, secret) {
-				t.Errorf("told: %s", text)
+			if strings.Contains(text.String(), secret) {
+				t.Errorf("told: %s", text.String())
 			}
 		}
 	})

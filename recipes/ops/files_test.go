@@ -131,13 +131,14 @@ func TestNamesAreExported(t *testing.T) {
 			t.Errorf("%s does not name %s", manual, base)
 		}
 	}
-	texts := read(t, directory, "prometheus-rules.yaml")
+	var texts strings.Builder
+	texts.WriteString(read(t, directory, "prometheus-rules.yaml"))
 	for _, p := range panels(t) {
 		for _, target := range p.Targets {
-			texts += target.LegendFormat + "\n"
+			texts.WriteString(target.LegendFormat + "\n")
 		}
 	}
-	for _, m := range template.FindAllStringSubmatch(strings.ReplaceAll(texts, "{{ $value", ""), -1) {
+	for _, m := range template.FindAllStringSubmatch(strings.ReplaceAll(texts.String(), "{{ $value", ""), -1) {
 		if !labelled[m[1]] {
 			t.Errorf("no metric has the label %s of a text", m[1])
 		}

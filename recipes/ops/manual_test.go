@@ -14,16 +14,16 @@ var indent = regexp.MustCompile(`(?m)^\t+`)
 
 // What the manual shows is copied from examples that run.
 func TestManualShowsCodeThatRuns(t *testing.T) {
-	var code string
+	var code strings.Builder
 	for _, name := range []string{"example_test.go", "../prometheus_test.go", "../otlp_test.go"} {
-		code += indent.ReplaceAllString(read(t, name), "")
+		code.WriteString(indent.ReplaceAllString(read(t, name), ""))
 	}
 	blocks := regexp.MustCompile("(?s)\n```go\n(.*?\n)```\n").FindAllStringSubmatch(read(t, manual), -1)
 	if len(blocks) < 4 {
 		t.Fatalf("%d blocks", len(blocks))
 	}
 	for _, block := range blocks {
-		if !strings.Contains(code, indent.ReplaceAllString(block[1], "")) {
+		if !strings.Contains(code.String(), indent.ReplaceAllString(block[1], "")) {
 			t.Errorf("code that is nowhere run:\n%s", block[1])
 		}
 	}
