@@ -94,10 +94,13 @@ func TestChaos(t *testing.T) {
 		t.Skip("it judges by real time, and wants a machine that does nothing else: -chaos 60s")
 	}
 	w := newWorld(t)
-	for _, name := range []string{"secret", "certificate", "federated"} {
-		w.startDaemon(t, name) // before there is an emulator: the first trouble
-	}
-	w.calm(t, "a start without Entra", func() { time.Sleep(time.Second); w.startEmulator(t) })
+	w.calm(t, "a start without Entra", func() {
+		for _, name := range []string{"secret", "certificate", "federated"} {
+			w.startDaemon(t, name)
+		}
+		time.Sleep(time.Second)
+		w.startEmulator(t)
+	})
 	start := time.Now()
 	for rounds := 0; time.Since(start) < *chaosFor || rounds < len(troubles); rounds++ {
 		trouble := troubles[rounds%len(troubles)]
