@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-var updateDoctor = flag.Bool("update-doctor", false, "write testdata/doctor/*.txt anew, and with them the outputs in docs/doctor.md")
+var updateDoctor = flag.Bool("update-doctor", false, "write testdata/*/*.txt anew, and with them the outputs in docs/doctor.md")
 
 // texts are reports as people get them.
 var texts = []struct {

@@ -5,6 +5,7 @@
 //
 //	apponly emulator    an Entra to develop and test against
 //	apponly doctor      why there is no token
+//	apponly explain     what an error means
 //	apponly version     what this is
 //
 // Results go to stdout, everything else to stderr. The exit status is 0, 1 if
@@ -80,7 +81,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
 	out := output("text")
 	root.PersistentFlags().VarP(&out, "output", "o", "form of results: text or json")
-	root.AddCommand(newEmulator(), newDoctor(&out), newVersion(&out))
+	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newVersion(&out))
 	strict(root)
 	return root
 }
@@ -137,6 +138,14 @@ func exactArgs(n int) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// atLeastOneArg is cobra.MinimumNArgs(1) with an error that counts as wrong usage.
+func atLeastOneArg(cmd *cobra.Command, args []string) error {
+	if err := cobra.MinimumNArgs(1)(cmd, args); err != nil {
+		return &usageError{err: err}
+	}
+	return nil
 }
 
 // output is the value of --output.

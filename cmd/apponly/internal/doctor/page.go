@@ -3,9 +3,7 @@
 package doctor
 
 import (
-	"fmt"
 	"io"
-	"strings"
 
 	"github.com/apponly/apponly/cmd/apponly/internal/screen"
 )
@@ -19,36 +17,15 @@ type Page struct {
 // NewPage returns one that prints to w, which is what s says.
 func NewPage(w io.Writer, s screen.Screen) *Page { return &Page{w, s} }
 
-const (
-	checkColumn, statusColumn = 13, 9 // wide
-	narrow                    = 60    // a screen on which the text has a line of its own
-)
-
 var colours = map[Status]string{OK: screen.Green, Warning: screen.Yellow, Fault: screen.Red, Skipped: screen.Dim}
 
 // Print prints one finding.
 func (p *Page) Print(r Result) error {
-	var b strings.Builder
-	indent := checkColumn + statusColumn
-	if p.screen.Width > 0 && p.screen.Width < narrow {
-		indent = 2
-	}
-	status := string(r.Status)
-	head := fmt.Sprintf("%-*s", checkColumn, r.Check) + p.screen.Paint(colours[r.Status], status)
-	lines := p.screen.Wrap(r.Text, indent)
-	switch {
-	case r.Text == "":
-		lines = nil
-	case indent == 2:
-		head += "\n" + strings.Repeat(" ", indent)
-	default:
-		head += strings.Repeat(" ", statusColumn-len(status))
-	}
-	b.WriteString(head + strings.Join(lines, "\n"+strings.Repeat(" ", indent)) + "\n")
+	heads := []screen.Head{{Text: r.Check, Width: 13}, {Text: string(r.Status), Colour: colours[r.Status], Width: 9}}
+	text := p.screen.Row(r.Text, heads...)
 	if r.Remedy != "" {
-		arrow := strings.Repeat(" ", indent) + p.screen.Paint(screen.Bold, "→ ")
-		b.WriteString(arrow + strings.Join(p.screen.Wrap(r.Remedy, indent+2), "\n"+strings.Repeat(" ", indent+2)) + "\n")
+		text += p.screen.Advice(r.Remedy, heads...)
 	}
-	_, err := io.WriteString(p.w, b.String())
+	_, err := io.WriteString(p.w, text)
 	return err
 }

@@ -48,9 +48,9 @@ const (
 	Yellow = "33"
 )
 
-// Paint returns text in a colour, if there are any.
+// Paint returns text in a colour, if there are any; "" is none.
 func (s Screen) Paint(colour, text string) string {
-	if !s.Colours {
+	if !s.Colours || colour == "" {
 		return text
 	}
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
