@@ -95,9 +95,9 @@ func readConsentQuery(raw string, version int) (url.Values, *refusal) {
 	for _, name := range consentParameters {
 		switch {
 		case len(q[name]) > 1:
-			return nil, refuse(9002313, "parameter '"+name+"' is there more than once")
+			return nil, refuse(9002313, "parameter '"+name+"' is there more than once").beside("request", name+" is there more than once")
 		case q.Get(name) == "" && name != "state" && (name != "scope" || version == 2):
-			return nil, refuse(900144, name)
+			return nil, refuse(900144, name).beside(name, "")
 		}
 	}
 	return q, nil
@@ -117,15 +117,15 @@ func (s *Server) findConsentApp(tenantName string, req consentRequest, clientID 
 	app := s.apps[strings.ToLower(clientID)]
 	switch {
 	case app == nil || c.now.Before(app.effectiveFrom):
-		return nil, refuse(700016, clientID, tenantName)
+		return nil, refuse(700016, clientID, tenantName).beside("client_id", clientID, known(s.apps)...)
 	case app.singleTenant && req.tenant == nil:
-		return nil, refuse(50194, app.appID, strings.ToLower(tenantName))
+		return nil, refuse(50194, app.appID, strings.ToLower(tenantName)).beside("tenant", tenantName, app.home.label())
 	case app.singleTenant && req.tenant != app.home:
-		return nil, refuse(700016, clientID, req.tenant.id)
+		return nil, refuse(700016, clientID, req.tenant.id).beside("tenant", req.tenant.id, app.home.label())
 	case app.disabled:
 		return nil, refuse(7000112, app.appID)
 	case !app.redirectsTo(req.redirect, req.version):
-		return nil, refuse(50011, req.redirect, app.appID)
+		return nil, refuse(50011, req.redirect, app.appID).beside("redirect_uri", req.redirect, app.redirects...)
 	}
 	return app, nil
 }
@@ -180,7 +180,7 @@ func (s *Server) consent(req consentRequest, c *call) *refusal {
 // declined sends the browser back with an error. As at Entra, the answer does not name
 // the tenant, and says admin_consent all the same.
 func (c *call) declined(req consentRequest, f *refusal) answer {
-	c.log.Code = f.code
+	c.note(f)
 	q := url.Values{
 		"error": {f.oauth}, "error_description": {c.describe(f)}, "error_uri": {c.errorURI(f)},
 		"admin_consent": {"True"},

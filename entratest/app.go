@@ -317,12 +317,17 @@ func (s *Server) findApp(t *Tenant, clientID string, now time.Time) (clientView,
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	app := s.apps[strings.ToLower(clientID)]
-	if app == nil || now.Before(app.effectiveFrom) || app.singleTenant && app.home != t {
-		return clientView{}, refuse(700016, clientID, t.id)
+	switch {
+	case app == nil:
+		return clientView{}, refuse(700016, clientID, t.id).beside("client_id", clientID, t.knownApps()...)
+	case now.Before(app.effectiveFrom):
+		return clientView{}, refuse(700016, clientID, t.id).beside("lifetime", instant(now), span(app.effectiveFrom, time.Time{}))
+	case app.singleTenant && app.home != t:
+		return clientView{}, refuse(700016, clientID, t.id).beside("tenant", t.id, app.home.label())
 	}
 	p := t.principals[&app.registration]
 	if p == nil || now.Before(p.effectiveFrom) {
-		return clientView{}, refuse(7000229, app.appID, t.id)
+		return clientView{}, refuse(7000229, app.appID, t.id).beside("client_id", app.appID, t.knownApps()...)
 	}
 	if app.disabled || p.disabled {
 		return clientView{}, refuse(7000112, app.appID)

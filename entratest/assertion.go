@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -115,13 +116,8 @@ func (a *assertion) checkTimes(now time.Time) *refusal {
 	if !a.exp.IsZero() && now.Before(a.exp.Add(leeway)) && !now.Before(a.nbf.Add(-leeway)) {
 		return nil
 	}
-	show := func(t time.Time) string {
-		if t.IsZero() {
-			return "(not said)"
-		}
-		return t.UTC().Format(time.RFC3339)
-	}
-	return refuse(700024, show(now), show(a.nbf.Time), show(a.exp.Time))
+	return refuse(700024, instant(now), instant(a.nbf.Time), instant(a.exp.Time)).
+		beside("lifetime", span(a.nbf.Time, a.exp.Time), instant(now)+", the time here, give or take "+leeway.String())
 }
 
 // checkSelfSigned judges an assertion that an app signs with its certificate
@@ -129,41 +125,82 @@ func (a *assertion) checkTimes(now time.Time) *refusal {
 func (c *call) checkSelfSigned(t *Tenant, tenantName string, client clientView, a *assertion) *refusal {
 	switch {
 	case a.alg != "RS256" && a.alg != "PS256":
-		return refuse(5002738, a.alg, "RS256, PS256")
+		return refuse(5002738, a.alg, "RS256, PS256").beside("alg", a.alg, "RS256", "PS256")
 	case a.typ != "" && !strings.EqualFold(a.typ, "JWT"):
-		return refuse(5002727, a.typ)
+		return refuse(5002727, a.typ).beside("typ", a.typ, "JWT")
 	case !strings.EqualFold(a.iss, client.app.appID):
-		return refuse(700021, client.app.appID)
+		return refuse(700021, client.app.appID).beside("iss", a.iss, client.app.appID)
 	case !strings.EqualFold(a.sub, a.iss):
-		return refuse(50048, a.sub)
+		return refuse(50048, a.sub).beside("sub", a.sub, a.iss)
 	case a.x5t == "" && a.x5tS256 == "":
-		return refuse(5002723)
+		return refuse(5002723).beside("x5t#S256", "", client.thumbprints(sha256Thumbprint)...)
 	}
 	if len(a.x5c) > 0 && !slices.ContainsFunc(client.certificates, func(c appCertificate) bool { return c.cert.Equal(a.x5c[0]) }) {
 		// A client that sends a chain wants to be accepted by the name of its leaf,
 		// which Entra does for Microsoft's own apps only.
-		return refuse(700030, a.x5c[0].Subject.String())
+		return refuse(700030, a.x5c[0].Subject.String()).beside("x5c", sha256Thumbprint(a.x5c[0]), client.thumbprints(sha256Thumbprint)...)
 	}
 	i := slices.IndexFunc(client.certificates, a.names)
 	if i < 0 {
-		return refuse(700027, "the key was not found", client.app.appID)
+		return a.besideThumbprints(refuse(700027, "the key was not found", client.app.appID), client)
 	}
 	cert := client.certificates[i].cert
 	if key, ok := cert.PublicKey.(*rsa.PublicKey); !ok || !a.verify(key) {
-		return refuse(700027, "it was not made with the key of the certificate", client.app.appID)
+		return refuse(700027, "it was not made with the key of the certificate", client.app.appID).beside("signature", "by another key", "by that of "+client.certificateLabel(i))
 	}
 	if c.now.Before(cert.NotBefore) || c.now.After(cert.NotAfter) {
-		return refuse(1000502, cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
+		return refuse(1000502, instant(cert.NotBefore), instant(cert.NotAfter)).beside("lifetime", instant(c.now), client.certificateLabel(i))
 	}
 	if client.certificates[i].revoked {
-		return refuse(7000214)
+		return refuse(7000214).beside("certificate", "revoked", client.certificateLabel(i))
 	}
 	// The audience has the host that was asked; an alias of it is another audience.
 	want := c.tokenEndpoint(t.id)
 	if aud := string(a.aud); aud != want && aud != c.tokenEndpoint(tenantName) {
-		return refuse(700023, aud, want)
+		return refuse(700023, aud, want).beside("aud", aud, want)
 	}
-	return a.checkTimes(c.now)
+	if f := a.checkTimes(c.now); f != nil {
+		return f
+	}
+	c.matched("certificate", sha256Thumbprint(cert), client.certificateLabel(i))
+	return nil
+}
+
+// certificateLabel names a certificate, for the record.
+func (v clientView) certificateLabel(i int) string {
+	c := v.certificates[i].cert
+	return fmt.Sprintf("certificate %d of %d, %s, %s", i+1, len(v.certificates), c.Subject, span(c.NotBefore, c.NotAfter))
+}
+
+// thumbprints are those of the client's certificates.
+func (v clientView) thumbprints(of func(*x509.Certificate) string) []string {
+	if len(v.certificates) == 0 {
+		return []string{"the app has no certificate"}
+	}
+	list := make([]string, len(v.certificates))
+	for i, c := range v.certificates {
+		list[i] = of(c.cert)
+	}
+	return list
+}
+
+func sha256Thumbprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// besideThumbprints compares what the header names with the client's certificates.
+func (a *assertion) besideThumbprints(f *refusal, client clientView) *refusal {
+	if a.x5t != "" {
+		f.beside("x5t", a.x5t, client.thumbprints(func(c *x509.Certificate) string {
+			sum := sha1Thumbprint(c.Raw)
+			return base64.RawURLEncoding.EncodeToString(sum[:])
+		})...)
+	}
+	if a.x5tS256 != "" {
+		f.beside("x5t#S256", a.x5tS256, client.thumbprints(sha256Thumbprint)...)
+	}
+	return f
 }
 
 // names reports whether the header names a certificate. If there are both
@@ -200,22 +237,22 @@ func (c *call) checkFederated(client clientView, a *assertion) *refusal {
 	case ofRealCloud(a.iss) && !strings.HasPrefix(a.sub, eid1):
 		// Of the tokens of a real cloud, Entra takes those that one of its services,
 		// such as Azure DevOps, issues for others.
-		return refuse(700222, a.iss)
+		return refuse(700222, a.iss).beside("iss", a.iss, "an issuer outside Entra")
 	case len(client.federated) == 0:
 		return refuse(70025, client.app.appID)
 	case len(trusted) == 0:
 		return refuse(700211, a.iss)
 	case len(client.issuers) > 0 && !slices.Contains(client.issuers, a.iss):
-		return refuse(700238, a.iss)
+		return refuse(700238, a.iss).beside("iss", a.iss, client.issuers...)
 	case a.alg != "RS256":
-		return refuse(5002738, a.alg, "RS256")
+		return refuse(5002738, a.alg, "RS256").beside("alg", a.alg, "RS256")
 	}
 	keys, f := c.s.fetchIssuerKeys(a.iss)
 	if f != nil {
 		return f
 	}
-	if wrong := checkSignature(a, keys); wrong != "" {
-		return refuse(7000272, wrong, a.kid)
+	if f := a.checkSignature(keys); f != nil {
+		return f
 	}
 	if f := a.checkTimes(c.now); f != nil {
 		return f
@@ -252,20 +289,20 @@ func (c *call) checkIdentity(client clientView, trusted []federatedCredential, a
 	case len(trusted) == 0:
 		return refuse(700222, a.iss)
 	case version == 1:
-		return refuse(700227, string(a.aud))
+		return refuse(700227, string(a.aud)).beside("ver", "1.0", "2.0")
 	case tenant != client.app.home.id:
-		return refuse(700236, a.iss)
+		return refuse(700236, a.iss).beside("tenant", tenant, client.app.home.id)
 	case a.alg != "RS256":
-		return refuse(5002738, a.alg, "RS256")
+		return refuse(5002738, a.alg, "RS256").beside("alg", a.alg, "RS256")
 	}
-	if wrong := checkSignature(a, c.s.publishedKeys()); wrong != "" {
-		return refuse(7000272, wrong, a.kid)
+	if f := a.checkSignature(c.s.publishedKeys()); f != nil {
+		return f
 	}
 	if f := a.checkTimes(c.now); f != nil {
 		return f
 	}
 	if !c.s.isIdentity(tenant, a.sub) {
-		return refuse(700226)
+		return refuse(700226).beside("sub", a.sub, "the object ID of a managed identity")
 	}
 	trusted = c.forAudience(trusted, a)
 	switch {
@@ -277,17 +314,22 @@ func (c *call) checkIdentity(client clientView, trusted []federatedCredential, a
 	return refuse(7002121, string(a.aud))
 }
 
-// forAudience returns the credentials that have the assertion's audience. Entra
-// alone writes the app behind the exchange audience in its place; its real clouds
-// do so for Azure Pipelines, too.
-func (c *call) forAudience(trusted []federatedCredential, a *assertion) []federatedCredential {
-	aud := string(a.aud)
-	if aud == exchangeApp {
+// audienceOf returns the assertion's audience as it is in credentials. Entra alone writes
+// the app behind the exchange audience in its place; its real clouds do so for Azure
+// Pipelines, too.
+func (c *call) audienceOf(a *assertion) string {
+	if a.aud == exchangeApp {
 		_, version := c.entraIssuer(a.iss)
 		if version > 0 || ofRealCloud(a.iss) {
-			aud = c.s.Cloud().ExchangeAudience()
+			return c.s.Cloud().ExchangeAudience()
 		}
 	}
+	return string(a.aud)
+}
+
+// forAudience returns the credentials that have the assertion's audience.
+func (c *call) forAudience(trusted []federatedCredential, a *assertion) []federatedCredential {
+	aud := c.audienceOf(a)
 	return slices.DeleteFunc(trusted, func(fc federatedCredential) bool { return fc.Audience != aud })
 }
 

@@ -6,9 +6,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"fmt"
 	"net/url"
 	"strings"
-	"time"
 )
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -57,11 +57,11 @@ func (c *call) readProof(form url.Values) (proof, *refusal) {
 	case raw == "" && kind == "":
 		return p, nil
 	case p.secret != "":
-		return p, refuse(9002313, "there is a client secret and a client assertion")
+		return p, refuse(9002313, "there is a client secret and a client assertion").beside("credential", "a secret and an assertion", "one of the two")
 	case raw == "":
-		return p, refuse(900144, "client_assertion")
+		return p, refuse(900144, "client_assertion").beside("client_assertion", "")
 	case kind == "":
-		return p, refuse(900144, "client_assertion_type")
+		return p, refuse(900144, "client_assertion_type").beside("client_assertion_type", "", assertionType)
 	case kind != assertionType:
 		return p, refuse(9002313, "client_assertion_type is not "+assertionType)
 	}
@@ -100,40 +100,78 @@ func parseBasic(header string) (id, secret string, ok bool) {
 func (c *call) authenticate(t *Tenant, tenantName string, client clientView, p proof) *refusal {
 	switch {
 	case client.public && (p.method != "" || p.malformed != nil):
-		return refuse(700025, client.app.appID)
+		return refuse(700025, client.app.appID).beside("credential", string(p.method), "none: the client is public")
 	case p.malformed != nil:
 		return p.malformed
 	case p.method == authSecret || p.method == authSecretBasic:
-		return checkSecret(client, p.secret, c.now)
+		return c.checkSecret(client, p.secret)
 	case p.method == authCertificate:
 		return c.checkSelfSigned(t, tenantName, client, p.assertion)
 	case p.method == authFederated:
-		return c.checkFederated(client, p.assertion)
+		a := p.assertion
+		c.log.Comparisons = besideFederated(client.federated, a.iss, c.audienceOf(a), a.sub)
+		return c.checkFederated(client, a)
 	}
-	return refuse(7000216)
+	return refuse(7000216).beside("credential", "", "client_secret", "client_assertion")
 }
 
 // checkSecret compares with every secret, and says "expired" only to a client that
 // knows an expired one.
-func checkSecret(client clientView, secret string, now time.Time) *refusal {
+func (c *call) checkSecret(client clientView, secret string) *refusal {
+	const none = -1
+	valid, early, expired := none, none, none
 	hash := sha256.Sum256([]byte(secret))
-	var valid, expired bool
-	for _, c := range client.secrets {
-		if subtle.ConstantTimeCompare(hash[:], c.hash[:]) == 1 {
+	for i, known := range client.secrets {
+		if subtle.ConstantTimeCompare(hash[:], known.hash[:]) == 1 {
 			switch {
-			case now.Before(c.notBefore):
-			case now.Before(c.notAfter):
-				valid = true
+			case c.now.Before(known.notBefore):
+				early = i
+			case c.now.Before(known.notAfter):
+				valid = i
 			default:
-				expired = true
+				expired = i
 			}
 		}
 	}
 	switch {
-	case valid:
+	case valid != none:
+		c.matched("secret", hidden, client.secretLabel(valid))
 		return nil
-	case expired:
-		return refuse(7000222, client.app.appID)
+	case expired != none:
+		return refuse(7000222, client.app.appID).beside("lifetime", instant(c.now), client.secretLabel(expired))
+	case early != none:
+		return refuse(7000215, client.app.appID).beside("lifetime", instant(c.now), client.secretLabel(early))
 	}
-	return refuse(7000215, client.app.appID)
+	return refuse(7000215, client.app.appID).beside("secret", hidden, client.nearSecrets(secret)...)
+}
+
+// secretLabel names a secret, for the record, by what is no secret.
+func (v clientView) secretLabel(i int) string {
+	c := v.secrets[i]
+	return fmt.Sprintf("secret %d of %d, %s", i+1, len(v.secrets), span(c.notBefore, c.notAfter))
+}
+
+// nearSecrets says for the record what a wrong secret is compared with. Most of those that
+// are sent in earnest are right but for the way in which they were copied or escaped.
+func (v clientView) nearSecrets(sent string) []string {
+	if len(v.secrets) == 0 {
+		return []string{"the app has no secret"}
+	}
+	unescaped, _ := url.QueryUnescape(sent)
+	for _, near := range []struct{ value, how string }{
+		{strings.TrimSpace(sent), "white space around it"},
+		{unescaped, "having been escaped twice"},
+	} {
+		hash := sha256.Sum256([]byte(near.value))
+		for i, c := range v.secrets {
+			if subtle.ConstantTimeCompare(hash[:], c.hash[:]) == 1 {
+				return []string{v.secretLabel(i) + ": it is this one but for " + near.how}
+			}
+		}
+	}
+	labels := make([]string, len(v.secrets))
+	for i := range v.secrets {
+		labels[i] = v.secretLabel(i)
+	}
+	return labels
 }

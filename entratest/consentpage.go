@@ -57,7 +57,7 @@ func (c *call) consentPage(req consentRequest, asked []requirement) answer {
 
 // refusalPage tells the administrator what is wrong.
 func (c *call) refusalPage(f *refusal) answer {
-	c.log.Code = f.code
+	c.note(f)
 	support := "Trace ID " + c.trace + ", correlation ID " + c.correlation + ", " + c.stamp()
 	return showConsent(f.status, consentView{Code: f.code, Text: f.description(), Support: support}, true)
 }

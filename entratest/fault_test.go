@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -123,7 +124,7 @@ func TestFaultAnswers(t *testing.T) {
 				Tenant: s.Tenant().ID(), ClientID: s.App().ClientID(), Scope: s.API().Scope(),
 				Status: tt.status, Code: tt.code, Fault: tt.summary,
 			}
-			if log != want {
+			if !reflect.DeepEqual(log, want) {
 				t.Errorf("record\n got %+v\nwant %+v", log, want)
 			}
 		})

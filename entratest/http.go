@@ -137,7 +137,7 @@ func canonicalHost(host string) string {
 
 // refused turns a refusal into the answer Entra would give.
 func (c *call) refused(f *refusal) answer {
-	c.log.Code = f.code
+	c.note(f)
 	body := map[string]any{
 		"error":             f.oauth,
 		"error_description": c.describe(f),

@@ -150,7 +150,7 @@ func (b *IdentityBinding) exchange(r *http.Request) (body string, status int, fa
 		return "", unauthorized, "there is no token of a service account for " + bindingAudience
 	}
 	keys, _ := b.s.fetchIssuerKeys(a.iss)
-	if checkSignature(a, keys) != "" || a.checkTimes(b.s.Now()) != nil {
+	if a.checkSignature(keys) != nil || a.checkTimes(b.s.Now()) != nil {
 		return "", unauthorized, "the token of the service account is not valid"
 	}
 	if a.sub != b.subject || !strings.EqualFold(form.Get("client_id"), b.app.appID) {

@@ -185,7 +185,7 @@ func (s *Server) fetchIssuerKeys(issuer string) ([]verificationKey, *refusal) {
 	defer s.mu.RUnlock()
 	switch i := s.issuers[issuer]; {
 	case i == nil:
-		return nil, refuse(90061, issuer)
+		return nil, refuse(90061, issuer).beside("iss", issuer, known(s.issuers)...)
 	case i.unreachable:
 		return nil, refuse(501661, issuer)
 	default:

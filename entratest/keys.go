@@ -72,19 +72,21 @@ func parseJWKS(data []byte) ([]verificationKey, error) {
 	return keys, nil
 }
 
-// checkSignature finds the key by its kid and verifies with it. It returns what
-// is wrong, "" for nothing.
-func checkSignature(a *assertion, keys []verificationKey) (wrong string) {
-	wrong = "there is none with this identifier"
+// checkSignature finds the key by its kid and verifies with it.
+func (a *assertion) checkSignature(keys []verificationKey) *refusal {
+	named := false
+	var kids []string
 	for _, k := range keys {
-		if k.kid == a.kid {
-			if a.verify(k.key) {
-				return ""
-			}
-			wrong = "the signature does not verify"
+		if k.kid == a.kid && a.verify(k.key) {
+			return nil
 		}
+		named = named || k.kid == a.kid
+		kids = append(kids, k.kid)
 	}
-	return wrong
+	if named {
+		return refuse(7000272, "the signature does not verify", a.kid).beside("signature", "by another key", "by the key "+a.kid)
+	}
+	return refuse(7000272, "there is none with this identifier", a.kid).beside("kid", a.kid, kids...)
 }
 
 // Generating an RSA key takes longer than everything else a test does, so the

@@ -111,7 +111,7 @@ func (c *call) identityToken(t *Tenant, clientID, resource string) (signed strin
 	c.log.ClientID, c.log.Tenant = clientID, t.id
 	client, tgt, f := c.identityTarget(t, clientID, resource)
 	if f != nil {
-		c.log.Code = f.code
+		c.note(f)
 		return "", 0, f
 	}
 	lifetime, _ = c.s.lifetimes(true, false)

@@ -80,7 +80,7 @@ func (c *call) instanceDiscovery(string) answer {
 		if err == nil {
 			host = asked.Host
 		}
-		return c.refused(refuse(50049, host))
+		return c.refused(refuse(50049, host).beside("authority", host, strings.TrimPrefix(c.base, "https://")))
 	}
 	tenant, _ := splitPath(asked.Path)
 	if tenant == "" {

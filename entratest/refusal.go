@@ -15,6 +15,7 @@ type refusal struct {
 	refusalRow
 	code int
 	args []any
+	why  []Comparison // for the record
 }
 
 // refuse makes a refusal. Arguments come from the request and are shortened;

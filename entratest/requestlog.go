@@ -39,6 +39,11 @@ type Request struct {
 	Status     int       `json:"status"`               // HTTP status of the answer, 0 if a fault suppressed it
 	Code       int       `json:"code,omitzero"`        // AADSTS number of the answer, 0 if it was no refusal
 	Fault      string    `json:"fault,omitzero"`       // what a [Fault] did to it: "delay 2s, status 503", "hang"; "" if there was none
+
+	// Comparisons say why it was answered so: with which credential the client has proved
+	// who it is, and the comparison that failed if it was refused for one. At most eight; of
+	// a long list of what would have matched the first few. They are not to be changed.
+	Comparisons []Comparison `json:"comparisons,omitzero"`
 }
 
 // Requests returns the last 10,000 requests, oldest first. A request is recorded
@@ -87,7 +92,9 @@ type requestLog struct {
 // of a tenant.
 func (l *requestLog) add(r Request, endpoint, inTenant string) {
 	if inTenant != "" && !isTenantName(inTenant) && !strings.EqualFold(inTenant, "consumers") {
-		r.Path = strings.Replace(r.Path, inTenant, hidden, 1)
+		if r.Path = strings.Replace(r.Path, inTenant, hidden, 1); endpoint == "" {
+			r.Path = "/" + hidden // what follows may be the rest of it
+		}
 		if r.Tenant == inTenant {
 			r.Tenant = ""
 		}
@@ -103,6 +110,7 @@ func (l *requestLog) add(r Request, endpoint, inTenant string) {
 		// would keep them alive with the secrets in them.
 		*p = strings.Clone(shorten(*p, maxRecorded))
 	}
+	r.Comparisons = kept(r.Comparisons)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if endpoint == endpointToken && r.Method == http.MethodPost {

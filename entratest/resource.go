@@ -205,7 +205,7 @@ func (s *Server) findResource(t *Tenant, client clientView, name string, now tim
 	}
 	r, rp := t.resourceNamed(name)
 	if r == nil || now.Before(rp.effectiveFrom) {
-		return target{}, refuse(500011, name, t.id)
+		return target{}, refuse(500011, name, t.id).beside("resource", name, t.knownResources()...)
 	}
 	tgt := target{
 		requested: name, appID: r.appID, version: r.version, continuous: r.continuous,
@@ -222,7 +222,7 @@ func (s *Server) findResource(t *Tenant, client clientView, name string, now tim
 	case rp.disabled:
 		return target{}, refuse(500014, name)
 	case rp.assignmentRequired && len(tgt.roles) == 0:
-		return target{}, refuse(501051, client.app.appID, name)
+		return target{}, refuse(501051, client.app.appID, name).beside("roles", "", r.roles...)
 	}
 	return tgt, nil
 }

@@ -179,17 +179,17 @@ func (s *Server) findTenant(name string) (*Tenant, *refusal) {
 	n := strings.ToLower(name)
 	switch {
 	case n == emptyGUID:
-		return nil, refuse(900021, name)
+		return nil, refuse(900021, name).beside("tenant", name)
 	case n == "consumers": // the tenant of personal accounts, which is not here
 	case !ident.IsGUID(name) && !ident.IsDomain(name):
-		return nil, refuse(900023, name)
+		return nil, refuse(900023, name).beside("tenant", name, "a GUID", "a domain name")
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if t := s.tenants[n]; t != nil {
 		return t, nil
 	}
-	return nil, refuse(90002, name)
+	return nil, refuse(90002, name).beside("tenant", name, known(s.tenants)...)
 }
 
 // findTokenTenant returns the tenant that a token request names, if it issues
@@ -198,9 +198,9 @@ func (s *Server) findTokenTenant(name string) (*Tenant, *refusal) {
 	switch strings.ToLower(name) {
 	case "common", "organizations":
 		// An app-only request has no user from whom the tenant could follow.
-		return nil, refuse(50059)
+		return nil, refuse(50059).beside("tenant", name, "the ID or the domain name of one")
 	case "consumers":
-		return nil, refuse(9001023)
+		return nil, refuse(9001023).beside("tenant", name, "the ID or the domain name of one")
 	}
 	return s.findOpenTenant(name)
 }

@@ -27,10 +27,10 @@ func (c *call) token(tenantName string) answer {
 
 func (c *call) issue(tenantName string) (answer, *refusal) {
 	if c.r.Method != http.MethodPost {
-		return answer{}, refuse(900561, c.r.Method)
+		return answer{}, refuse(900561, c.r.Method).beside("method", c.r.Method, http.MethodPost)
 	}
 	if region := c.s.regionOf(c.base); region != "" {
-		return answer{}, refuse(100007, region)
+		return answer{}, refuse(100007, region).beside("host", c.log.Host, strings.TrimPrefix(c.s.Cloud().Authority(), "https://"))
 	}
 	form, f := c.readForm("grant_type")
 	if f != nil {
@@ -97,7 +97,7 @@ func (s *Server) regionOf(base string) string {
 func (c *call) readForm(missing string) (url.Values, *refusal) {
 	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
-		return nil, refuse(900144, missing)
+		return nil, refuse(900144, missing).beside("Content-Type", kind, "application/x-www-form-urlencoded")
 	}
 	body, err := c.body()
 	if err != nil {
@@ -112,7 +112,7 @@ func (c *call) readForm(missing string) (url.Values, *refusal) {
 	}
 	twice := slices.DeleteFunc(slices.Collect(maps.Keys(form)), func(name string) bool { return len(form[name]) == 1 })
 	if len(twice) > 0 {
-		return nil, refuse(9002313, "parameter '"+shorten(slices.Min(twice), 40)+"' is there more than once")
+		return nil, refuse(9002313, "parameter '"+shorten(slices.Min(twice), 40)+"' is there more than once").beside("request", "a parameter is there more than once")
 	}
 	return form, nil
 }
@@ -120,15 +120,15 @@ func (c *call) readForm(missing string) (url.Values, *refusal) {
 func checkGrant(form url.Values, p proof) *refusal {
 	switch grant := form.Get("grant_type"); {
 	case grant == "":
-		return refuse(900144, "grant_type")
+		return refuse(900144, "grant_type").beside("grant_type", "", "client_credentials")
 	case grant != "client_credentials":
-		return refuse(70003, grant)
+		return refuse(70003, grant).beside("grant_type", grant, "client_credentials")
 	case p.clientID == "":
-		return refuse(900144, "client_id")
+		return refuse(900144, "client_id").beside("client_id", "")
 	case form.Has("resource"): // from the endpoint of version 1
-		return refuse(901002)
+		return refuse(901002).beside("resource", form.Get("resource"), "scope")
 	case form.Get("scope") == "":
-		return refuse(900144, "scope")
+		return refuse(900144, "scope").beside("scope", "", oneResource)
 	}
 	return nil
 }
@@ -136,6 +136,9 @@ func checkGrant(form url.Values, p proof) *refusal {
 // oidcScopes are what MSAL adds to every request. They mean nothing without a user,
 // and Entra ignores them.
 var oidcScopes = []string{"openid", "offline_access", "profile", "email"}
+
+// oneResource is the form of an app-only scope.
+const oneResource = "RESOURCE/.default"
 
 // parseScope returns the resource that a scope names. App-only requests name one,
 // and get all roles granted on it.
@@ -147,16 +150,16 @@ func parseScope(scope string) (resource string, f *refusal) {
 		// slash is followed by another one.
 		slash := max(strings.LastIndex(s, "/"), 0)
 		if i > 0 && s[:slash] != resource {
-			return "", refuse(700022, scope)
+			return "", refuse(700022, scope).beside("scope", scope, oneResource)
 		}
 		resource = s[:slash]
 		all = all || s[slash:] == "/.default"
 	}
 	switch {
 	case !all || resource == "":
-		return "", refuse(1002012, scope)
+		return "", refuse(1002012, scope).beside("scope", scope, oneResource)
 	case len(asked) > 1:
-		return "", refuse(70011, scope)
+		return "", refuse(70011, scope).beside("scope", scope, oneResource)
 	}
 	return resource, nil
 }
