@@ -102,6 +102,11 @@ func newCertAuthority() *certAuthority {
 // serverCertificate issues a certificate for this machine and for host, which may
 // be another name or address.
 func (a *certAuthority) serverCertificate(host string) tls.Certificate {
+	return a.certificate("localhost", "127.0.0.1", "::1", host)
+}
+
+// certificate issues a certificate for names and addresses.
+func (a *certAuthority) certificate(hosts ...string) tls.Certificate {
 	key := newECKey()
 	now := time.Now()
 	template := x509.Certificate{
@@ -109,13 +114,13 @@ func (a *certAuthority) serverCertificate(host string) tls.Certificate {
 		NotAfter:    now.AddDate(1, 0, 0),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:    []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
-	if ip := net.ParseIP(host); ip != nil {
-		template.IPAddresses = append(template.IPAddresses, ip)
-	} else {
-		template.DNSNames = append(template.DNSNames, host)
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, host)
+		}
 	}
 	leaf := makeCertificate("entratest server", template, &key.PublicKey, a.cert, a.key)
 	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}

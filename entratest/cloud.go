@@ -43,6 +43,9 @@ func (s *Server) SetCloud(c cloud.Cloud) {
 // that the client has asked, if that can be one, and the emulator's.
 func (c *call) clouds() []cloud.Cloud {
 	own := c.s.Cloud()
+	if strings.HasSuffix(c.base, regionalHosts) { // which only the public cloud has
+		return []cloud.Cloud{cloud.Public, own}
+	}
 	if asked := cloud.Custom(c.base); asked.Validate() == nil && c.s.regionOf(c.base) == "" {
 		return []cloud.Cloud{asked, own}
 	}

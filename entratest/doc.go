@@ -57,6 +57,11 @@
 // document, and a fault at "keys" keeps it away. The issuers are those of
 // [Server.Cloud] (see [cloud.Cloud.Issuer]), which [Server.SetCloud] makes a real one.
 //
+// # Clients that cannot be told of it
+//
+// A program in any language reaches the emulator by the names of the real Entra through
+// [Server.StartProxy]: it needs the proxy, a root to trust, and nothing in its code.
+//
 // # Outside of Entra
 //
 // The services that programs get their assertions from are here too, with the

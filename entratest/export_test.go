@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
+	"sync"
 	"time"
 )
 
@@ -62,4 +64,26 @@ func (s *Server) Admit(tenant, client string, now time.Time) int {
 	s.throttle.mu.Lock()
 	defer s.throttle.mu.Unlock()
 	return len(s.throttle.windows)
+}
+
+// ProxyRoute is what a proxy does with a request for an address.
+func ProxyRoute(secure, plain string, hosts []string, passThrough bool, host, port string) string {
+	r := proxyRules{secure, plain, hosts, passThrough}.route(host, port)
+	return [...]string{"refuses", "Entra", "metadata", "passes"}[r]
+}
+
+// HostCertificates asks for the certificates of n hosts, each by several goroutines at
+// once, and returns how many are kept, and how many were made.
+func HostCertificates(n int) (kept, made int) {
+	h := newHostCertificates(sync.OnceValue(newCertAuthority))
+	for i := range n {
+		var distinct sync.Map
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() { distinct.Store(h.get(strconv.Itoa(i)+".login.microsoft.com"), true) })
+		}
+		wg.Wait()
+		distinct.Range(func(_, _ any) bool { made++; return true })
+	}
+	return len(h.byHost), made
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -332,9 +331,7 @@ func reset(w http.ResponseWriter) {
 		if secure, ok := conn.(*tls.Conn); ok {
 			conn = secure.NetConn()
 		}
-		if socket, ok := conn.(*net.TCPConn); ok {
-			_ = socket.SetLinger(0) // RST in place of FIN
-		}
+		_ = setLinger(conn, 0) // RST in place of FIN
 		_ = conn.Close()
 	}
 	panic(http.ErrAbortHandler)
