@@ -16,7 +16,7 @@ import (
 	"github.com/apponly/apponly/cmd/apponly/internal/screen"
 )
 
-func newDoctor(out *output) *cobra.Command {
+func newDoctor(out *choice) *cobra.Command {
 	var opts doctor.Options
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -44,7 +44,7 @@ printed is a secret.`,
   apponly doctor --offline --output json
   kubectl exec deploy/worker -- apponly doctor --scope api://orders/.default`,
 		Args: exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return examine(cmd, opts, *out) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return examine(cmd, opts, out.value) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&opts.Scope, "scope", "", "ask for a token for this API, RESOURCE/.default (default: Microsoft Graph)")
@@ -56,7 +56,7 @@ printed is a secret.`,
 var errFault = errors.New("")
 
 // examine prints the findings as they come, or JSON at the end.
-func examine(cmd *cobra.Command, opts doctor.Options, out output) error {
+func examine(cmd *cobra.Command, opts doctor.Options, out string) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	stdout := cmd.OutOrStdout()

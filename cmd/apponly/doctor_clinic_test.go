@@ -222,19 +222,29 @@ func fixture(t *testing.T, name string) []byte {
 	return b
 }
 
-// examine runs the command in the environment and in no other, and looks for secrets.
+// examine runs doctor, and looks for secrets and tokens in what it says.
 func (c *clinic) examine(args ...string) (status int, stdout, stderr string) {
+	c.Helper()
+	status, stdout, stderr = c.run("", append([]string{"doctor"}, args...)...)
+	if strings.Contains(stdout+stderr, "eyJ") {
+		c.Errorf("a token is printed:\n%s%s", stdout, stderr)
+	}
+	return status, stdout, stderr
+}
+
+// run runs the command in the environment and in no other, and looks for secrets.
+func (c *clinic) run(stdin string, args ...string) (status int, stdout, stderr string) {
 	c.Helper()
 	ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := command(ctx, append([]string{"doctor"}, args...)...)
+	cmd := command(ctx, args...)
 	cmd.Env = []string{asCommand + "=1", "GORACE=atexit_sleep_ms=10", "HOME=" + c.dir, "PATH=" + os.Getenv("PATH")}
 	for _, name := range slices.Sorted(maps.Keys(c.env)) {
 		cmd.Env = append(cmd.Env, name+"="+c.env[name])
 	}
 	cmd.Dir = c.dir
 	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
 	if err := cmd.Start(); err != nil {
 		c.Fatal(err)
 	}
@@ -243,7 +253,7 @@ func (c *clinic) examine(args ...string) (status int, stdout, stderr string) {
 		cmd.Process.Signal(os.Interrupt)
 	}
 	cmd.Wait() // its status says more
-	for _, secret := range append(c.canary, "eyJ") {
+	for _, secret := range c.canary {
 		if strings.Contains(out.String()+errs.String(), secret) {
 			c.Errorf("%.12s… is printed:\n%s%s", secret, out.String(), errs.String())
 		}

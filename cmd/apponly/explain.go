@@ -14,7 +14,7 @@ import (
 	"github.com/apponly/apponly/cmd/apponly/internal/screen"
 )
 
-func newExplain(out *output) *cobra.Command {
+func newExplain(out *choice) *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain CODE|TEXT|-",
 		Short: "Say what an error of Entra's means and what to do",
@@ -37,7 +37,7 @@ was given.`,
 				}
 				text = string(b)
 			}
-			return explain(cmd.OutOrStdout(), *out, apponly.LookupText(text))
+			return explain(cmd.OutOrStdout(), out.value, apponly.LookupText(text))
 		},
 	}
 }
@@ -88,7 +88,7 @@ var (
 )
 
 // explain prints what was found. It fails if none of it is known.
-func explain(w io.Writer, out output, found []apponly.AADSTS) error {
+func explain(w io.Writer, out string, found []apponly.AADSTS) error {
 	explanations := []explanation{}
 	known := false
 	for _, a := range found {

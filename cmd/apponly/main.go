@@ -4,6 +4,7 @@
 // tokens for Microsoft Entra ID.
 //
 //	apponly emulator    an Entra to develop and test against
+//	apponly token       a token, for curl, kubectl or to look into
 //	apponly doctor      why there is no token
 //	apponly explain     what an error means
 //	apponly version     what this is
@@ -19,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,9 +81,9 @@ func newRoot() *cobra.Command {
 	}
 	group(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
-	out := output("text")
+	out := choice{"text", []string{"text", "json"}}
 	root.PersistentFlags().VarP(&out, "output", "o", "form of results: text or json")
-	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newVersion(&out))
+	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newToken(), newVersion(&out))
 	strict(root)
 	return root
 }
@@ -148,16 +150,20 @@ func atLeastOneArg(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// output is the value of --output.
-type output string
+// A choice is the value of a flag that takes one of some words.
+type choice struct {
+	value string
+	words []string
+}
 
-func (o *output) String() string { return string(*o) }
-func (o *output) Type() string   { return "form" }
+func (c *choice) String() string { return c.value }
+func (c *choice) Type() string   { return "form" }
 
-func (o *output) Set(s string) error {
-	if s != "text" && s != "json" {
-		return errors.New("want text or json")
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.words, s) {
+		last := len(c.words) - 1
+		return errors.New("want " + strings.Join(c.words[:last], ", ") + " or " + c.words[last])
 	}
-	*o = output(s)
+	c.value = s
 	return nil
 }

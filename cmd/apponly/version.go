@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newVersion(out *output) *cobra.Command {
+func newVersion(out *choice) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program",
@@ -21,7 +21,7 @@ func newVersion(out *output) *cobra.Command {
 			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 				version = info.Main.Version
 			}
-			if *out == "json" {
+			if out.value == "json" {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"version": version, "go": runtime.Version()})
 			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "apponly %s, %s\n", version, runtime.Version())
