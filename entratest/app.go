@@ -78,14 +78,14 @@ func (t *Tenant) newApp(clientID, identity string) (*App, error) {
 		registration: registration{s: t.s, home: t, appID: strings.ToLower(clientID), homeObjectID: identity},
 		singleTenant: identity != "",
 	}
-	return a, t.s.try(func() error {
+	return orNil(a, t.s.try(func() error {
 		if err := a.claim(); err != nil {
 			return err
 		}
 		a.effectiveFrom = t.s.effectiveFrom()
 		t.s.apps[a.appID] = a
 		return t.addPrincipal(&a.registration)
-	})
+	}))
 }
 
 // ClientID returns the client ID (application ID), a GUID.
@@ -267,7 +267,7 @@ func (a *App) AddFederatedCredential(fc FederatedCredential) { panicIf(a.addFede
 func (a *App) addFederatedCredential(fc FederatedCredential) error {
 	for _, field := range [][2]string{{"issuer", fc.Issuer}, {"subject", fc.Subject}, {"audience", fc.Audience}} {
 		if n := utf8.RuneCountInString(field[1]); n == 0 || n > maxFederatedField {
-			return fmt.Errorf("the %s of the federated credential has %d characters, want 1 to %d", field[0], n, maxFederatedField)
+			return fmt.Errorf("federated credential: %s has %d characters, want 1 to %d", field[0], n, maxFederatedField)
 		}
 	}
 	return a.s.try(func() error {
@@ -280,7 +280,7 @@ func (a *App) addFederatedCredential(fc FederatedCredential) error {
 			}
 		}
 		if len(a.federated) == maxFederated {
-			return fmt.Errorf("app %s has %d federated credentials, no more are possible", a.appID, maxFederated)
+			return fmt.Errorf("app %s has %d federated credentials, Entra takes no more", a.appID, maxFederated)
 		}
 		a.federated = append(a.federated, federatedCredential{fc, a.s.effectiveFrom()})
 		return nil

@@ -5,6 +5,9 @@ package entratest
 import (
 	"cmp"
 	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/apponly/apponly/internal/ident"
@@ -13,7 +16,8 @@ import (
 // Loader fills an emulator with what stands in a file. Its methods do what those
 // of the same name do for a test, which panic when they are misused: a mistake in
 // a file is an error instead, and leaves everything as it was. The errors have no
-// prefix, so that they can follow the line they are about.
+// prefix, so that they can follow the line they are about; where one value of several
+// is wrong, its name comes first, as in "token_version is 3, want 1 or 2".
 type Loader struct{ s *Server }
 
 // Loader returns the Loader of s.
@@ -36,6 +40,24 @@ func (l Loader) AddSecret(a *App, value string, notBefore, notAfter time.Time) e
 
 // AddCertificate is [App.AddCertificate].
 func (l Loader) AddCertificate(a *App, cert *x509.Certificate) error { return a.addCertificate(cert) }
+
+// AddCertificatePEM is AddCertificate with the first certificate of a PEM file,
+// whatever keys and issuers are around it.
+func (l Loader) AddCertificatePEM(a *App, file []byte) error {
+	for {
+		var block *pem.Block
+		if block, file = pem.Decode(file); block == nil {
+			return errors.New("the file holds no certificate in PEM form")
+		}
+		if block.Type == "CERTIFICATE" {
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return fmt.Errorf("the certificate in the file: %w", err)
+			}
+			return a.addCertificate(cert)
+		}
+	}
+}
 
 // AddFederatedCredential is [App.AddFederatedCredential].
 func (l Loader) AddFederatedCredential(a *App, fc FederatedCredential) error {

@@ -40,7 +40,7 @@ func TestMisuse(t *testing.T) {
 		"other server, grant":                {"another Server", func() { s.API().Grant(other.Tenant(), other.App()) }},
 		"other server, revoke":               {"another Server", func() { s.API().Revoke(other.Tenant(), s.App(), "Data.Read.All") }},
 		"other server's app, revoke":         {"another Server", func() { s.API().Revoke(s.Tenant(), other.App(), "Data.Read.All") }},
-		"token version":                      {"version 3", func() { s.API().SetTokenVersion(3) }},
+		"token version":                      {"token_version is 3", func() { s.API().SetTokenVersion(3) }},
 		"optional claim":                     {`"email"`, func() { s.API().SetOptionalClaims("idtyp", "email") }},
 		"domain malformed":                   {"not a domain name", func() { s.AddTenant("nodots") }},
 		"domain registered":                  {"belongs to another", func() { s.AddTenant("a.example"); s.AddTenant("A.example") }},
@@ -69,7 +69,7 @@ func TestMisuse(t *testing.T) {
 		"new certificate of an identity":     {"managed identity", func() { identity.NewCertificate(time.Now(), soon) }},
 		"issuer over http":                   {"not an https URL", func() { s.NewIssuer("http://i.test") }},
 		"issuer without a scheme":            {"not an https URL", func() { s.NewIssuer("cluster.test") }},
-		"21 federated credentials": {"no more are possible", func() {
+		"21 federated credentials": {"no more", func() {
 			for i := range 21 {
 				trust("https://i.test", fmt.Sprint(i), "a")
 			}
@@ -80,9 +80,9 @@ func TestMisuse(t *testing.T) {
 				app.AddFederatedCredential(entratest.FederatedCredential{Issuer: "https://i.test", Subject: "twice", Audience: aud})
 			}
 		}},
-		"federated issuer empty":         {"the issuer of", func() { trust("", "x", "a") }},
-		"federated subject empty":        {"the subject of", func() { trust("https://i.test", "", "a") }},
-		"federated audience empty":       {"the audience of", func() { trust("https://i.test", "x", "") }},
+		"federated issuer empty":         {"issuer has", func() { trust("", "x", "a") }},
+		"federated subject empty":        {"subject has", func() { trust("https://i.test", "", "a") }},
+		"federated audience empty":       {"audience has", func() { trust("https://i.test", "x", "") }},
 		"federated subject too long":     {"601 characters", func() { trust("https://i.test", strings.Repeat("ü", 601), "a") }},
 		"federated audience too long":    {"601 characters", func() { trust("https://i.test", "x", strings.Repeat("x", 601)) }},
 		"key too short":                  {"512 bits", func() { s.AddKey(entratest.KeyOptions{Bits: 512}) }},

@@ -52,7 +52,7 @@ func (t *Tenant) newResource(appID, uri string, roles []string) (*Resource, erro
 		roles:        slices.Clone(roles),
 		version:      2,
 	}
-	return r, t.s.try(func() error {
+	return orNil(r, t.s.try(func() error {
 		if err := r.claim(); err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func (t *Tenant) newResource(appID, uri string, roles []string) (*Resource, erro
 		}
 		t.s.resources[appID] = r
 		return t.addPrincipal(&r.registration)
-	})
+	}))
 }
 
 // Remove deletes the registration, and with it the service principals of r and
@@ -130,7 +130,7 @@ func (r *Resource) SetTokenVersion(v int) { panicIf(r.setTokenVersion(v)) }
 
 func (r *Resource) setTokenVersion(v int) error {
 	if v != 1 && v != 2 {
-		return fmt.Errorf("token version %d, want 1 or 2", v)
+		return fmt.Errorf("token_version is %d, want 1 or 2", v)
 	}
 	r.s.update(func() { r.version = v })
 	return nil

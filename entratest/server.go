@@ -222,6 +222,14 @@ func (s *Server) try(change func() error) error {
 	return change()
 }
 
+// orNil returns v if it could be made.
+func orNil[T any](v *T, err error) (*T, error) {
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
 // update changes the directory.
 func (s *Server) update(change func()) {
 	s.mu.Lock()

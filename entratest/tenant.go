@@ -44,7 +44,7 @@ func (s *Server) addTenant(id string, domains []string) (*Tenant, error) {
 		return nil, err
 	}
 	t := &Tenant{s: s, id: strings.ToLower(id), principals: make(map[*registration]*principal)}
-	return t, s.try(func() error {
+	return orNil(t, s.try(func() error {
 		if s.tenants[t.id] != nil {
 			return fmt.Errorf("tenant ID %q is taken", t.id)
 		}
@@ -58,7 +58,7 @@ func (s *Server) addTenant(id string, domains []string) (*Tenant, error) {
 			t.addDomain(d)
 		}
 		return nil
-	})
+	}))
 }
 
 // emptyGUID is what an identifier that was never filled in looks like.

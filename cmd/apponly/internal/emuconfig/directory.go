@@ -6,160 +6,95 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apponly/apponly/entratest"
 )
 
-type tenant struct {
-	Place
-	*entratest.Tenant
+func (l *loader) tenant(t *tenant) {
+	if !t.ID.given() && len(t.Domains) == 0 {
+		l.add(t.Place, "want an id or domains: nobody could name this tenant")
+	}
+	claim(l, l.tenants, &t.ID, t)
+	for i := range t.Domains {
+		claim(l, l.tenants, &t.Domains[i], t)
+	}
+	made, err := l.load.AddTenant(t.ID.v, values(t.Domains)...)
+	l.ok(t, err)
+	t.made = cmp.Or(made, l.sts.Tenant())
+	l.told("ID of tenant", cmp.Or(values(t.Domains)...), t.ID, t.made.ID())
+	t.made.SetDisabled(t.Disabled.v)
 }
 
-// A registration is what an app and a resource have in common.
-type registration struct {
-	Place
-	multiTenant scalar[bool]
-	in          []*entratest.Tenant // where it is, the one it is registered in first; empty if that is not known
-}
-
-type app struct {
-	registration
-	*entratest.App
-}
-
-type resource struct {
-	registration
-	*entratest.Resource
-	assignmentRequired bool
-}
-
-func (l *loader) tenant(v node) {
-	t := &tenant{v.Place, l.sts.Tenant()}
-	var id scalar[string]
-	var domains []scalar[string]
-	var disabled scalar[bool]
-	v.object(fields{
-		"id":       into(&id, asGUID),
-		"domains":  each(&domains, asDomain),
-		"disabled": into(&disabled, asBool),
-	})
-	if !id.given() && len(domains) == 0 {
-		l.errs.add(v.Place, "want an id or domains: nobody could name this tenant")
+func (l *loader) app(a *app) {
+	claim(l, l.apps, &a.Name, a)
+	if a.ClientID.v != a.Name.v { // an app may be called like its ID
+		claim(l, l.apps, &a.ClientID, a)
 	}
-	claim(l, l.tenants, &id, t)
-	for i := range domains {
-		claim(l, l.tenants, &domains[i], t)
-	}
-	if made, err := l.load.AddTenant(id.v, values(domains)...); l.ok(v.Place, err) {
-		t.Tenant = made
-	}
-	if !id.given() {
-		l.random = append(l.random, RandomID{"ID of tenant", cmp.Or(values(domains)...), t.ID()})
-	}
-	t.SetDisabled(disabled.v)
-}
-
-// register reads where something is registered. It returns a tenant in any case.
-func (l *loader) register(r *registration, ref scalar[string]) *entratest.Tenant {
-	t := find(l, l.tenants, ref, "tenant")
-	if t == nil {
-		return l.sts.Tenant()
-	}
-	r.in = append(r.in, t.Tenant)
-	return t.Tenant
-}
-
-// claimAppID is claim for the IDs of apps and resources: Entra keeps both in one
-// name space.
-func (l *loader) claimAppID(id *scalar[string]) {
-	other, taken := l.appIDs[id.v]
-	switch {
-	case !id.good:
-	case taken:
-		l.errs.add(id.Place, "the ID is that of %s in line %d", other.Key, other.Line)
-		*id = scalar[string]{Place: id.Place}
-	default:
-		l.appIDs[id.v] = id.Place
-	}
-}
-
-func (l *loader) app(v node) {
-	a := &app{registration{Place: v.Place}, l.sts.App()}
-	var name, clientID, home scalar[string]
-	var disabled scalar[bool]
-	var redirects []scalar[string]
-	var requires, secrets, certificates, federated node
-	v.object(fields{
-		"name":          into(&name, asText),
-		"client_id":     into(&clientID, asGUID),
-		"tenant":        into(&home, asText),
-		"multi_tenant":  into(&a.multiTenant, asBool),
-		"disabled":      into(&disabled, asBool),
-		"redirect_uris": each(&redirects, asText),
-		"requires":      later(&requires),
-		"secrets":       later(&secrets),
-		"certificates":  later(&certificates),
-		"federated":     later(&federated),
-	}, "name", "tenant")
-	claim(l, l.apps, &name, a)
-	l.claimAppID(&clientID)
-	if clientID.good && l.apps[clientID.v] == nil { // an app may be called like that
-		l.apps[clientID.v] = a
-	}
-	if made, err := l.load.NewApp(l.register(&a.registration, home), clientID.v); l.ok(v.Place, err) {
-		a.App = made
-	}
-	if !clientID.given() {
-		l.random = append(l.random, RandomID{"client ID of app", name.v, a.ClientID()})
-	}
-	a.SetMultiTenant(a.multiTenant.or(true))
-	a.SetDisabled(disabled.v)
-	l.checkTwice(redirects)
-	for _, uri := range redirects {
+	made, err := l.load.NewApp(l.home(a.Home), a.ClientID.v)
+	l.ok(a, err)
+	a.made = cmp.Or(made, l.sts.App())
+	l.told("client ID of app", a.Name.v, a.ClientID, a.made.ClientID())
+	a.made.SetMultiTenant(a.MultiTenant.or(true))
+	a.made.SetDisabled(a.Disabled.v)
+	l.once(a.RedirectURIs)
+	for _, uri := range a.RedirectURIs {
 		if uri.good {
-			l.ok(uri.Place, l.load.AddRedirectURI(a.App, uri.v))
+			l.ok(uri, l.load.AddRedirectURI(a.made, uri.v))
 		}
 	}
-	l.requires = append(l.requires, func() { requires.items(func(v node) { l.require(v, a) }) })
-	secrets.items(func(v node) { l.secret(v, a) })
-	certificates.items(func(v node) { l.certificate(v, a) })
-	l.federated(federated, a)
+	for _, s := range a.Secrets {
+		l.secret(a.made, s)
+	}
+	for _, c := range a.Certificates {
+		if pem := l.readFile(c.File); pem != nil {
+			l.ok(c.File, l.load.AddCertificatePEM(a.made, pem))
+		}
+	}
+	for _, f := range a.Federated {
+		if f.Issuer.good && f.Subject.good {
+			if f.Issuer.v == demoName {
+				f.Issuer.v = l.sts.Issuer().URL()
+			}
+			l.ok(f, l.load.AddFederatedCredential(a.made, entratest.FederatedCredential{
+				Issuer: f.Issuer.v, Subject: f.Subject.v, Audience: f.Audience.or(l.sts.Cloud().ExchangeAudience()),
+			}))
+		}
+	}
 }
 
-func (l *loader) resource(v node) {
-	r := &resource{registration: registration{Place: v.Place}, Resource: l.sts.API()}
-	var uri, appID, home scalar[string]
-	var roles []scalar[string]
-	var version scalar[int]
-	var assignmentRequired scalar[bool]
-	v.object(fields{
-		"uri":                 into(&uri, asURI),
-		"app_id":              into(&appID, asGUID),
-		"tenant":              into(&home, asText),
-		"roles":               each(&roles, asText),
-		"token_version":       into(&version, asCount),
-		"multi_tenant":        into(&r.multiTenant, asBool),
-		"assignment_required": into(&assignmentRequired, asBool),
-	}, "uri", "tenant")
-	name := resourceName(uri)
+func (l *loader) secret(a *entratest.App, s secret) {
+	// Without a start it is good from ever, or it would not be when somebody
+	// sets the emulator's clock back.
+	var start time.Time
+	end := s.NotAfter.or(after(365 * 24 * time.Hour))(l.now)
+	if s.NotBefore.good {
+		start = s.NotBefore.v(l.now)
+	}
+	switch {
+	case !s.NotBefore.good || start.Before(end):
+		l.ok(s, l.load.AddSecret(a, s.Value.v, start, end))
+	case s.NotAfter.good:
+		l.add(s.NotAfter.Place, "is not after not_before")
+	case !s.NotAfter.given():
+		l.add(s.NotBefore.Place, "is not before the end, which is a year from the start unless not_after says another")
+	}
+}
+
+func (l *loader) resource(r *resource) {
+	name := resourceName(r.URI)
 	if claim(l, l.resources, &name, r); !name.good {
-		uri.v = "" // the emulator makes one up
+		r.URI.v = "" // the emulator makes one up
 	}
-	l.claimAppID(&appID)
-	l.checkTwice(roles)
-	t := l.register(&r.registration, home)
-	if made, err := l.load.NewResource(t, appID.v, uri.v, values(roles)...); l.ok(v.Place, err) {
-		r.Resource = made
-	}
-	if !appID.given() {
-		l.random = append(l.random, RandomID{"app ID of resource", uri.v, r.AppID()})
-	}
-	if l.load.SetTokenVersion(r.Resource, version.or(2)) != nil {
-		l.errs.add(version.Place, "want 1 or 2")
-	}
-	r.SetMultiTenant(r.multiTenant.or(true))
-	r.assignmentRequired = assignmentRequired.v
-	l.ok(v.Place, l.load.SetAssignmentRequired(t, r.Resource, r.assignmentRequired))
+	l.once(r.Roles)
+	home := l.home(r.Home)
+	made, err := l.load.NewResource(home, r.AppID.v, r.URI.v, values(r.Roles)...)
+	l.ok(r, err)
+	r.made = cmp.Or(made, l.sts.API())
+	l.told("app ID of resource", r.URI.v, r.AppID, r.made.AppID())
+	l.ok(r, l.load.SetTokenVersion(r.made, r.TokenVersion.or(2)))
+	r.made.SetMultiTenant(r.MultiTenant.or(true))
+	l.ok(r, l.load.SetAssignmentRequired(home, r.made, r.AssignmentRequired.v))
 }
 
 // resourceName is what a URI is looked up by: a slash at its end selects another
@@ -169,103 +104,81 @@ func resourceName(uri scalar[string]) scalar[string] {
 	return uri
 }
 
-// checkTwice refuses values that are in a list already.
-func (l *loader) checkTwice(list []scalar[string]) {
-	seen := map[string]bool{}
-	for _, v := range list {
-		if v.good && seen[v.v] {
-			l.errs.add(v.Place, "%q is there twice", clean(v.v))
-		}
-		seen[v.v] = true
+// home returns the tenant that something is registered in; of a reference to
+// nothing the demo's.
+func (l *loader) home(ref scalar[string]) *entratest.Tenant {
+	if t := find(l, l.tenants, ref, "tenant"); t != nil {
+		return t.made
+	}
+	return l.sts.Tenant()
+}
+
+func (l *loader) issuer(i issuer) {
+	url := i.URL
+	claim(l, l.issuers, &i.URL, i.URL.Place)
+	if keys := l.readFile(i.JWKS); keys != nil && url.good && url.v != demoName {
+		_, err := l.sts.AddIssuer(url.v, keys)
+		l.ok(i.JWKS, err)
 	}
 }
 
-func (l *loader) install(v node) {
-	var appName, uri scalar[string]
-	var tenants []scalar[string]
-	v.object(fields{
-		"app":      into(&appName, asText),
-		"resource": into(&uri, asText),
-		"tenants":  each(&tenants, asText),
-	}, "tenants")
-	if appName.given() == uri.given() {
-		l.errs.add(v.Place, "want an app or a resource, one of them")
+func (l *loader) install(i install) {
+	if i.App.given() == i.Resource.given() {
+		l.add(i.Place, "want an app or a resource, one of them")
 	}
-	a := find(l, l.apps, appName, "app")
-	r := find(l, l.resources, resourceName(uri), "resource")
-	for _, name := range tenants {
+	a := find(l, l.apps, i.App, "app")
+	r := find(l, l.resources, resourceName(i.Resource), "resource")
+	for _, name := range i.Tenants {
 		t := find(l, l.tenants, name, "tenant")
 		if t != nil && a != nil {
-			l.enter(&a.registration, t, name.Place)
-			l.ok(name.Place, l.load.Install(t.Tenant, a.App))
+			l.alone(a.registration, t, name)
+			l.ok(name, l.load.Install(t.made, a.made))
 		}
 		if t != nil && r != nil {
-			l.enter(&r.registration, t, name.Place)
-			l.ok(name.Place, l.load.Provide(t.Tenant, r.Resource))
-			l.ok(name.Place, l.load.SetAssignmentRequired(t.Tenant, r.Resource, r.assignmentRequired))
+			l.alone(r.registration, t, name)
+			l.ok(name, l.load.Provide(t.made, r.made))
+			l.ok(name, l.load.SetAssignmentRequired(t.made, r.made, r.AssignmentRequired.v))
 		}
 	}
 }
 
-// enter notes that something is in a tenant.
-func (l *loader) enter(r *registration, t *tenant, p Place) {
-	if len(r.in) > 0 && r.in[0] != t.Tenant && !r.multiTenant.or(true) {
-		l.errs.add(p, "it is for its own tenant alone: multi_tenant is false in line %d", r.multiTenant.Line)
-	}
-	if len(r.in) > 0 {
-		r.in = append(r.in, t.Tenant)
+// alone refuses to install in a tenant what is for its own.
+func (l *loader) alone(r registration, t *tenant, name scalar[string]) {
+	if !r.MultiTenant.or(true) && l.tenants[strings.ToLower(r.Home.v)] != t {
+		l.add(name.Place, "it is for its own tenant alone: multi_tenant is false in line %d", r.MultiTenant.Line)
 	}
 }
 
-func (l *loader) grant(v node) {
-	var appName, uri, where scalar[string]
-	var roles []scalar[string]
-	v.object(fields{
-		"app":      into(&appName, asText),
-		"resource": into(&uri, asText),
-		"tenant":   into(&where, asText),
-		"roles":    each(&roles, asText),
-	}, "app", "resource", "roles")
-	a := find(l, l.apps, appName, "app")
-	r := find(l, l.resources, resourceName(uri), "resource")
-	t := find(l, l.tenants, where, "tenant")
-	l.checkRoles(r, uri, roles)
-	if a == nil || r == nil || len(a.in) == 0 || len(r.in) == 0 || t == nil && where.given() {
+// require adds what an app asks an administrator for on one resource.
+func (l *loader) require(a *app, q requirement) {
+	if r := l.rolesOf(q); r != nil && len(l.Faults) == 0 {
+		l.ok(q, l.load.Require(a.made, r.made, values(q.Roles)...))
+	}
+}
+
+func (l *loader) grant(g grant) {
+	a := find(l, l.apps, g.App, "app")
+	t := find(l, l.tenants, g.Tenant, "tenant")
+	r := l.rolesOf(g.requirement)
+	if a == nil || r == nil || len(l.Faults) > 0 {
 		return
 	}
 	if t == nil {
-		t = &tenant{v.Place, a.in[0]}
-		where.Place = v.Place
+		t, g.Tenant.Place = &tenant{made: l.home(a.Home)}, g.Place
 	}
-	if !slices.Contains(a.in, t.Tenant) {
-		l.errs.add(where.Place, "the app is not in that tenant: see installs")
-	}
-	if !slices.Contains(r.in, t.Tenant) {
-		l.errs.add(where.Place, "the resource is not in that tenant: see installs")
-	}
-	if len(l.errs.Faults) == 0 {
-		l.ok(v.Place, l.load.Grant(r.Resource, t.Tenant, a.App, values(roles)...))
+	if err := l.load.Grant(r.made, t.made, a.made, values(g.Roles)...); err != nil {
+		l.add(g.Tenant.Place, "%v: see installs", err)
 	}
 }
 
-// checkRoles refuses roles that a resource does not define.
-func (l *loader) checkRoles(r *resource, uri scalar[string], roles []scalar[string]) {
-	l.checkTwice(roles)
-	for _, role := range roles {
-		if r != nil && role.good && !slices.Contains(r.Roles(), role.v) {
-			l.errs.add(role.Place, "the resource %s defines no role %q", clean(uri.v), clean(role.v))
+// rolesOf returns the resource of roles, and refuses those that it does not define.
+func (l *loader) rolesOf(q requirement) *resource {
+	r := find(l, l.resources, resourceName(q.Resource), "resource")
+	l.once(q.Roles)
+	for _, role := range q.Roles {
+		if r != nil && role.good && !slices.Contains(r.made.Roles(), role.v) {
+			l.add(role.Place, "the resource %s defines no role %q", clean(q.Resource.v), clean(role.v))
 		}
 	}
-}
-
-// require reads what an app asks an administrator for on one resource.
-func (l *loader) require(v node, a *app) {
-	var uri scalar[string]
-	var roles []scalar[string]
-	v.object(fields{"resource": into(&uri, asText), "roles": each(&roles, asText)}, "resource", "roles")
-	r := find(l, l.resources, resourceName(uri), "resource")
-	l.checkRoles(r, uri, roles)
-	if r != nil && len(l.errs.Faults) == 0 {
-		l.ok(v.Place, l.load.Require(a.App, r.Resource, values(roles)...))
-	}
+	return r
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -36,17 +37,16 @@ func Apply(sts *entratest.Server, path string) ([]RandomID, error) {
 		return nil, fmt.Errorf("--config: %w", err)
 	}
 	l := &loader{
-		sts: sts, load: sts.Loader(), dir: filepath.Dir(path), errs: &Error{File: path},
-		tenants:   map[string]*tenant{demoName: {Tenant: sts.Tenant()}},
-		apps:      map[string]*app{demoName: {registration: registration{in: []*entratest.Tenant{sts.Tenant()}}, App: sts.App()}},
-		resources: map[string]*resource{demoName: {registration: registration{in: []*entratest.Tenant{sts.Tenant()}}, Resource: sts.API()}},
-		appIDs:    map[string]Place{},
-		issuers:   map[string]int{},
+		Error: &Error{File: path}, sts: sts, load: sts.Loader(), dir: filepath.Dir(path),
+		tenants:   map[string]*tenant{demoName: {made: sts.Tenant()}},
+		apps:      map[string]*app{demoName: {made: sts.App()}},
+		resources: map[string]*resource{demoName: {made: sts.API()}},
+		issuers:   make(map[string]Place),
 	}
-	if root := parseYAML(data, l.errs); root.n != nil {
-		l.file(root)
-	}
-	return l.random, l.errs.orNil()
+	var f file
+	l.parse(data, &f)
+	l.file(f)
+	return l.random, l.orNil()
 }
 
 // maxFile bounds a configuration and the files it names; a thousand tenants are
@@ -70,69 +70,75 @@ func readFile(path string) ([]byte, error) {
 // of them at once. What was refused is left out, and the demo stands in for what
 // could not be made: nobody will use this emulator.
 type loader struct {
+	*Error
 	sts    *entratest.Server
 	load   entratest.Loader
-	dir    string // of the file: paths in it are relative to it
-	errs   *Error
+	dir    string    // of the file: paths in it are relative to it
 	now    time.Time // by the emulator's clock
 	random []RandomID
 
 	tenants   map[string]*tenant   // by ID and domain
 	apps      map[string]*app      // by name and client ID
 	resources map[string]*resource // by URI, without a slash at its end
-	appIDs    map[string]Place     // of apps and resources alike
-	issuers   map[string]int       // their lines, by URL
-	requires  []func()             // what apps require, to be read after the resources
+	issuers   map[string]Place     // by URL
 }
 
-// file reads all of a file. What refers to something is read after it, whatever
+// file adds all of a file. What refers to something is added after it, whatever
 // their order in the file.
-func (l *loader) file(root node) {
-	var tenants, apps, resources, issuers, installs, grants, faults node
-	var tokenLifetime, refreshIn, clockOffset, propagation scalar[time.Duration]
-	root.object(fields{
-		"tenants":        later(&tenants),
-		"apps":           later(&apps),
-		"resources":      later(&resources),
-		"issuers":        later(&issuers),
-		"installs":       later(&installs),
-		"grants":         later(&grants),
-		"faults":         later(&faults),
-		"throttle":       l.throttle,
-		"token_lifetime": into(&tokenLifetime, between(time.Second, forever)),
-		"refresh_in":     into(&refreshIn, between(time.Second, forever)),
-		"clock_offset":   into(&clockOffset, between(-forever, forever)),
-		"propagation":    into(&propagation, between(0, forever)),
-	})
-	l.now = time.Now().Add(clockOffset.v)
-	l.sts.SetClockOffset(clockOffset.v)
-	l.sts.SetTokenLifetime(tokenLifetime.v)
-	l.sts.SetRefreshIn(refreshIn.v)
-	l.sts.SetPropagation(propagation.v) // before what it delays
-	tenants.items(l.tenant)
-	apps.items(l.app)
-	resources.items(l.resource)
-	for _, read := range l.requires {
-		read()
+func (l *loader) file(f file) {
+	l.now = time.Now().Add(f.ClockOffset.v)
+	l.sts.SetClockOffset(f.ClockOffset.v)
+	l.sts.SetTokenLifetime(f.TokenLifetime.v)
+	l.sts.SetRefreshIn(f.RefreshIn.v)
+	l.sts.SetPropagation(f.Propagation.v) // before what it delays
+	each(f.Tenants, l.tenant)
+	each(f.Apps, l.app)
+	each(f.Resources, l.resource)
+	for _, a := range f.Apps {
+		each(a.Requires, func(q requirement) { l.require(a, q) })
 	}
-	issuers.items(l.issuer)
-	installs.items(l.install)
-	grants.items(l.grant)
-	faults.items(l.fault)
+	each(f.Issuers, l.issuer)
+	each(f.Installs, l.install)
+	each(f.Grants, l.grant)
+	each(f.Faults, l.fault)
+	if t := f.Throttle; t != nil && t.Requests.good && t.Per.good {
+		l.ok(t, l.load.SetThrottle(entratest.Throttle{Requests: t.Requests.v, Per: t.Per.v, RetryAfter: t.RetryAfter.v}))
+	}
 }
 
-// ok reports whether err is nil; if not, it is a fault.
-func (l *loader) ok(p Place, err error) bool {
-	if err != nil {
-		l.errs.add(p, "%s", reason(err))
+func each[T any](list []T, do func(T)) {
+	for _, v := range list {
+		do(v)
 	}
-	return err == nil
 }
 
-// reason is what an error of the emulator says behind its prefix, which a line
-// that names the key does not need.
-func reason(err error) string {
-	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "entratest: "), "fault: ")
+// ok adds the fault that err is, if any, of what the emulator was given. Texts of
+// the emulator that begin with a key are about that one.
+func (l *loader) ok(given any, err error) {
+	if err == nil {
+		return
+	}
+	v := reflect.Indirect(reflect.ValueOf(given))
+	place, text := v.FieldByName("Place").Interface().(Place), err.Error()
+	for _, prefix := range []string{"entratest: ", "fault: ", "throttle: ", "federated credential: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	word, rest, _ := strings.Cut(text, " ")
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		if key, _, _ := strings.Cut(f.Tag.Get("file"), ","); key == word {
+			if p := v.FieldByIndex(f.Index).FieldByName("Place").Interface().(Place); p.Line > 0 {
+				place, text = p, rest
+			}
+		}
+	}
+	l.add(place, "%s", text)
+}
+
+// told notes an ID that the file left to chance.
+func (l *loader) told(what, name string, chosen scalar[string], id string) {
+	if !chosen.given() {
+		l.random = append(l.random, RandomID{what, name, id})
+	}
 }
 
 // claim registers a name for its owner. A name that is not free is a fault, and
@@ -144,9 +150,9 @@ func claim[T interface{ line() int }](l *loader, known map[string]T, name *scala
 	other, taken := known[name.v]
 	switch {
 	case name.v == demoName:
-		l.errs.add(name.Place, "%q is the emulator's own", demoName)
+		l.add(name.Place, "%q is the emulator's own", demoName)
 	case taken:
-		l.errs.add(name.Place, "%q is taken in line %d", clean(name.v), other.line())
+		l.add(name.Place, "%q is taken in line %d", clean(name.v), other.line())
 	default:
 		known[name.v] = owner
 		return
@@ -165,9 +171,20 @@ func find[T any](l *loader, known map[string]*T, ref scalar[string], what string
 		got = known[strings.ToLower(ref.v)]
 	}
 	if got == nil {
-		l.errs.add(ref.Place, "there is no %s %q in this file", what, clean(ref.v))
+		l.add(ref.Place, "there is no %s %q in this file", what, clean(ref.v))
 	}
 	return got
+}
+
+// once refuses values that are in a list already.
+func (l *loader) once(list []scalar[string]) {
+	seen := map[string]bool{}
+	for _, v := range list {
+		if v.good && seen[v.v] {
+			l.add(v.Place, "%q is there twice", clean(v.v))
+		}
+		seen[v.v] = true
+	}
 }
 
 // readFile reads a file that the configuration names, nil if it cannot.
@@ -180,8 +197,6 @@ func (l *loader) readFile(name scalar[string]) []byte {
 		path = filepath.Join(l.dir, path)
 	}
 	data, err := readFile(path)
-	if !l.ok(name.Place, err) {
-		return nil
-	}
+	l.ok(name, err)
 	return data
 }

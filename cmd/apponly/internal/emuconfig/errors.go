@@ -27,11 +27,25 @@ type Place struct {
 	Key  string // "apps[0].secrets[1].value"
 }
 
+// join is the place of a key in what is at p.
+func (p Place) join(key string) Place {
+	key = clean(key)
+	if p.Key != "" {
+		key = p.Key + "." + key
+	}
+	return Place{p.Line, key}
+}
+
 // line says where the owner of a taken name is.
 func (p Place) line() int { return p.Line }
 
 func (e *Error) add(p Place, format string, args ...any) {
 	e.Faults = append(e.Faults, Fault{p, fmt.Sprintf(format, args...)})
+}
+
+// inside reports whether anything is wrong in what begins at p.
+func (e *Error) inside(p Place) bool {
+	return slices.ContainsFunc(e.Faults, func(f Fault) bool { return strings.HasPrefix(f.Key, p.Key) })
 }
 
 // orNil returns e if anything is wrong.

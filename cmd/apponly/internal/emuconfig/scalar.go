@@ -35,34 +35,6 @@ func (s scalar[T]) or(other T) T {
 // given reports whether there is a value, good or not.
 func (s scalar[T]) given() bool { return s.Line > 0 }
 
-// into reads a scalar. What is wrong with it is told without the value, since a
-// secret may stand in the wrong place.
-func into[T any](dst *scalar[T], parse func(*yaml.Node) (T, error)) func(node) {
-	return func(v node) {
-		dst.Place = v.Place
-		if !v.is(yaml.ScalarNode, "a single value") {
-			return
-		}
-		got, err := parse(v.n)
-		if err != nil {
-			v.errs.add(v.Place, "%v", err)
-			return
-		}
-		dst.v, dst.good = got, true
-	}
-}
-
-// each reads a list of scalars.
-func each[T any](dst *[]scalar[T], parse func(*yaml.Node) (T, error)) func(node) {
-	return func(v node) {
-		v.items(func(item node) {
-			var one scalar[T]
-			into(&one, parse)(item)
-			*dst = append(*dst, one)
-		})
-	}
-}
-
 // values are the good ones of a list.
 func values(list []scalar[string]) []string {
 	var good []string
@@ -74,89 +46,93 @@ func values(list []scalar[string]) []string {
 	return good
 }
 
-func asText(n *yaml.Node) (string, error) {
-	switch tag := n.ShortTag(); {
-	case tag != "!!str" && tag != "!!timestamp":
-		return "", errors.New("want text: put it in quotes")
-	case n.Value == "":
-		return "", errors.New("want text that is not empty")
+// decode implements decoder. What is wrong with a value is told without it, since
+// a secret may stand in the wrong place.
+func (s *scalar[T]) decode(e *Error, n *yaml.Node, p Place, kind string) {
+	if s.Place = p; !e.is(n, p, yaml.ScalarNode, "a single value") {
+		return
 	}
-	return n.Value, nil
-}
-
-func asBool(n *yaml.Node) (bool, error) {
-	v, err := strconv.ParseBool(strings.ToLower(n.Value))
-	if n.ShortTag() != "!!bool" || err != nil {
-		return false, errors.New("want true or false")
+	v, err := kinds[kind](n)
+	if err != nil {
+		e.add(p, "%v", err)
+		return
 	}
-	return v, nil
-}
-
-func asCount(n *yaml.Node) (int, error) {
-	v, err := strconv.Atoi(n.Value)
-	if n.ShortTag() != "!!int" || err != nil || v < 0 {
-		return 0, errors.New("want a whole number")
-	}
-	return v, nil
-}
-
-func asGUID(n *yaml.Node) (string, error) {
-	if !ident.IsGUID(n.Value) || strings.Trim(n.Value, "0-") == "" {
-		return "", errors.New("want a GUID, not the empty one")
-	}
-	return strings.ToLower(n.Value), nil
-}
-
-func asDomain(n *yaml.Node) (string, error) {
-	if !ident.IsDomain(n.Value) {
-		return "", errors.New("want a domain name of two labels or more")
-	}
-	return strings.ToLower(n.Value), nil
-}
-
-// asURI takes an app ID URI: what can stand before "/.default" in a scope.
-func asURI(n *yaml.Node) (string, error) {
-	u, err := url.Parse(n.Value)
-	if n.ShortTag() != "!!str" || err != nil || u.Scheme == "" || u.Host == "" && u.Opaque == "" || strings.ContainsAny(n.Value, " \t\r\n") {
-		return "", errors.New("want a URI such as api://orders or https://orders.example")
-	}
-	return n.Value, nil
-}
-
-// maxFederatedField is how many characters Entra takes in a field of a federated
-// credential.
-const maxFederatedField = 600
-
-func asIssuer(n *yaml.Node) (string, error) {
-	u, err := url.Parse(n.Value)
-	switch {
-	case n.Value == demoName:
-	case n.ShortTag() != "!!str" || err != nil || u.Scheme != "https" || u.Host == "" || utf8.RuneCountInString(n.Value) > maxFederatedField:
-		return "", fmt.Errorf("want the https URL of an issuer, of %d characters at most", maxFederatedField)
-	}
-	return n.Value, nil
-}
-
-func asFederated(n *yaml.Node) (string, error) {
-	if utf8.RuneCountInString(n.Value) > maxFederatedField {
-		return "", fmt.Errorf("want %d characters at most", maxFederatedField)
-	}
-	return asText(n)
+	s.v, s.good = v.(T), true
 }
 
 // forever is longer than any emulator runs, and short enough to add to a time.
 const forever = 100 * 365 * 24 * time.Hour
 
+// kinds is how scalars are read, by what the tags call them.
+var kinds = map[string]func(*yaml.Node) (any, error){
+	"text": want("text that is not empty, in quotes if it looks like something else", func(n *yaml.Node) (any, bool) {
+		return n.Value, n.Value != "" && (n.ShortTag() == "!!str" || n.ShortTag() == "!!timestamp")
+	}),
+	"bool": want("true or false", func(n *yaml.Node) (any, bool) {
+		v, err := strconv.ParseBool(strings.ToLower(n.Value))
+		return v, err == nil && n.ShortTag() == "!!bool"
+	}),
+	"count": want("a whole number, 0 or more", func(n *yaml.Node) (any, bool) {
+		v, err := strconv.Atoi(n.Value)
+		return v, err == nil && v >= 0 && n.ShortTag() == "!!int"
+	}),
+	"chance": want("a number over 0, up to 1", func(n *yaml.Node) (any, bool) {
+		v, err := strconv.ParseFloat(n.Value, 64)
+		return v, err == nil && v > 0 && v <= 1
+	}),
+	"verbatim": func(n *yaml.Node) (any, error) { return n.Value, nil },
+	"guid": want("a GUID, not the empty one", func(n *yaml.Node) (any, bool) {
+		return strings.ToLower(n.Value), ident.IsGUID(n.Value) && strings.Trim(n.Value, "0-") != ""
+	}),
+	"domain": want("a domain name of two labels or more", func(n *yaml.Node) (any, bool) {
+		return strings.ToLower(n.Value), ident.IsDomain(n.Value)
+	}),
+	// What can stand before "/.default" in a scope.
+	"uri": want("a URI such as api://orders or https://orders.example", func(n *yaml.Node) (any, bool) {
+		u, err := url.Parse(n.Value)
+		return n.Value, n.ShortTag() == "!!str" && err == nil && u.Scheme != "" && u.Host+u.Opaque != "" && !strings.ContainsAny(n.Value, " \t\r\n")
+	}),
+	"issuer": want("the https URL of an issuer, of 600 characters at most", func(n *yaml.Node) (any, bool) {
+		u, err := url.Parse(n.Value)
+		return n.Value, n.Value == demoName ||
+			n.ShortTag() == "!!str" && err == nil && u.Scheme == "https" && u.Host != "" && utf8.RuneCountInString(n.Value) <= 600
+	}),
+	"date": want("a date such as 2027-01-31 or 2027-01-31T12:00:00Z, or a duration from now such as -1h", func(n *yaml.Node) (any, bool) {
+		for _, layout := range []string{time.RFC3339, time.DateOnly} {
+			if t, err := time.Parse(layout, n.Value); err == nil && !t.IsZero() {
+				return date(func(time.Time) time.Time { return t }), true
+			}
+		}
+		d, err := time.ParseDuration(n.Value)
+		return after(d), err == nil
+	}),
+	"lifetime": between(time.Second, forever),
+	"offset":   between(-forever, forever),
+	"delay":    between(0, forever),
+	"period":   between(time.Millisecond, forever),
+	"wait":     between(time.Second, time.Hour),
+}
+
+// want makes a kind of a reader that says whether it could.
+func want(what string, read func(*yaml.Node) (any, bool)) func(*yaml.Node) (any, error) {
+	return func(n *yaml.Node) (any, error) {
+		if v, ok := read(n); ok {
+			return v, nil
+		}
+		return nil, errors.New("want " + what)
+	}
+}
+
 // between takes a duration within bounds.
-func between(least, most time.Duration) func(*yaml.Node) (time.Duration, error) {
-	return func(n *yaml.Node) (time.Duration, error) {
+func between(least, most time.Duration) func(*yaml.Node) (any, error) {
+	return func(n *yaml.Node) (any, error) {
 		switch d, err := time.ParseDuration(n.Value); {
 		case err != nil:
-			return 0, errors.New("want a duration such as 90s, 30m or 1h30m")
+			return nil, errors.New("want a duration such as 90s, 30m or 1h30m")
 		case d < least:
-			return 0, fmt.Errorf("want a duration of %s or more", least)
+			return nil, fmt.Errorf("want a duration of %s or more", least)
 		case d > most:
-			return 0, fmt.Errorf("want a duration of %s at most", most)
+			return nil, fmt.Errorf("want a duration of %s at most", most)
 		default:
 			return d, nil
 		}
@@ -168,15 +144,3 @@ type date func(start time.Time) time.Time
 
 // after is the date of a time so long after the start.
 func after(d time.Duration) date { return func(start time.Time) time.Time { return start.Add(d) } }
-
-func asDate(n *yaml.Node) (date, error) {
-	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(layout, n.Value); err == nil && !t.IsZero() {
-			return func(time.Time) time.Time { return t }, nil
-		}
-	}
-	if d, err := time.ParseDuration(n.Value); err == nil {
-		return after(d), nil
-	}
-	return nil, errors.New("want a date such as 2027-01-31 or 2027-01-31T12:00:00Z, or a duration from now such as -1h")
-}
