@@ -60,6 +60,8 @@ func TestAccepted(t *testing.T) {
 			delete(tok.Header, "x5t#S256")
 			tok.Header["x5t"] = base64.RawURLEncoding.EncodeToString(sum[:])
 		}),
+		"kid alone":        cert(namedBy("kid", base64.RawURLEncoding.EncodeToString(sum[:]))),
+		"padded kid alone": cert(namedBy("kid", base64.URLEncoding.EncodeToString(sum[:]))),
 		"padded thumbprint": cert(func(tok *jwt.Token, _ jwt.MapClaims) {
 			raw, _ := base64.RawURLEncoding.DecodeString(tok.Header["x5t#S256"].(string))
 			tok.Header["x5t#S256"] = base64.StdEncoding.EncodeToString(raw)

@@ -4,6 +4,7 @@ package entratest
 
 import (
 	"crypto/rsa"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -23,6 +24,7 @@ type assertion struct {
 
 	alg, typ, kid string
 	x5t           string // SHA-1 of the certificate
+	x5tHeader     string // where it stands: x5t, or kid
 	x5tS256       string
 	x5c           chain
 
@@ -51,6 +53,10 @@ func parseAssertion(raw string) (*assertion, *refusal) {
 		claims.read("iss", &a.iss) != nil || claims.read("sub", &a.sub) != nil || claims.read("aud", &a.aud) != nil ||
 		claims.read("nbf", &a.nbf) != nil || claims.read("exp", &a.exp) != nil {
 		return nil, refuse(50027, "its claims cannot be read")
+	}
+	a.x5tHeader = "x5t"
+	if a.x5t == "" && a.x5tS256 == "" && isSHA1(a.kid) {
+		a.x5t, a.x5tHeader = a.kid, "kid"
 	}
 	var err error
 	if a.signature, err = decodeBase64URL(parts[2]); err != nil {
@@ -192,7 +198,7 @@ func sha256Thumbprint(c *x509.Certificate) string {
 // besideThumbprints compares what the header names with the client's certificates.
 func (a *assertion) besideThumbprints(f *refusal, client clientView) *refusal {
 	if a.x5t != "" {
-		f.beside("x5t", a.x5t, client.thumbprints(func(c *x509.Certificate) string {
+		f.beside(a.x5tHeader, a.x5t, client.thumbprints(func(c *x509.Certificate) string {
 			sum := sha1Thumbprint(c.Raw)
 			return base64.RawURLEncoding.EncodeToString(sum[:])
 		})...)
@@ -201,6 +207,14 @@ func (a *assertion) besideThumbprints(f *refusal, client clientView) *refusal {
 		f.beside("x5t#S256", a.x5tS256, client.thumbprints(sha256Thumbprint)...)
 	}
 	return f
+}
+
+// isSHA1 reports whether a kid is a certificate's base64url SHA-1, with or without
+// padding. As the only name of the certificate HashiCorp's SDK sends that, and Microsoft's
+// own page and MSAL .NET before 4.10 did; in hexadecimal nobody was seen to be accepted.
+func isSHA1(kid string) bool {
+	sum, err := base64.RawURLEncoding.DecodeString(strings.TrimSuffix(kid, "="))
+	return err == nil && len(sum) == sha1.Size
 }
 
 // names reports whether the header names a certificate. If there are both

@@ -3,6 +3,7 @@
 package entratest_test
 
 import (
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -33,6 +34,11 @@ func compared(t *testing.T, s *entratest.Server, tenant string, form url.Values)
 func with(form url.Values, name, value string) url.Values {
 	form.Set(name, value)
 	return form
+}
+
+func sha1Name(c *entratest.Certificate) string {
+	sum := sha1.Sum(c.Leaf.Raw)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 func thumbprint(c *entratest.Certificate) string {
@@ -76,6 +82,7 @@ func TestComparisons(t *testing.T) {
 		"two":      {home, with(secretForm(s), "client_assertion", "x"), []comparison{{What: "credential", Sent: "a secret and an assertion", Want: []string{"one of the two"}}}},
 
 		"a certificate": {home, assertionForm(s, selfSigned(s, nil)), []comparison{{What: "certificate", Sent: thumbprint(s.Certificate()), Want: []string{cert}, Matched: true}}},
+		"kid":           {home, assertionForm(s, signedWith(s, other, other.Key, namedBy("kid", sha1Name(other)))), []comparison{{What: "kid", Sent: sha1Name(other), Want: []string{sha1Name(s.Certificate())}}}},
 		"other":         {home, assertionForm(s, signedWith(s, other, other.Key, nil)), []comparison{{What: "x5t#S256", Sent: thumbprint(other), Want: []string{thumbprint(s.Certificate())}}}},
 		"other key":     {home, assertionForm(s, signedWith(s, s.Certificate(), other.Key, nil)), []comparison{{What: "signature", Sent: "by another key", Want: []string{"by that of " + cert}}}},
 		"aud": {home, assertionForm(s, selfSigned(s, func(_ *jwt.Token, c jwt.MapClaims) { c["aud"] = "https://x.test" })),

@@ -123,6 +123,14 @@ func signedWith(s *entratest.Server, cert *entratest.Certificate, key any, edit 
 	return signed
 }
 
+// namedBy has a certificate assertion name its certificate by one header alone.
+func namedBy(header, value string) func(*jwt.Token, jwt.MapClaims) {
+	return func(tok *jwt.Token, _ jwt.MapClaims) {
+		delete(tok.Header, "x5t#S256")
+		tok.Header[header] = value
+	}
+}
+
 // verify checks a token against the keys that are served, as an API would, and
 // returns its header and claims.
 func verify(t *testing.T, c *http.Client, authority, tenant, token string) (header map[string]any, claims jwt.MapClaims) {

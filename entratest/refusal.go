@@ -113,7 +113,7 @@ var refusals = map[int]refusalRow{
 	700024:  {unauthorized, "invalid_client", "The client assertion is outside its time range: it is %s, valid from %s, until %s."},
 
 	// Assertions an app signs itself.
-	5002723: {unauthorized, "invalid_client", "The client assertion names no certificate: neither x5t nor x5t#S256 is in its header."},
+	5002723: {unauthorized, "invalid_client", "The client assertion names no certificate: neither x5t nor x5t#S256 is in its header, and no kid that is an x5t."},
 	5002727: {badRequest, "invalid_request", "The client assertion has the type '%s', want JWT."},
 	700021:  {unauthorized, "invalid_client", "The iss and sub of the client assertion must both be the client_id '%s'."},
 	50048:   {unauthorized, "invalid_client", "The sub of the client assertion, '%s', is not its iss."},

@@ -3,6 +3,7 @@
 package entratest_test
 
 import (
+	"crypto/sha1"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -319,6 +320,10 @@ func wrongRequests(s *entratest.Server) []refusalCase {
 		{"signed with another key", assertion(signedWith(s, s.Certificate(), unknownCert.Key, nil)), 700027, 401, badClient},
 		{"certificate expired", assertion(signedWith(s, oldCert, oldCert.Key, nil)), 1000502, 401, badClient},
 		{"certificate not yet valid", assertion(signedWith(s, newCert, newCert.Key, nil)), 1000502, 401, badClient},
+		{"thumbprint in a hexadecimal kid", cert(namedBy("kid", fmt.Sprintf("%x", sha1.Sum(s.Certificate().Leaf.Raw)))), 5002723, 401, badClient},
+		{"thumbprint in a kid of other base64", cert(namedBy("kid", "+/"+strings.Repeat("A", 25))), 5002723, 401, badClient},
+		{"thumbprint in a kid of SHA-256", cert(namedBy("kid", thumbprint(s.Certificate()))), 5002723, 401, badClient},
+		{"thumbprint in a kid, unknown", cert(namedBy("kid", strings.Repeat("A", 27))), 700027, 401, badClient},
 		{"thumbprint under another name", spelled("x5t#S256", "x5t#s256"), 5002723, 401, badClient},
 		{"iss in capitals", spelled("iss", "ISS"), 700021, 401, badClient},
 		{"sub in capitals", spelled("sub", "SUB"), 50048, 401, badClient},
