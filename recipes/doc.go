@@ -30,7 +30,8 @@
 // verify, or a real server where there is one.
 //
 // The browser directory has a browser go through admin consent, the ops directory a
-// Prometheus through the alerts that are shipped.
+// Prometheus through the alerts that are shipped, the kubectl directory client-go get its
+// tokens from the command "apponly token".
 //
 // A client whose Options.CAE is set gets tokens that an API may refuse at any
 // time with a claims challenge. Of these recipes, those for HTTP and for the

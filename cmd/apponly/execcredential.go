@@ -35,8 +35,8 @@ func checkExecInfo(info string) error {
 		return errors.New(execInfo + " is not JSON")
 	}
 	if asked.APIVersion != execVersion || asked.Kind != execKind {
-		return fmt.Errorf("%s asks for %s of %s: set apiVersion: %s for this user in the kubeconfig",
-			execInfo, ident.Quote(asked.Kind), ident.Quote(asked.APIVersion), execVersion)
+		return fmt.Errorf("%s asks for %q of %q: set apiVersion: %s for this user in the kubeconfig",
+			execInfo, ident.OneLine(asked.Kind, 100), ident.OneLine(asked.APIVersion, 100), execVersion)
 	}
 	return nil
 }

@@ -206,7 +206,7 @@ func TestExecCredentialVersions(t *testing.T) {
 	t.Parallel()
 	c := bases["secret"](t)
 	for info, want := range map[string]string{
-		`{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1"}`: "set apiVersion: client.authentication.k8s.io/v1",
+		`{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1"}`: `of "client.authentication.k8s.io/v1beta1": set apiVersion: client.authentication.k8s.io/v1`,
 		`{"kind":"Pod","apiVersion":"client.authentication.k8s.io/v1"}`:                 `"Pod"`,
 		`nonsense`: "KUBERNETES_EXEC_INFO is not JSON",
 	} {
