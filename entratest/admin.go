@@ -27,6 +27,7 @@ const adminPrefix = "/_emulator/"
 // like any path where nothing is served. Requests to them are neither recorded nor
 // counted, and meet no fault.
 //
+//	GET                      a page for people: the requests as they come, faults, clock, directory
 //	GET    requests          the record, as of [Server.Requests]; ?limit=n for the newest n
 //	GET    counters          [Counters]
 //	GET    faults            the active ones: [{"id": 1, "hits": 0, "fault": {…}}]
@@ -41,13 +42,14 @@ const adminPrefix = "/_emulator/"
 //	POST   sign              a token of {"header": {…}, "claims": {…}}, the header if it is
 //	                         to be special, by [Server.Sign]: {"token": "…"}
 //
-// A mistake is answered {"error": "…"}. There is no password, so what a page in a
-// browser might send is refused: requests with an Origin, and those for another
-// host than an IP address, localhost or that of [Server.Cloud].
+// A mistake is answered {"error": "…"}. There is no password, so what another page in a
+// browser might send is refused: requests with an Origin, but for the forms of this page,
+// those that a browser says are of another site, and those for another host than an IP
+// address, localhost or that of [Server.Cloud].
 func (s *Server) SetAdmin(on bool) { s.update(func() { s.adminOff = !on }) }
 
 func (s *Server) isAdmin(path string) bool {
-	if !strings.HasPrefix(path, adminPrefix) {
+	if !strings.HasPrefix(path+"/", adminPrefix) {
 		return false
 	}
 	s.mu.RLock()
@@ -55,8 +57,8 @@ func (s *Server) isAdmin(path string) bool {
 	return !s.adminOff
 }
 
-// adminHandler returns what is marshalled to JSON, nil for no body. An *adminError
-// has a status; any other error means 400.
+// adminHandler returns what is marshalled to JSON, nil for no body, or a whole answer. An
+// *adminError has a status; any other error means 400.
 type adminHandler func(s *Server, r *http.Request, body []byte) (any, error)
 
 type adminError struct {
@@ -67,6 +69,8 @@ type adminError struct {
 func (e *adminError) Error() string { return e.text }
 
 var adminRoutes = map[string]map[string]adminHandler{
+	"":         {http.MethodGet: adminPage, http.MethodPost: adminForm},
+	"page.js":  {http.MethodGet: adminScript},
 	"requests": {http.MethodGet: adminRequests},
 	"counters": {http.MethodGet: adminGet(func(s *Server) any { return s.Counters() })},
 	"faults": {
@@ -80,8 +84,9 @@ var adminRoutes = map[string]map[string]adminHandler{
 		http.MethodPut:    adminSetThrottle,
 		http.MethodDelete: adminGet(func(s *Server) any { s.throttle.set(Throttle{}); return nil }),
 	},
-	"clock": {http.MethodGet: adminClock, http.MethodPut: adminSetClock},
-	"sign":  {http.MethodPost: adminSign},
+	"events": {http.MethodGet: adminEvents},
+	"clock":  {http.MethodGet: adminClock, http.MethodPut: adminSetClock},
+	"sign":   {http.MethodPost: adminSign},
 }
 
 // adminGet is a handler that does not look at the request.
@@ -94,39 +99,73 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	h.Set("Date", s.Now().UTC().Format(http.TimeFormat))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	body, err := s.admin(h, r)
-	status := http.StatusOK
+	ans, whole := body.(answer)
+	if !whole {
+		ans = answer{status: http.StatusOK, body: body}
+	}
 	if err != nil {
-		status = http.StatusBadRequest
+		ans = answer{status: http.StatusBadRequest, body: map[string]string{"error": err.Error()}}
 		if e, ok := errors.AsType[*adminError](err); ok {
-			status = e.status
+			ans.status = e.status
 		}
-		body = map[string]string{"error": err.Error()}
 	}
-	if body == nil {
+	for name, value := range ans.header {
+		h.Set(name, value)
+	}
+	switch stream, ok := ans.body.(eventStream); {
+	case ok:
+		stream.serve(w, r)
+	case ans.body == nil && !whole:
 		w.WriteHeader(http.StatusNoContent)
-		return
+	case ans.body == nil:
+		w.WriteHeader(ans.status)
+	default:
+		data := ans.encode(h)
+		h.Set("Content-Length", strconv.Itoa(len(data)))
+		w.WriteHeader(ans.status)
+		w.Write(data)
 	}
-	data := answer{body: body}.encode(h)
-	h.Set("Content-Length", strconv.Itoa(len(data)))
-	w.WriteHeader(status)
-	w.Write(data)
+}
+
+// admitAdmin refuses what a page of somebody else may have a browser send. A link to the
+// page may be followed from anywhere: it cannot be framed.
+func (s *Server) admitAdmin(r *http.Request, name string) error {
+	if host := hostname(r.Host); !s.isOurs(host) {
+		return &adminError{http.StatusForbidden, fmt.Sprintf("host %q is not this emulator, want an IP address, localhost or the host of its authority", shorten(host, maxRecorded))}
+	}
+	origin, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
+	form := name == "" && r.Method == http.MethodPost
+	link := name == "" && r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Dest") == "document"
+	switch {
+	case form && !isOrigin(origin, "https://"+canonicalHost(r.Host)), !form && origin != "",
+		site != "" && site != "same-origin" && site != "none" && !link:
+		return &adminError{http.StatusForbidden, "a page in a browser may not do this"}
+	}
+	return nil
+}
+
+// isOrigin reports whether an Origin header names the origin of base, as clients spell it.
+func isOrigin(origin, base string) bool {
+	host, secure := strings.CutPrefix(origin, "https://")
+	return secure && "https://"+canonicalHost(host) == base
 }
 
 func (s *Server) admin(h http.Header, r *http.Request) (any, error) {
-	if r.Header.Get("Origin") != "" {
-		return nil, &adminError{http.StatusForbidden, "a page in a browser may not do this"}
-	}
-	if host := hostname(r.Host); !s.isOurs(host) {
-		return nil, &adminError{http.StatusForbidden, fmt.Sprintf("host %q is not this emulator, want an IP address, localhost or the host of its authority", shorten(host, maxRecorded))}
+	if !strings.HasPrefix(r.URL.Path, adminPrefix) { // somebody has typed it without the slash
+		return answer{status: http.StatusPermanentRedirect}.with("Location", adminPrefix), nil
 	}
 	name := strings.TrimPrefix(r.URL.Path, adminPrefix)
+	if err := s.admitAdmin(r, name); err != nil {
+		return nil, err
+	}
 	if collection, _, ok := strings.Cut(name, "/"); ok {
 		name = collection + "/"
 	}
 	methods := adminRoutes[name]
 	if methods == nil {
-		return nil, &adminError{http.StatusNotFound, "nothing is served there, want " + strings.Join(slices.Sorted(maps.Keys(adminRoutes)), ", ")}
+		return nil, &adminError{http.StatusNotFound, "nothing is served there, want " + strings.TrimPrefix(strings.Join(slices.Sorted(maps.Keys(adminRoutes)), ", "), ", ")}
 	}
 	handle := methods[r.Method]
 	if handle == nil {

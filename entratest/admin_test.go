@@ -162,7 +162,7 @@ func TestAdminErrors(t *testing.T) {
 		status             int
 		names              string
 	}{
-		{"GET", "", "", 404, "requests"},
+		{"PUT", "", "", 405, "GET, POST"},
 		{"GET", "nothing", "", 404, "requests"},
 		{"GET", "counters/x", "", 404, "requests"},
 		{"GET", "faults/1", "", 405, "DELETE"},

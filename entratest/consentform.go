@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -62,8 +61,7 @@ func (l *consentForms) close(token, request string, now time.Time) bool {
 func (c *call) readConsentForm() (form url.Values, problem *answer) {
 	fail := func(ans answer) (url.Values, *answer) { return nil, &ans }
 	site := c.r.Header.Get("Sec-Fetch-Site") // which not every browser sends
-	host, ok := strings.CutPrefix(c.r.Header.Get("Origin"), "https://")
-	if !ok || "https://"+canonicalHost(host) != c.base || site != "" && site != "same-origin" {
+	if !isOrigin(c.r.Header.Get("Origin"), c.base) || site != "" && site != "same-origin" {
 		return fail(c.formPage(http.StatusForbidden, "Another site has sent this form."))
 	}
 	form, f := c.readForm("form")

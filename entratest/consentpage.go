@@ -116,11 +116,14 @@ const htmlType = "text/html; charset=utf-8"
 // consentPolicy lets the page do nothing but look like this and send its form. Chromium
 // applies form-action to all redirects that answer a form: to the app's, and to what the
 // app redirects to from there, which only the app knows. So it names schemes.
-var consentPolicy = func() string {
-	sum := sha256.Sum256([]byte(consentStyle))
+var consentPolicy = pagePolicy(consentStyle) + "; form-action 'self' https:"
+
+// pagePolicy lets a page do nothing but look as its style says.
+func pagePolicy(style string) string {
+	sum := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' https:"
-}()
+		"'; base-uri 'none'; frame-ancestors 'none'"
+}
 
 const consentStyle = `
 :root { color-scheme: light dark; --line: color-mix(in srgb, CanvasText 20%, Canvas); --accent: #0b57d0; --on-accent: #fff; }

@@ -86,6 +86,7 @@ type requestLog struct {
 	next     int
 	tokens   int
 	counters Counters // without those of the throttler
+	watchers []chan struct{}
 }
 
 // add records a request to an endpoint. inTenant is what its path has in the place
@@ -117,6 +118,12 @@ func (l *requestLog) add(r Request, endpoint, inTenant string) {
 		l.tokens++
 	}
 	l.counters.add(&r, endpoint)
+	for _, w := range l.watchers {
+		select {
+		case w <- struct{}{}:
+		default: // it knows already that there is more
+		}
+	}
 	if len(l.ring) < maxRequests {
 		l.ring = append(l.ring, r)
 		return

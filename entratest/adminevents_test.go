@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+
+package entratest_test
+
+import (
+	"bufio"
+	"html"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/apponly/apponly/entratest"
+)
+
+// follow opens the stream of a page.
+func follow(t *testing.T, s *entratest.Server, query string) (*http.Response, <-chan string) {
+	t.Helper()
+	resp, err := s.HTTPClient().Get(s.Cloud().Authority() + "/_emulator/events" + query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan string, 10_000)
+	go func() {
+		defer close(lines)
+		for in := bufio.NewScanner(resp.Body); in.Scan(); {
+			lines <- in.Text()
+		}
+	}()
+	return resp, lines
+}
+
+// taken is what has come by a stream.
+func taken(lines <-chan string) string {
+	var all strings.Builder
+	for {
+		select {
+		case line, ok := <-lines:
+			if !ok {
+				return all.String() + "(end)"
+			}
+			all.WriteString(line + "\n")
+		default:
+			return all.String()
+		}
+	}
+}
+
+func TestAdminEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := entratest.New(t)
+		postForm(t, s, s.Tenant().ID(), secretForm(s))
+		postForm(t, s, "nobody.example", secretForm(s))
+		all, lines := follow(t, s, "?after=1")
+		_, refused := follow(t, s, "?only=refused")
+		if got := all.Header.Get("Content-Type"); all.StatusCode != http.StatusOK || got != "text/event-stream" {
+			t.Errorf("%s, %s", all.Status, got)
+		}
+		synctest.Wait()
+		if got := taken(lines); strings.Contains(got, "id: 1\n") || !strings.Contains(got, "event: request\nid: 2\ndata: <li id=\"request-2\" class=\"refused\">") || !strings.Contains(got, "event: state\n") {
+			t.Errorf("at first: %s", got)
+		}
+		taken(refused)
+
+		postForm(t, s, s.Tenant().ID(), secretForm(s))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := taken(lines); !strings.Contains(got, "id: 3\n") || strings.Contains(got, "id: 2\n") {
+			t.Errorf("one more: %s", got)
+		}
+		if got := taken(refused); strings.Contains(got, "id: 3\n") {
+			t.Errorf("of the refused alone: %s", got)
+		}
+
+		for range 250 { // faster than is worth to be drawn
+			postForm(t, s, "nobody.example", secretForm(s))
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := strings.Count(taken(lines), "event: request\n"); n < 100 || n > 200 {
+			t.Errorf("%d of 250 are drawn", n)
+		}
+		addFault(t, s, entratest.Fault{Status: 503})
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		if got := taken(lines); !strings.Contains(got, ": alive\n") || strings.Contains(got, "event: request\n") || !strings.Contains(html.UnescapeString(got), `{"status":503}`) {
+			t.Errorf("when nothing comes: %s", got)
+		}
+		taken(refused)
+
+		// A browser that connects anew says what it has seen, even of an emulator that is gone.
+		for last, want := range map[string]bool{"252": true, "253": false, "99999": true} {
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Cloud().Authority()+"/_emulator/events?after=0", nil)
+			req.Header.Set("Last-Event-ID", last)
+			resp, err := s.HTTPClient().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			start := make([]byte, 200)
+			n, _ := io.ReadFull(resp.Body, start)
+			resp.Body.Close()
+			if got := strings.Contains(string(start[:n]), "id: 253\n") || strings.Contains(string(start[:n]), "event: request"); got != want {
+				t.Errorf("after %s: %s", last, start[:n])
+			}
+		}
+
+		var more []*http.Response
+		for range 30 {
+			resp, _ := follow(t, s, "")
+			more = append(more, resp)
+		}
+		if got := page(t, s, "events"); got.status != http.StatusServiceUnavailable {
+			t.Errorf("the 33rd reader: %d", got.status)
+		}
+		for _, resp := range more {
+			resp.Body.Close()
+		}
+		synctest.Wait()
+		resp, _ := follow(t, s, "")
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("once others have gone: %s", resp.Status)
+		}
+		s.Close() // the bubble ends only if nothing is left
+		synctest.Wait()
+		if got := taken(lines); !strings.HasSuffix(got, "(end)") {
+			t.Errorf("after Close: %s", got)
+		}
+	})
+}
+
+// streamed is what a stream begins with, in a bubble.
+func streamed(t *testing.T, s *entratest.Server) string {
+	t.Helper()
+	resp, lines := follow(t, s, "")
+	synctest.Wait()
+	defer resp.Body.Close()
+	return taken(lines)
+}
