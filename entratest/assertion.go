@@ -243,8 +243,13 @@ func (c *call) checkFederated(client clientView, a *assertion) *refusal {
 	if client.noFederation {
 		return refuse(700223, client.app.appID)
 	}
-	trusted := slices.DeleteFunc(slices.Clone(client.federated), func(fc federatedCredential) bool { return fc.Issuer != a.iss })
-	if tenant, version := c.entraIssuer(a.iss); version > 0 {
+	tenant, version := c.entraIssuer(a.iss)
+	trusted := slices.DeleteFunc(slices.Clone(client.federated), func(fc federatedCredential) bool {
+		// Entra has several names here, one of them real.
+		t, v := c.entraIssuer(fc.Issuer)
+		return fc.Issuer != a.iss && (version == 0 || t != tenant || v != version)
+	})
+	if version > 0 {
 		return c.checkIdentity(client, trusted, a, tenant, version)
 	}
 	switch {

@@ -61,7 +61,7 @@ func (s *Server) NewIdentityBinding(app *App, subject string) *IdentityBinding {
 	l.server.TLSConfig = &tls.Config{GetCertificate: b.certificate}
 	l.server.SetKeepAlivesEnabled(false)
 	l.run(func(server *http.Server) error { return server.ServeTLS(ln, "", "") })
-	s.proxies = append(s.proxies, l)
+	s.others = append(s.others, l)
 	return b
 }
 

@@ -83,21 +83,64 @@ func (s *Server) listenTLS(addr string) error {
 func (s *Server) StartHTTP() (base string) {
 	s.listenMu.Lock()
 	defer s.listenMu.Unlock()
-	if s.closed {
-		s.fail("StartHTTP: %v", errClosed)
-		return ""
-	}
-	if s.plain == nil {
-		ln, host, err := listen("127.0.0.1:0")
-		if err != nil {
+	if s.plain == nil || s.closed {
+		if err := s.listenHTTP("127.0.0.1:0"); err != nil {
 			s.fail("StartHTTP: %v", err)
 			return ""
 		}
-		s.plain = newListener("http://"+host, http.HandlerFunc(s.servePlain))
-		s.plain.run(func(server *http.Server) error { return server.Serve(ln) })
-		s.update(func() { s.plainBase = s.plain.base })
 	}
 	return s.plain.base
+}
+
+// ListenHTTP is [Server.StartHTTP] at an address of one's choice, for clients to which
+// only a port can be told, or nothing at all: a machine whose loopback interface has the
+// address 169.254.169.254 takes "169.254.169.254:80". It is an error if the emulator
+// listens for plain http already, or is closed.
+func (s *Server) ListenHTTP(addr string) (base string, err error) {
+	s.listenMu.Lock()
+	defer s.listenMu.Unlock()
+	if s.plain != nil && !s.closed {
+		return "", fmt.Errorf("entratest: already listening at %s", s.plain.base)
+	}
+	if err := s.listenHTTP(addr); err != nil {
+		return "", prefixed(err)
+	}
+	return s.plain.base, nil
+}
+
+// listenHTTP is called with listenMu held.
+func (s *Server) listenHTTP(addr string) error {
+	if s.closed {
+		return errClosed
+	}
+	ln, host, err := listen(addr)
+	if err != nil {
+		return err
+	}
+	s.plain = newListener("http://"+host, http.HandlerFunc(s.servePlain))
+	s.plain.run(func(server *http.Server) error { return server.Serve(ln) })
+	s.update(func() { s.plainBase = s.plain.base })
+	return nil
+}
+
+// ServeAPI listens on a free port of 127.0.0.1 with a certificate of [Server.CAPEM], and
+// serves what clients use their tokens for, such as an API behind [Resource.Protect]. It
+// returns "https://127.0.0.1:port". [Server.Close] ends it.
+func (s *Server) ServeAPI(h http.Handler) (base string, err error) {
+	s.listenMu.Lock()
+	defer s.listenMu.Unlock()
+	if s.closed {
+		return "", prefixed(errClosed)
+	}
+	ln, host, err := listen("127.0.0.1:0")
+	if err != nil {
+		return "", prefixed(err)
+	}
+	l := newListener("https://"+host, h)
+	l.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{s.ca().serverCertificate(hostname(host))}}
+	l.run(func(server *http.Server) error { return server.ServeTLS(ln, "", "") })
+	s.others = append(s.others, l)
+	return l.base, nil
 }
 
 // Close stops what [Server.StartTLS] and its siblings started, cuts off what
@@ -112,7 +155,7 @@ func (s *Server) Close() {
 	}
 	s.closed = true
 	close(s.closing)
-	for _, l := range append(s.proxies, s.secure, s.plain) {
+	for _, l := range append(s.others, s.secure, s.plain) {
 		if l != nil {
 			l.close()
 		}

@@ -94,5 +94,10 @@ func (l Loader) Grant(r *Resource, t *Tenant, a *App, roles ...string) error {
 	return r.grant(t, a, roles)
 }
 
+// AddManagedIdentity is [Tenant.AddManagedIdentity].
+func (l Loader) AddManagedIdentity(t *Tenant, opts ManagedIdentityOptions) (*ManagedIdentity, error) {
+	return t.addManagedIdentity(opts)
+}
+
 // SetThrottle is [Server.SetThrottle].
 func (l Loader) SetThrottle(t Throttle) error { return l.s.setThrottle(t) }

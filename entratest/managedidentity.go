@@ -3,6 +3,8 @@
 package entratest
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,11 +15,12 @@ import (
 	"github.com/apponly/apponly/internal/ident"
 )
 
-// ManagedIdentity is a user-assigned managed identity. The emulator is one
+// ManagedIdentity is a managed identity. The emulator is one
 // Azure machine, to which all its managed identities are assigned: its Instance
 // Metadata Service answers at http://169.254.169.254 through
-// [Server.HTTPClient], and at the address of [Server.StartHTTP]. Each identity
-// also has an App Service site of its own, which is what Env describes.
+// [Server.HTTPClient] and [Server.StartProxy], and at the address of [Server.StartHTTP].
+// Each identity also has an App Service site of its own, which is what Env describes. A
+// program that names no identity gets the system-assigned one, if there is one.
 //
 // Tokens come as from the real services: for an API that the tenant knows, and
 // for the exchange audience of the cloud, which makes the token a federated
@@ -29,16 +32,71 @@ type ManagedIdentity struct {
 	app        *App
 	resourceID string
 	header     string // the secret of programs on the site
+	system     bool
+}
+
+// ManagedIdentityOptions are what [Tenant.AddManagedIdentity] may be told. What is empty
+// is made up.
+type ManagedIdentityOptions struct {
+	// ClientID and ObjectID are GUIDs, kept in lower case. The object ID is the subject of
+	// the tokens.
+	ClientID, ObjectID string
+	// ResourceID is the Azure resource ID, "/subscriptions/…".
+	ResourceID string
+	// SystemAssigned makes it the identity of the machine itself, of which there is one.
+	SystemAssigned bool
 }
 
 // NewManagedIdentity makes a user-assigned managed identity in t and assigns it
 // to the emulator's machine.
 func (t *Tenant) NewManagedIdentity() *ManagedIdentity {
-	m := &ManagedIdentity{t: t, header: newOpaque(24), app: must(t.newApp(ident.NewGUID(), ident.NewGUID()))}
-	m.resourceID = "/subscriptions/" + ident.NewGUID() + "/resourceGroups/entratest" +
-		"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + m.app.appID
-	t.s.update(func() { t.s.sources.identities = append(t.s.sources.identities, m) })
-	return m
+	return t.AddManagedIdentity(ManagedIdentityOptions{})
+}
+
+// AddManagedIdentity is [Tenant.NewManagedIdentity] with IDs of one's choice, or of a
+// system-assigned identity. It panics if an ID is not one or is taken, and if the machine has a
+// system-assigned identity already.
+func (t *Tenant) AddManagedIdentity(opts ManagedIdentityOptions) *ManagedIdentity {
+	return must(t.addManagedIdentity(opts))
+}
+
+func (t *Tenant) addManagedIdentity(opts ManagedIdentityOptions) (*ManagedIdentity, error) {
+	group := "/subscriptions/" + ident.NewGUID() + "/resourceGroups/entratest/providers/"
+	clientID, objectID := cmp.Or(opts.ClientID, ident.NewGUID()), cmp.Or(opts.ObjectID, ident.NewGUID())
+	m := &ManagedIdentity{t: t, header: newOpaque(24), system: opts.SystemAssigned}
+	if m.resourceID = cmp.Or(opts.ResourceID, group+"Microsoft.ManagedIdentity/userAssignedIdentities/"+clientID); m.system {
+		m.resourceID = cmp.Or(opts.ResourceID, group+"Microsoft.Compute/virtualMachines/worker")
+	}
+	if err := checkID(objectID); err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(m.resourceID, "/subscriptions/") {
+		return nil, fmt.Errorf("resource_id %q does not begin with /subscriptions/", m.resourceID)
+	}
+	if err := m.free(strings.ToLower(objectID)); err != nil {
+		return nil, err
+	}
+	var err error
+	if m.app, err = t.newApp(clientID, strings.ToLower(objectID)); err != nil {
+		return nil, err
+	}
+	return m, t.s.try(func() error {
+		t.s.sources.identities = append(t.s.sources.identities, m)
+		return nil
+	})
+}
+
+// free returns an error if another identity is what m is to be.
+func (m *ManagedIdentity) free(objectID string) error {
+	for _, other := range m.t.s.managedIdentities() {
+		switch {
+		case m.system && other.system:
+			return fmt.Errorf("system_assigned: the machine has such an identity, %s", other.app.appID)
+		case other.app.homeObjectID == objectID, strings.EqualFold(other.resourceID, m.resourceID):
+			return fmt.Errorf("the managed identity %s has the same object ID or resource ID", other.app.appID)
+		}
+	}
+	return nil
 }
 
 // App returns the app that the identity is to Entra. It takes roles
@@ -59,10 +117,10 @@ func (m *ManagedIdentity) ObjectID() string { return m.app.homeObjectID }
 func (m *ManagedIdentity) ResourceID() string { return m.resourceID }
 
 // Env returns the environment variables of a program that runs on an App
-// Service site with this identity: IDENTITY_ENDPOINT and IDENTITY_HEADER. As on
-// a real site that has user-assigned identities only, the program has to name
-// the identity. Env starts the emulator's plain http listener
-// ([Server.StartHTTP]).
+// Service site with this identity, and with the system-assigned one if there is one:
+// IDENTITY_ENDPOINT and IDENTITY_HEADER. If there is none, the program has to name the
+// identity, as on a real site that has user-assigned identities only. Env starts the
+// emulator's plain http listener ([Server.StartHTTP]).
 func (m *ManagedIdentity) Env() map[string]string {
 	return map[string]string{
 		"IDENTITY_ENDPOINT": m.t.s.StartHTTP() + appServicePath,
@@ -178,19 +236,13 @@ func (c *call) imds(string) answer {
 		return imdsRefusal("invalid_request", "the parameter resource is missing")
 	}
 
-	found := slices.DeleteFunc(c.s.managedIdentities(), func(m *ManagedIdentity) bool {
-		match, _ := m.matches(q, "msi_res_id")
-		return !match
-	})
-	switch len(found) {
-	case 0:
-		return imdsRefusal("invalid_request", "Identity not found")
-	case 1:
-	default:
+	m, many := choose(c.s.managedIdentities(), q, "msi_res_id")
+	switch {
+	case many:
 		return imdsRefusal("invalid_request", "several user-assigned identities: name one by client_id, object_id or msi_res_id")
+	case m == nil:
+		return imdsRefusal("invalid_request", "Identity not found")
 	}
-
-	m := found[0]
 	token, lifetime, f := c.identityToken(m.t, m.app.appID, q.Get("resource"))
 	if f != nil {
 		return imdsRefusal(f.oauth, f.description())
@@ -210,6 +262,24 @@ func (c *call) imds(string) answer {
 	}}
 }
 
+// choose returns the identity that a query names: if it names none, the system-assigned one,
+// or the only one there is.
+func choose(identities []*ManagedIdentity, q url.Values, resourceIDParam string) (chosen *ManagedIdentity, many bool) {
+	for _, m := range identities {
+		match, selected := m.matches(q, resourceIDParam)
+		switch {
+		case !match:
+		case selected || m.system:
+			return m, false
+		case chosen != nil:
+			many = true
+		default:
+			chosen = m
+		}
+	}
+	return chosen, many
+}
+
 func imdsRefusal(oauth, description string) answer {
 	return answer{status: badRequest, body: map[string]string{"error": oauth, "error_description": description}}
 }
@@ -222,11 +292,11 @@ const (
 // appService answers as the token service beside an App Service site does.
 func (c *call) appService(string) answer {
 	q := c.r.URL.Query()
-	m := c.s.findSite(c.r.Header.Get("X-IDENTITY-HEADER"))
+	site := c.s.findSite(c.r.Header.Get("X-IDENTITY-HEADER"))
 	switch {
 	case c.r.Method != http.MethodGet:
 		return methodNotAllowed("GET", nil)
-	case m == nil:
+	case len(site) == 0:
 		return c.siteRefusal(unauthorized, "the header X-IDENTITY-HEADER is not the site's IDENTITY_HEADER")
 	case q.Get("api-version") != appServiceVersion:
 		return c.siteRefusal(badRequest, "api-version is invalid or missing, want "+appServiceVersion)
@@ -236,12 +306,12 @@ func (c *call) appService(string) answer {
 	if q.Get("object_id") == "" && q.Get("principal_id") != "" {
 		q.Set("object_id", q.Get("principal_id"))
 	}
-	match, selected := m.matches(q, "mi_res_id")
-	if !selected {
-		return c.siteRefusal(badRequest, "the site has no system-assigned identity: name one by client_id, object_id or mi_res_id")
-	}
-	if !match {
+	m, _ := choose(site, q, "mi_res_id")
+	if m == nil {
 		return c.siteRefusal(badRequest, "the site has no such identity")
+	}
+	if _, selected := m.matches(q, "mi_res_id"); !selected && !m.system {
+		return c.siteRefusal(badRequest, "the site has no system-assigned identity: name one by client_id, object_id or mi_res_id")
 	}
 	token, lifetime, f := c.identityToken(m.t, m.app.appID, q.Get("resource"))
 	if f != nil {
@@ -262,11 +332,14 @@ func (c *call) siteRefusal(status int, message string) answer {
 	}}.with("X-CORRELATION-ID", c.correlation)
 }
 
-func (s *Server) findSite(header string) *ManagedIdentity {
-	for _, m := range s.managedIdentities() {
-		if sameSecret(m.header, header) {
-			return m
-		}
+// findSite returns the identities of the site with a header: the one it is of, and the
+// system-assigned one.
+func (s *Server) findSite(header string) []*ManagedIdentity {
+	all := s.managedIdentities()
+	own := slices.IndexFunc(all, func(m *ManagedIdentity) bool { return sameSecret(m.header, header) })
+	if own < 0 {
+		return nil
 	}
-	return nil
+	site := all[own]
+	return slices.DeleteFunc(all, func(m *ManagedIdentity) bool { return m != site && !m.system })
 }

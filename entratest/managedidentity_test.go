@@ -3,6 +3,7 @@
 package entratest_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -232,5 +233,141 @@ func TestIdentityKeepsItsObjectID(t *testing.T) {
 	s.App().AddFederatedCredential(m.FederatedCredential())
 	if got := postForm(t, s, s.Tenant().ID(), assertionForm(s, token)); got.Status != http.StatusOK {
 		t.Errorf("as an assertion: %d %s", got.Status, got.Description)
+	}
+}
+
+// TestChosenIdentities has a machine with identities of both kinds, whose IDs stand in
+// somebody's fixtures.
+func TestChosenIdentities(t *testing.T) {
+	const (
+		clientID   = "0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9"
+		objectID   = "1b2c3d4e-5f60-4172-8394-a5b6c7d8e9f0"
+		resourceID = "/subscriptions/a/resourceGroups/b/providers/Microsoft.ManagedIdentity/userAssignedIdentities/c"
+	)
+	s := entratest.New(t)
+	m := s.Tenant().AddManagedIdentity(entratest.ManagedIdentityOptions{ClientID: strings.ToUpper(clientID), ObjectID: objectID, ResourceID: resourceID})
+	if m.ClientID() != clientID || m.ObjectID() != objectID || m.ResourceID() != resourceID {
+		t.Errorf("%s, %s, %s are not the IDs that were chosen", m.ClientID(), m.ObjectID(), m.ResourceID())
+	}
+	other := s.Tenant().NewManagedIdentity()
+	ask := func(service, selector string) string {
+		req, err := http.NewRequest(http.MethodGet, "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource="+s.API().AppID()+selector, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Metadata", "true")
+		if service == "site" {
+			req.URL, _ = url.Parse(m.Env()["IDENTITY_ENDPOINT"] + "?api-version=2019-08-01&resource=" + s.API().AppID() + selector)
+			req.Header.Set("X-IDENTITY-HEADER", m.Env()["IDENTITY_HEADER"])
+		}
+		var answer struct {
+			AccessToken string `json:"access_token"`
+		}
+		resp, err := s.HTTPClient().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if json.NewDecoder(resp.Body).Decode(&answer) != nil || resp.StatusCode != http.StatusOK {
+			return fmt.Sprint(resp.StatusCode)
+		}
+		return fmt.Sprint(claimsOf(t, answer.AccessToken)["oid"])
+	}
+	check := func(service, selector, want string) {
+		t.Helper()
+		if got := ask(service, selector); got != want {
+			t.Errorf("%s, %q: %s, want %s", service, selector, got, want)
+		}
+	}
+	check("machine", "", "400")
+	check("site", "", "400")
+	system := s.Tenant().AddManagedIdentity(entratest.ManagedIdentityOptions{SystemAssigned: true})
+	for _, service := range []string{"machine", "site"} {
+		check(service, "", system.ObjectID())
+		check(service, "&client_id="+clientID, objectID)
+		check(service, "&object_id="+system.ObjectID(), system.ObjectID())
+	}
+	check("machine", "&client_id="+other.ClientID(), other.ObjectID())
+	check("site", "&client_id="+other.ClientID(), "400")
+
+	for name, opts := range map[string]entratest.ManagedIdentityOptions{
+		"second of the machine": {SystemAssigned: true},
+		"client ID taken":       {ClientID: clientID},
+		"object ID taken":       {ObjectID: strings.ToUpper(objectID)},
+		"resource ID taken":     {ResourceID: resourceID},
+		"no client ID":          {ClientID: "worker"},
+		"no object ID":          {ObjectID: "worker"},
+		"no resource ID":        {ResourceID: "worker"},
+	} {
+		if _, err := s.Loader().AddManagedIdentity(s.Tenant(), opts); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestIdentityTrustedByAnyName registers the issuer by the name that the real one has.
+func TestIdentityTrustedByAnyName(t *testing.T) {
+	s := entratest.New(t)
+	client := throughProxyOf(t, s, false)
+	m := s.Tenant().NewManagedIdentity()
+	fc := m.FederatedCredential()
+	fc.Issuer = "https://login.microsoftonline.com/" + s.Tenant().ID() + "/v2.0"
+	s.App().AddFederatedCredential(fc)
+	token, _, code := s.IdentityToken(s.Tenant(), m.ClientID(), s.Cloud().ExchangeAudience())
+	if code != 0 {
+		t.Fatalf("AADSTS%d", code)
+	}
+	form := assertionForm(s, token)
+	resp, err := client.PostForm("https://login.microsoftonline.com/"+s.Tenant().ID()+"/oauth2/v2.0/token", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("%s; want a token", resp.Status)
+	}
+	if got := postForm(t, s, s.Tenant().ID(), form); !slices.Equal(got.Codes, []int{700222}) {
+		t.Errorf("by a name that is not registered: %d %v, want 700222", got.Status, got.Codes)
+	}
+}
+
+func TestServeAPI(t *testing.T) {
+	s := entratest.New(t)
+	base, err := s.ServeAPI(s.API().Protect(served, role))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := secureClient(t, s, true)
+	req, err := http.NewRequest(http.MethodGet, base, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range []string{"", postForm(t, s, s.Tenant().ID(), secretForm(s)).AccessToken} {
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if (resp.StatusCode == http.StatusOK) != (token != "") {
+			t.Errorf("with a token of %d bytes: %s", len(token), resp.Status)
+		}
+	}
+	s.Close()
+	if _, err := s.ServeAPI(nil); err == nil {
+		t.Error("it serves after Close")
+	}
+}
+
+func TestListenHTTP(t *testing.T) {
+	s := entratest.New(t)
+	base, err := s.ListenHTTP("localhost:0")
+	if err != nil || !strings.HasPrefix(base, "http://localhost:") || s.StartHTTP() != base {
+		t.Errorf("%s, %v; then %s", base, err, s.StartHTTP())
+	}
+	for _, addr := range []string{"127.0.0.1:0", "127.0.0.1"} {
+		if _, err := s.ListenHTTP(addr); err == nil || !strings.Contains(err.Error(), base) {
+			t.Errorf("a second time: %v", err)
+		}
 	}
 }

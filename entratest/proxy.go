@@ -124,7 +124,7 @@ func (s *Server) listenProxy(addr string, opts ProxyOptions) (string, error) {
 	inside.run(func(server *http.Server) error { return server.ServeTLS(p.secure, "", "") })
 	metadata.run(func(server *http.Server) error { return server.Serve(p.plain) })
 	outside.run(func(server *http.Server) error { defer closed(); return server.Serve(limitListener(ln, maxProxied)) })
-	s.proxies = append(s.proxies, outside, inside, metadata)
+	s.others = append(s.others, outside, inside, metadata)
 	return outside.base, nil
 }
 

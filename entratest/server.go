@@ -84,7 +84,7 @@ type Server struct {
 	listenMu sync.Mutex
 	secure   *listener
 	plain    *listener
-	proxies  []*listener // of identity bindings
+	others   []*listener // of identity bindings, proxies and APIs
 	closed   bool
 }
 
