@@ -63,8 +63,9 @@ func (j *judge) authenticate(c *claims, k *key, now int64) (*authentication, *Er
 	if c.issued != 0 {
 		a.caller.IssuedAt = time.Unix(c.issued, 0)
 	}
+	isApp, _ := appOnly(c, j.requireIDType)
 	switch {
-	case !appOnly(c, j.requireIDType):
+	case !isApp:
 		a.refusal = ErrNotAppOnly
 	case j.refuseClientSecrets && a.caller.ClientAuth != ClientAuthCertificate:
 		a.refusal = ErrClientAuth
@@ -128,22 +129,30 @@ func (j *judge) isAudience(c *claims) bool {
 	})
 }
 
-// appOnly reports whether a token is an app's own. Users' tokens have scp, whatever
-// is in it, and app-only ones have roles or nothing. Where idtyp says what the token
-// is, that counts: of an agent identity sub and oid differ. Where it does not, both
-// are the service principal, and the app has proved itself.
+// appOnly reports whether a token is an app's own, and what says so. Users' tokens have
+// scp, whatever is in it, and app-only ones have roles or nothing. Where idtyp says what
+// the token is, that counts: of an agent identity sub and oid differ. Where it does not,
+// both are the service principal, and the app has proved itself.
 //
 // See https://learn.microsoft.com/entra/identity-platform/optional-claims-reference.
-func appOnly(c *claims, requireIDType bool) bool {
+func appOnly(c *claims, requireIDType bool) (is bool, because string) {
 	switch {
 	case c.hasScope:
-		return false
+		return false, "it has scp, the permissions of a user"
+	case c.hasIDType && string(c.idType) != "app":
+		return false, "its idtyp is not app"
+	case c.hasIDType && string(c.clientAuth) == "0":
+		return false, "the app has not proved itself: its azpacr or appidacr is 0"
 	case c.hasIDType:
-		return string(c.idType) == "app" && string(c.clientAuth) != "0"
+		return true, "its idtyp is app"
 	case requireIDType:
-		return false
+		return false, "it has no idtyp"
+	case len(c.subject) == 0 || !bytes.Equal(c.subject, c.objectID):
+		return false, "it has no idtyp, and its sub and oid are not the same"
+	case clientAuth(c) == ClientAuthUnknown:
+		return false, "it has no idtyp, and no azpacr or appidacr that says how the app proved itself"
 	}
-	return len(c.subject) > 0 && bytes.Equal(c.subject, c.objectID) && clientAuth(c) != ClientAuthUnknown
+	return true, "its sub and oid are the same and the app has proved itself, as it has no idtyp that would say so"
 }
 
 func clientAuth(c *claims) ClientAuth {

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/cmd/apponly/internal/screen"
@@ -47,6 +49,9 @@ const maxStdin = 16 << 20
 
 // readStdin reads what was piped in, or is typed.
 func readStdin(cmd *cobra.Command) ([]byte, error) {
+	if f, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		cmd.PrintErrln("apponly: paste it, and end with a line break and Ctrl-D")
+	}
 	b, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxStdin+1))
 	switch {
 	case err != nil:

@@ -7,6 +7,7 @@
 //	apponly token       a token, for curl, kubectl or to look into
 //	apponly doctor      why there is no token
 //	apponly explain     what an error means
+//	apponly inspect     what a token says
 //	apponly version     what this is
 //
 // Results go to stdout, everything else to stderr. The exit status is 0, 1 if
@@ -83,7 +84,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
 	out := choice{"text", []string{"text", "json"}}
 	root.PersistentFlags().VarP(&out, "output", "o", "form of results: text or json")
-	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newToken(), newVersion(&out))
+	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newToken(), newInspect(&out), newVersion(&out))
 	strict(root)
 	return root
 }

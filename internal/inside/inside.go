@@ -2,8 +2,8 @@
 
 // Package inside shows the command apponly what package apponly knows and its API has
 // no use for: what it makes of the environment, piece by piece, and of a credential
-// before it is sent. The root fills in its functions when it is linked; nothing else
-// may.
+// before it is sent; and what package verify makes of a token without anybody's rules.
+// Both fill in their functions when they are linked; nothing else may.
 package inside
 
 import (
@@ -88,6 +88,22 @@ type Assertion struct {
 	// the audience that it has, "" if that is not known.
 	WantAudience, Misdirected string
 }
+
+// A Token is what an access token claims, of which nothing is believed.
+type Token struct {
+	Audience, TenantID, ClientID string
+	Roles                        []string
+	// AppOnly says whether it is an app's own, and Because what says so.
+	AppOnly bool
+	Because string
+	// ClientAuth is how the app proved itself: secret, certificate or unknown.
+	ClientAuth                   string
+	IssuedAt, NotBefore, Expires time.Time // zero where the token does not say
+}
+
+// ReadToken, which package verify fills in, reads a token as it does itself. The error is
+// one of verify.Error.
+var ReadToken func(token string) (Token, error)
 
 // What package apponly fills in.
 var (

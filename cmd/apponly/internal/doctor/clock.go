@@ -6,6 +6,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/apponly/apponly/cmd/apponly/internal/screen"
 )
 
 func lookAtClock(ctx context.Context, p *patient) finding {
@@ -40,11 +42,11 @@ func judgeClock(a *answer) finding {
 	const remedy = "Synchronise the clock of this machine (NTP): assertions, certificates and tokens are judged by it."
 	switch {
 	case skew.Abs() > brokenTime:
-		return fault("this machine's clock is "+span(skew)+" "+direction+" that of "+a.host, remedy, "")
+		return fault("this machine's clock is "+screen.Span(skew)+" "+direction+" that of "+a.host, remedy, "")
 	case skew.Abs() > wrongClock:
-		return warn("this machine's clock is "+span(skew)+" "+direction+" that of "+a.host, remedy)
+		return warn("this machine's clock is "+screen.Span(skew)+" "+direction+" that of "+a.host, remedy)
 	case skew.Abs() < 2*time.Second:
 		return ok("that of " + a.host + ", to the second")
 	}
-	return ok("that of " + a.host + ", but for " + span(skew))
+	return ok("that of " + a.host + ", but for " + screen.Span(skew))
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/cmd/apponly/internal/screen"
 )
 
 func lookAtConnection(ctx context.Context, p *patient) finding {
@@ -30,5 +31,5 @@ func judgeConnection(address, remote string, err error, took time.Duration) find
 	if err != nil {
 		return fault(address+": "+reason(err), "Allow this connection: firewall, egress rules, network policy. Where only a proxy leads out, set HTTPS_PROXY.", string(apponly.ErrUnreachable))
 	}
-	return ok(remote + " answers, in " + span(took))
+	return ok(remote + " answers, in " + screen.Span(took))
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/cmd/apponly/internal/screen"
 	"github.com/apponly/apponly/internal/inside"
 )
 
@@ -74,14 +75,14 @@ func judgeCertificates(certs []inside.Certificate, now time.Time) finding {
 	kind := apponly.ErrCertificateExpired
 	switch left := c.NotAfter.Sub(now); {
 	case now.Before(c.NotBefore):
-		return fault(fmt.Sprintf("%s is not valid before %s, by the clock of this machine; %s", name, date(c.NotBefore), id),
+		return fault(fmt.Sprintf("%s is not valid before %s, by the clock of this machine; %s", name, screen.Date(c.NotBefore), id),
 			"Wait until then, deploy one that is valid now, or set this machine's clock right.", string(kind))
 	case left < 0:
-		return fault(fmt.Sprintf("%s expired on %s, by the clock of this machine; %s", name, date(c.NotAfter), id), kind.Remedy(), string(kind))
+		return fault(fmt.Sprintf("%s expired on %s, by the clock of this machine; %s", name, screen.Date(c.NotAfter), id), kind.Remedy(), string(kind))
 	case left < expiringSoon:
-		return warn(fmt.Sprintf("%s expires in %s, on %s; %s", name, span(left), date(c.NotAfter), id), "Issue a new certificate, register it and deploy it before the old one ends.")
+		return warn(fmt.Sprintf("%s expires in %s, on %s; %s", name, screen.Span(left), screen.Date(c.NotAfter), id), "Issue a new certificate, register it and deploy it before the old one ends.")
 	}
-	return ok(fmt.Sprintf("%s, valid until %s; %s", name, date(c.NotAfter), id))
+	return ok(fmt.Sprintf("%s, valid until %s; %s", name, screen.Date(c.NotAfter), id))
 }
 
 // judgeAssertion judges what another issuer claims. RFC 7523 section 3 demands its
@@ -108,7 +109,7 @@ func judgeAssertion(a inside.Assertion, now time.Time) finding {
 	case !strings.EqualFold(a.Audience, a.WantAudience) && !isExchangeApp(a.Audience):
 		return warn(fmt.Sprintf("%s, whose audience is usually %s", id, a.WantAudience), "Have the assertion made out to that, unless the federated credential of the app has another audience on purpose.")
 	}
-	return ok(fmt.Sprintf("%s, good for %s", id, span(a.Expires.Sub(now))))
+	return ok(fmt.Sprintf("%s, good for %s", id, screen.Span(a.Expires.Sub(now))))
 }
 
 // isExchangeApp reports whether an audience is the exchange's by its app ID.

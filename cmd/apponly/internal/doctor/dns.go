@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/cmd/apponly/internal/screen"
 )
 
 func lookAtDNS(ctx context.Context, p *patient) finding {
@@ -35,5 +36,5 @@ func judgeDNS(host string, addrs []string, err error, took time.Duration) findin
 	if len(addrs) > 1 {
 		text += fmt.Sprintf(" and %d more", len(addrs)-1)
 	}
-	return ok(text + ", in " + span(took))
+	return ok(text + ", in " + screen.Span(took))
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/cmd/apponly/internal/screen"
 	"github.com/apponly/apponly/internal/netfault"
 )
 
@@ -47,7 +48,7 @@ func torn(proxy *url.URL, value string) bool {
 func judgeProxy(a *answer, name string) finding {
 	at := a.proxy.Scheme + "://" + a.proxy.Host
 	if a.through {
-		return ok(at + " (" + name + ") lets the connection through, in " + span(a.opened))
+		return ok(at + " (" + name + ") lets the connection through, in " + screen.Span(a.opened))
 	}
 	remedy := "Correct " + name + ", or let this machine reach the proxy."
 	if status, refused := errors.AsType[netfault.ProxyStatus](a.err); refused {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/cmd/apponly/internal/screen"
 )
 
 func lookAtTLS(ctx context.Context, p *patient) finding {
@@ -26,7 +27,7 @@ func judgeTLS(a *answer, public bool) finding {
 	}
 	leaf := a.tls.PeerCertificates[0]
 	issuer := nameOf(leaf.Issuer)
-	text := fmt.Sprintf("%s, certificate issued by %s, valid until %s", tls.VersionName(a.tls.Version), quote(issuer), date(leaf.NotAfter))
+	text := fmt.Sprintf("%s, certificate issued by %s, valid until %s", tls.VersionName(a.tls.Version), quote(issuer), screen.Date(leaf.NotAfter))
 	if public && !issuedForEntra(leaf) {
 		return warn(text+": a proxy inspects the traffic, not Entra answers", "Have "+a.host+" exempted from inspection: who inspects reads secrets and tokens.")
 	}
@@ -56,7 +57,7 @@ func judgeHandshake(a *answer) finding {
 func judgeCertificate(a *answer, leaf *x509.Certificate, text string) (longer, remedy string) {
 	by := "; it was issued by " + quote(nameOf(leaf.Issuer))
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](a.err); ok && invalid.Reason == x509.Expired {
-		return fmt.Sprintf("%s; it is valid from %s until %s", text, date(invalid.Cert.NotBefore), date(invalid.Cert.NotAfter)),
+		return fmt.Sprintf("%s; it is valid from %s until %s", text, screen.Date(invalid.Cert.NotBefore), screen.Date(invalid.Cert.NotAfter)),
 			"If these dates are right, the clock of this machine is wrong: synchronise it. Else the server's certificate has to be renewed."
 	}
 	if _, ok := errors.AsType[x509.HostnameError](a.err); ok {

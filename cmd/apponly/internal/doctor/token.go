@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/cmd/apponly/internal/screen"
 )
 
 // tokenTimeout bounds the token request, attempts included.
@@ -37,11 +38,11 @@ func lookAtToken(ctx context.Context, p *patient) finding {
 
 func judgeToken(t apponly.Token, err error, scope string, took time.Duration) finding {
 	if err == nil {
-		return ok("one in " + span(took) + ", good for " + span(time.Until(t.ExpiresOn())))
+		return ok("one in " + screen.Span(took) + ", good for " + screen.Span(time.Until(t.ExpiresOn())))
 	}
 	e, known := errors.AsType[*apponly.Error](err)
 	if !known {
-		return fault("no answer within "+span(took), apponly.ErrUnreachable.Remedy(), string(apponly.ErrUnreachable))
+		return fault("no answer within "+screen.Span(took), apponly.ErrUnreachable.Remedy(), string(apponly.ErrUnreachable))
 	}
 	f := faultOf(e, "")
 	if e.Kind == apponly.ErrResourceNotFound && scope == defaultScope {
