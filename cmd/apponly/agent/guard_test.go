@@ -122,7 +122,7 @@ func TestRefused(t *testing.T) {
 func TestNobody(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *agent.Config) { c.Callers = nil })
-	if a := w.ask(w.request()); a.status != 400 || isToken(a.body) {
+	if a := w.ask(w.request()); a.status != 403 || isToken(a.body) {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
 	if a := w.post(`{"scope":"` + w.API().Scope() + `"}`); a.status != 403 {

@@ -83,11 +83,15 @@ func (c *call) managed(version string) (t apponly.Token, resource string, no *re
 	case resource == "":
 		return t, "", refused(http.StatusBadRequest, invalidRequest, "the parameter resource is missing")
 	}
-	app, found := c.findApp(q.Get("client_id"))
+	id := q.Get("client_id")
+	app, found := c.findApp(id)
+	if found && id != "" { // a name that is not for this caller is no name
+		found = mayUse(c.cfg.Callers, c.who, app)
+	}
 	for _, name := range otherIDs {
 		found = found && !q.Has(name)
 	}
-	if !found || !mayUse(c.cfg.Callers, c.who, app) {
+	if !found {
 		// The words of IMDS, of which azidentity makes "unavailable", so that a chain of
 		// credentials goes on.
 		return t, "", refused(http.StatusBadRequest, invalidRequest, "Identity not found: client_id is no app that this caller may use")
