@@ -145,6 +145,9 @@ func (p *proxy) admit(c *call) *refusal {
 	if no := guard(c.r, isLoopbackName, true); no != nil {
 		return no
 	}
+	if climbs(c.r.URL.Path) {
+		return refused(http.StatusBadRequest, invalidRequest, "the path has a segment of dots")
+	}
 	if secret := headerSecret(c.r.Header); secret != "" || !p.Open && !c.who.hasUID {
 		if no := c.authenticate(secret); no != nil {
 			return no
@@ -157,6 +160,17 @@ func (p *proxy) admit(c *call) *refusal {
 		return refused(http.StatusMethodNotAllowed, invalidRequest, "want "+strings.Join(p.methods(), " or "))
 	}
 	return nil
+}
+
+// climbs reports whether a path has segments that could lead out of the path of To. A
+// backslash is a slash to some servers.
+func climbs(path string) bool {
+	for segment := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // forward passes the request on once there is a token. A body that is short and whose
