@@ -161,9 +161,10 @@ func (c *call) checkSelfSigned(t *Tenant, tenantName string, client clientView, 
 		return refuse(7000214).beside("certificate", "revoked", client.certificateLabel(i))
 	}
 	// The audience has the host that was asked; an alias of it is another audience.
-	want := c.tokenEndpoint(t.id)
-	if aud := string(a.aud); aud != want && aud != c.tokenEndpoint(tenantName) {
-		return refuse(700023, aud, want).beside("aud", aud, want)
+	// Which of the two endpoints it names, for which name of the tenant, does not matter.
+	want := c.tokenEndpoints(t.id, tenantName)
+	if aud := string(a.aud); !slices.Contains(want, aud) {
+		return refuse(700023, aud, want[0]).beside("aud", aud, slices.Compact(want)...)
 	}
 	if f := a.checkTimes(c.now); f != nil {
 		return f

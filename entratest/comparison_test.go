@@ -86,7 +86,7 @@ func TestComparisons(t *testing.T) {
 		"other":         {home, assertionForm(s, signedWith(s, other, other.Key, nil)), []comparison{{What: "x5t#S256", Sent: thumbprint(other), Want: []string{thumbprint(s.Certificate())}}}},
 		"other key":     {home, assertionForm(s, signedWith(s, s.Certificate(), other.Key, nil)), []comparison{{What: "signature", Sent: "by another key", Want: []string{"by that of " + cert}}}},
 		"aud": {home, assertionForm(s, selfSigned(s, func(_ *jwt.Token, c jwt.MapClaims) { c["aud"] = "https://x.test" })),
-			[]comparison{{What: "aud", Sent: "https://x.test", Want: []string{s.Cloud().TokenEndpoint(home)}}}},
+			[]comparison{{What: "aud", Sent: "https://x.test", Want: []string{s.Cloud().TokenEndpoint(home), s.Cloud().Authority() + "/" + home + "/oauth2/token"}}}},
 		"exp": {home, assertionForm(s, selfSigned(s, func(_ *jwt.Token, c jwt.MapClaims) { c["nbf"], c["exp"] = day.Unix()-600, day.Unix() })),
 			[]comparison{{What: "lifetime", Sent: "from 2020-01-30T23:50:00Z until 2020-01-31T00:00:00Z", Want: []string{regexpDate + ", the time here, give or take 5m0s"}}}},
 

@@ -206,6 +206,7 @@ func (a answer) encode(h http.Header) []byte {
 // The endpoints, by what follows the tenant in the path.
 const (
 	tokenPath     = "oauth2/v2.0/token"
+	tokenPathV1   = "oauth2/token"
 	configPathV1  = ".well-known/openid-configuration"
 	configPathV2  = "v2.0/.well-known/openid-configuration"
 	keysPathV1    = "discovery/keys"
@@ -240,7 +241,8 @@ const (
 
 // routes is everything that is served. The first that fits a path answers.
 var routes = []route{
-	{name: endpointToken, path: tokenPath, handle: (*call).token},
+	{name: endpointToken, path: tokenPath, handle: func(c *call, t string) answer { return c.token(t, 2) }},
+	{name: endpointToken, path: tokenPathV1, handle: func(c *call, t string) answer { return c.token(t, 1) }},
 	{name: "configuration", path: configPathV1, read: true, handle: func(c *call, t string) answer { return c.configuration(t, 1) }},
 	{name: "configuration", path: configPathV2, read: true, handle: func(c *call, t string) answer { return c.configuration(t, 2) }},
 	{name: "keys", path: keysPathV1, read: true, handle: func(c *call, t string) answer { return c.keys(t, 1) }},

@@ -4,6 +4,7 @@ package entratest
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -38,6 +39,20 @@ func (c *call) grant(t *Tenant, client clientView, method clientAuth, tgt target
 		body["refresh_in"] = int(refreshIn / time.Second)
 	}
 	return answer{status: 200, header: map[string]string{"Pragma": "no-cache"}, body: body}
+}
+
+// toVersion1 makes an answer that of the version 1 endpoint: its numbers are strings, it
+// has times besides lifetimes, and says what the token is for.
+func (c *call) toVersion1(body map[string]any, resource string) {
+	now := c.now.Unix()
+	body["not_before"] = int(now)
+	body["expires_on"] = int(now) + body["expires_in"].(int)
+	body["resource"] = resource
+	for name, value := range body {
+		if n, ok := value.(int); ok {
+			body[name] = strconv.Itoa(n)
+		}
+	}
 }
 
 // lifetimes returns how long a token issued now lives, and after what time it should

@@ -5,11 +5,22 @@ package entratest
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	"github.com/apponly/apponly/cloud"
 )
 
-func (c *call) tokenEndpoint(tenant string) string {
-	return c.base + "/" + tenant + "/" + tokenPath
+// tokenEndpoints are the token endpoints of a tenant by its names, that of version 2 by
+// the first name first.
+func (c *call) tokenEndpoints(names ...string) []string {
+	var urls []string
+	for _, path := range []string{tokenPath, tokenPathV1} {
+		for _, name := range names {
+			urls = append(urls, c.base+"/"+name+"/"+path)
+		}
+	}
+	return urls
 }
 
 // metadataTenant returns what stands for the tenant in the URLs and in the issuers
@@ -29,25 +40,25 @@ func (c *call) metadataTenant(name string) (inURL, inIssuer string, f *refusal) 
 	return t.id, t.id, nil
 }
 
-// configuration answers OpenID Connect discovery. The two documents differ in
-// the tokens they are meant for; both name the token endpoint that is served
-// here, which is that of version 2.
+// configuration answers OpenID Connect discovery. The two documents differ in the
+// endpoints they name, and in the tokens they are meant for.
 func (c *call) configuration(name string, version int) answer {
 	tenant, inIssuer, f := c.metadataTenant(name)
 	if f != nil {
 		return c.refused(f)
 	}
-	keys := keysPathV2
+	root := c.base + "/" + tenant
+	oauth, keys, userinfo := root+"/oauth2/v2.0", keysPathV2, c.base+"/oidc/userinfo"
 	if version == 1 {
-		keys = keysPathV1
+		oauth, keys, userinfo = root+"/oauth2", keysPathV1, root+"/openid/userinfo"
 	}
 	if id := c.appID(); id != "" {
 		keys += "?appid=" + id // leads to the custom signing keys of that app
 	}
-	root := c.base + "/" + tenant
-	return answer{status: http.StatusOK, body: map[string]any{
+	graph := c.graph()
+	body := map[string]any{
 		"issuer":         c.issuer(inIssuer, version),
-		"token_endpoint": c.tokenEndpoint(tenant),
+		"token_endpoint": oauth + "/token",
 		"jwks_uri":       root + "/" + keys,
 		"token_endpoint_auth_methods_supported": []string{
 			"client_secret_post", "private_key_jwt", "client_secret_basic",
@@ -55,10 +66,11 @@ func (c *call) configuration(name string, version int) answer {
 
 		// What is about users, as Entra has it. Nothing is served at these
 		// endpoints, but clients insist on the fields: MSAL on the first.
-		"authorization_endpoint":                root + "/oauth2/v2.0/authorize",
-		"device_authorization_endpoint":         root + "/oauth2/v2.0/devicecode",
-		"end_session_endpoint":                  root + "/oauth2/v2.0/logout",
-		"userinfo_endpoint":                     c.base + "/oidc/userinfo",
+		"authorization_endpoint":                oauth + "/authorize",
+		"device_authorization_endpoint":         oauth + "/devicecode",
+		"end_session_endpoint":                  oauth + "/logout",
+		"userinfo_endpoint":                     userinfo,
+		"kerberos_endpoint":                     root + "/kerberos",
 		"id_token_signing_alg_values_supported": []string{"RS256"},
 		"response_types_supported":              []string{"code", "id_token", "code id_token", "id_token token"},
 		"response_modes_supported":              []string{"query", "fragment", "form_post"},
@@ -68,33 +80,78 @@ func (c *call) configuration(name string, version int) answer {
 		"request_uri_parameter_supported":       false,
 		"http_logout_supported":                 true,
 		"frontchannel_logout_supported":         true,
-	}}
+
+		// Where the rest of the cloud is.
+		"tenant_region_scope":   regionScope(inIssuer),
+		"cloud_instance_name":   c.instanceName(),
+		"cloud_graph_host_name": graph.azureAD,
+		"msgraph_host":          graph.microsoft,
+		"rbac_url":              "https://" + graph.rbac,
+	}
+	if version == 1 {
+		body["check_session_iframe"] = oauth + "/checksession"
+		body["microsoft_multi_refresh_token"] = true
+	}
+	return answer{status: http.StatusOK, body: body}
+}
+
+// regionScope is where the data of a tenant is, nowhere for none in particular.
+func regionScope(tenant string) any {
+	if tenant == templateTenant {
+		return nil
+	}
+	return "WW"
+}
+
+// graphs are the hosts that the documents of a cloud name.
+type graphs struct{ azureAD, microsoft, rbac string }
+
+// graph returns those of the cloud that was asked. One that is not known here is like
+// the public one.
+func (c *call) graph() graphs {
+	switch c.clouds()[0] {
+	case cloud.USGovernment:
+		return graphs{"graph.windows.net", "graph.microsoft.us", "pasff.usgovcloudapi.net"}
+	case cloud.China:
+		return graphs{"graph.chinacloudapi.cn", "microsoftgraph.chinacloudapi.cn", "pas.chinacloudapi.cn"}
+	}
+	return graphs{"graph.windows.net", "graph.microsoft.com", "pas.windows.net"}
 }
 
 // instanceDiscovery answers whether an authority is genuine, which MSAL asks unless
-// it is told not to. Only this one is.
+// it is told not to. What it answers is about the authority that is asked for, under
+// whatever name the question came.
 func (c *call) instanceDiscovery(string) answer {
-	asked, err := url.Parse(c.r.URL.Query().Get("authorization_endpoint"))
-	if err != nil || asked.Scheme != "https" || "https://"+canonicalHost(asked.Host) != c.base {
-		host := ""
-		if err == nil {
-			host = asked.Host
-		}
-		return c.refused(refuse(50049, host).beside("authority", host, strings.TrimPrefix(c.base, "https://")))
+	text := c.r.URL.Query().Get("authorization_endpoint")
+	asked, err := url.Parse(text)
+	if err != nil {
+		asked = new(url.URL)
+	}
+	base := "https://" + canonicalHost(asked.Host)
+	if asked.Scheme != "https" || !c.isAuthority(base) {
+		return c.refused(refuse(50049, asked.Host).beside("authority", asked.Host, strings.TrimPrefix(c.base, "https://")))
 	}
 	tenant, _ := splitPath(asked.Path)
 	if tenant == "" {
 		tenant = "common"
 	}
-	host := strings.TrimPrefix(c.base, "https://")
+	host := strings.TrimPrefix(base, "https://")
+	preferred := strings.TrimPrefix(cloud.Custom(base).Authority(), "https://") // of one that exists
 	return answer{status: http.StatusOK, body: map[string]any{
-		"tenant_discovery_endpoint": c.base + "/" + tenant + "/" + configPathV2,
+		"tenant_discovery_endpoint": base + "/" + tenant + "/" + configPathV2,
 		"api-version":               "1.1",
-		// What MSAL compares the issuer with: this host has no other name.
+		// What MSAL compares the issuer with.
 		"metadata": []any{map[string]any{
-			"preferred_network": host,
-			"preferred_cache":   host,
-			"aliases":           []string{host},
+			"preferred_network": preferred,
+			"preferred_cache":   preferred,
+			"aliases":           slices.Compact([]string{preferred, host}),
 		}},
 	}}
+}
+
+// isAuthority reports whether a base is one of this token service: the one that is
+// asked, the one that the emulator listens at, and, where it is reached as one that
+// exists, all of those.
+func (c *call) isAuthority(base string) bool {
+	return base == c.base || base == c.s.Cloud().Authority() || cloud.Custom(c.base).Known() && cloud.Custom(base).Known()
 }

@@ -7,9 +7,12 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/apponly/apponly/entratest"
@@ -19,27 +22,40 @@ func TestConfiguration(t *testing.T) {
 	s := entratest.New(t)
 	s.AddTenant("contoso.example")
 	a, id := s.Cloud().Authority(), s.Tenant().ID()
-	for path, want := range map[string]map[string]string{
+	for path, want := range map[string]map[string]any{
 		"/" + id + "/v2.0/": {
 			"issuer":         a + "/" + id + "/v2.0",
 			"token_endpoint": s.Cloud().TokenEndpoint(id),
 			"jwks_uri":       a + "/" + id + "/discovery/v2.0/keys",
 		},
 		"/" + id + "/": {
-			"issuer":   a + "/" + id + "/",
-			"jwks_uri": a + "/" + id + "/discovery/keys",
+			"issuer":                 a + "/" + id + "/",
+			"token_endpoint":         a + "/" + id + "/oauth2/token",
+			"authorization_endpoint": a + "/" + id + "/oauth2/authorize",
+			"jwks_uri":               a + "/" + id + "/discovery/keys",
+			"tenant_region_scope":    "WW",
+			"cloud_instance_name":    "entra.test",
+			"cloud_graph_host_name":  "graph.windows.net",
+			"msgraph_host":           "graph.microsoft.com",
+			"rbac_url":               "https://pas.windows.net",
 		},
 		"/common/v2.0/": {
 			"issuer":         a + "/{tenantid}/v2.0",
 			"token_endpoint": a + "/common/oauth2/v2.0/token",
 			"jwks_uri":       a + "/common/discovery/v2.0/keys",
+			// As a live document has them.
+			"tenant_region_scope":   nil,
+			"cloud_instance_name":   "entra.test",
+			"cloud_graph_host_name": "graph.windows.net",
+			"msgraph_host":          "graph.microsoft.com",
+			"rbac_url":              "https://pas.windows.net",
 		},
 		"/common/": {"issuer": a + "/{tenantid}/"},
 	} {
 		var got map[string]any
 		getJSON(t, s.HTTPClient(), a+path+".well-known/openid-configuration", &got)
 		for k, v := range want {
-			if got[k] != v {
+			if there, ok := got[k]; !ok || there != v {
 				t.Errorf("%s: %s = %v, want %v", path, k, got[k], v)
 			}
 		}
@@ -110,6 +126,54 @@ func TestInstanceDiscovery(t *testing.T) {
 	}
 }
 
+// TestInstanceDiscoveryByOtherNames reaches the emulator by a name that is led to it, and
+// asks for the authority that it listens at: MSAL does so for every authority that it does
+// not know, at one that it does.
+func TestInstanceDiscoveryByOtherNames(t *testing.T) {
+	s := entratest.New(t)
+	own := s.Cloud().Authority()
+	for _, tt := range []struct {
+		host, asked string
+		preferred   string // "" if it is unknown
+	}{
+		{"login.microsoftonline.com", own, "login.entra.test"},
+		{"sts.corp.test", own, "login.entra.test"},
+		{"sts.corp.test:443", "https://sts.corp.test", "sts.corp.test"},
+		{"sts.corp.test", "https://login.microsoftonline.com", ""},
+		{"sts.corp.test", "https://other.corp.test", ""},
+		{"login.microsoftonline.com", "https://sts.corp.test", ""},
+		{"login.microsoftonline.com", "https://LOGIN.windows.net", "login.microsoftonline.com"},
+		{"login.microsoftonline.com", "https://login.microsoftonline.us", "login.microsoftonline.us"},
+		{"login.entra.test", "https://login.microsoftonline.com", ""},
+	} {
+		req := httptest.NewRequest(http.MethodGet, "/common/discovery/instance?authorization_endpoint="+url.QueryEscape(tt.asked+"/t/oauth2/v2.0/authorize"), nil)
+		req.Host = tt.host
+		rec := httptest.NewRecorder()
+		s.ServeHTTP(rec, req)
+		var got struct {
+			Endpoint string `json:"tenant_discovery_endpoint"`
+			Codes    []int  `json:"error_codes"`
+			Metadata []struct {
+				Network string `json:"preferred_network"`
+				Aliases []string
+			}
+		}
+		if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if tt.preferred == "" {
+			if !slices.Equal(got.Codes, []int{50049}) {
+				t.Errorf("%s at %s: %s, want 50049", tt.asked, tt.host, rec.Body)
+			}
+			continue
+		}
+		asked := strings.ToLower(tt.asked)
+		if got.Endpoint != asked+"/t/v2.0/.well-known/openid-configuration" || len(got.Metadata) != 1 || got.Metadata[0].Network != tt.preferred || !slices.Contains(got.Metadata[0].Aliases, asked[len("https://"):]) {
+			t.Errorf("%s at %s: %s, want %s preferred", tt.asked, tt.host, rec.Body, tt.preferred)
+		}
+	}
+}
+
 func TestOtherPaths(t *testing.T) {
 	s := entratest.New(t)
 	a, id := s.Cloud().Authority(), s.Tenant().ID()
@@ -121,7 +185,7 @@ func TestOtherPaths(t *testing.T) {
 	}{
 		{"GET", "/", 404, 0, ""},
 		{"GET", "/" + id, 404, 0, ""},
-		{"POST", "/" + id + "/oauth2/token", 404, 0, ""},
+		{"POST", "/" + id + "/oauth2/v1.0/token", 404, 0, ""},
 		{"POST", "/" + id + "/oauth2/v2.0/token/", 404, 0, ""},
 		{"POST", "/" + id + "/discovery/keys", 405, 0, ""},
 		{"HEAD", "/" + id + "/discovery/keys", 200, 0, ""},

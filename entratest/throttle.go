@@ -208,7 +208,7 @@ func (c *call) peekSender() {
 		return
 	}
 	form, _ := url.ParseQuery(string(body)) // one with a mistake may say it all the same
-	c.sender.clientID, c.sender.scope = form.Get("client_id"), form.Get("scope")
+	c.sender.clientID, c.sender.scope = form.Get("client_id"), askedScope(form)
 	if id, _, ok := parseBasic(c.r.Header.Get("Authorization")); ok {
 		c.sender.clientID = id
 	}

@@ -3,6 +3,7 @@
 package entratest
 
 import (
+	"cmp"
 	"maps"
 	"mime"
 	"net/http"
@@ -15,17 +16,17 @@ import (
 // a few kilobytes.
 const maxBody = 1 << 20
 
-// token answers the token endpoint. It checks from the outside in: the form of the
-// request, the tenant, the client, its proof, and only then what it wants.
-func (c *call) token(tenantName string) answer {
-	ans, f := c.issue(tenantName)
+// token answers the token endpoint of a version. It checks from the outside in: the form
+// of the request, the tenant, the client, its proof, and only then what it wants.
+func (c *call) token(tenantName string, version int) answer {
+	ans, f := c.issue(tenantName, version)
 	if f != nil {
 		return c.refused(f)
 	}
 	return ans
 }
 
-func (c *call) issue(tenantName string) (answer, *refusal) {
+func (c *call) issue(tenantName string, version int) (answer, *refusal) {
 	if c.r.Method != http.MethodPost {
 		return answer{}, refuse(900561, c.r.Method).beside("method", c.r.Method, http.MethodPost)
 	}
@@ -39,7 +40,7 @@ func (c *call) issue(tenantName string) (answer, *refusal) {
 	proof, f := c.readProof(form)
 	c.log.ClientID = proof.clientID
 	c.log.AuthMethod = string(proof.method)
-	c.log.Scope = form.Get("scope")
+	c.log.Scope = askedScope(form)
 	if f != nil {
 		return answer{}, f
 	}
@@ -52,7 +53,7 @@ func (c *call) issue(tenantName string) (answer, *refusal) {
 	if f := checkGrant(form, proof); f != nil {
 		return answer{}, f
 	}
-	resource, f := parseScope(form.Get("scope"))
+	resource, f := resourceOf(form, version)
 	if f != nil {
 		return answer{}, f
 	}
@@ -75,7 +76,11 @@ func (c *call) issue(tenantName string) (answer, *refusal) {
 	if f != nil {
 		return answer{}, f
 	}
-	return c.grant(tenant, client, proof.method, tgt, wanted), nil
+	ans := c.grant(tenant, client, proof.method, tgt, wanted)
+	if version == 1 {
+		c.toVersion1(ans.body.(map[string]any), resource)
+	}
+	return ans, nil
 }
 
 // regionOf returns the region of a regional host of this authority, such as
@@ -125,12 +130,34 @@ func checkGrant(form url.Values, p proof) *refusal {
 		return refuse(70003, grant).beside("grant_type", grant, "client_credentials")
 	case p.clientID == "":
 		return refuse(900144, "client_id").beside("client_id", "")
-	case form.Has("resource"): // from the endpoint of version 1
-		return refuse(901002).beside("resource", form.Get("resource"), "scope")
-	case form.Get("scope") == "":
-		return refuse(900144, "scope").beside("scope", "", oneResource)
 	}
 	return nil
+}
+
+// resourceOf returns what a request wants a token for. The endpoints of the two
+// versions differ in how that is said: by a scope, or by a resource, which is it itself.
+func resourceOf(form url.Values, version int) (string, *refusal) {
+	switch {
+	case version == 1:
+		return cmp.Or(form.Get("resource"), azureADGraph), nil
+	case form.Has("resource"):
+		return "", refuse(901002).beside("resource", form.Get("resource"), "scope")
+	case form.Get("scope") == "":
+		return "", refuse(900144, "scope").beside("scope", "", oneResource)
+	}
+	return parseScope(form.Get("scope"))
+}
+
+// azureADGraph is what an app gets a token for that names nothing at the version 1
+// endpoint: https://github.com/MicrosoftDocs/azure-docs/issues/64495.
+const azureADGraph = "00000002-0000-0000-c000-000000000000"
+
+// askedScope is the scope of a request, or the one that its resource amounts to.
+func askedScope(form url.Values) string {
+	if resource := form.Get("resource"); resource != "" && !form.Has("scope") {
+		return resource + "/.default"
+	}
+	return form.Get("scope")
 }
 
 // oidcScopes are what MSAL adds to every request. They mean nothing without a user,
