@@ -135,7 +135,7 @@ func newRequestView(r numberedRequest) requestView {
 	}
 	if row, ok := rowOf(r.Code); ok {
 		// Not with what the request has: the comparisons tell that, if it may be shown.
-		v.Text = strings.NewReplacer("'%s'", "…", "%s", "…").Replace(row.text)
+		v.Text = strings.NewReplacer("'%s'.", "…", "'%s'", "…", "%s.", "…", "%s", "…").Replace(row.text)
 	}
 	return v
 }
