@@ -87,7 +87,7 @@ func (p *envPlan) readProof(ctx context.Context) (inside.Proof, error) {
 	if err != nil {
 		return inside.Proof{}, err
 	}
-	var proof inside.Proof
+	proof := inside.Proof{Fingerprint: m.fingerprint}
 	for ; m != nil && m.leaf != nil; m = m.next {
 		leaf := *m.leaf
 		proof.Certificates = append(proof.Certificates, inside.Certificate{Certificate: &leaf, SHA1: thumbprintSHA1(leaf.Raw), SHA256: thumbprintSHA256(leaf.Raw)})
@@ -100,7 +100,7 @@ func (p *envPlan) readProof(ctx context.Context) (inside.Proof, error) {
 		return inside.Proof{}, err
 	}
 	if !sent.assertion {
-		return inside.Proof{Secret: true, GUID: ident.IsGUID(sent.value()), Resemblance: sent.resemblance}, nil
+		return inside.Proof{Fingerprint: proof.Fingerprint, Secret: true, GUID: ident.IsGUID(sent.value()), Resemblance: sent.resemblance}, nil
 	}
 	s, err := p.opts.sender(p.credential.members())
 	if err != nil {
@@ -110,7 +110,7 @@ func (p *envPlan) readProof(ctx context.Context) (inside.Proof, error) {
 	if s.proxied {
 		usual = bindingAudience
 	}
-	return inside.Proof{Assertion: &inside.Assertion{
+	return inside.Proof{Fingerprint: proof.Fingerprint, Assertion: &inside.Assertion{
 		Issuer: sent.sent.issuer, Subject: sent.sent.subject, Audience: sent.sent.audience, Algorithm: sent.sent.algorithm,
 		Expires: sent.expires, WantAudience: usual, Misdirected: s.misdirected(sent.sent.audience, req.Audience),
 	}}, nil

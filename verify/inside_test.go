@@ -4,6 +4,7 @@ package verify_test
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -25,9 +26,7 @@ func TestReadTokenJudgesAsVerify(t *testing.T) {
 			"aud": s.API().AppID(), "iss": s.Cloud().Authority() + "/" + s.Tenant().ID() + "/v2.0", "tid": s.Tenant().ID(), "ver": "2.0",
 			"azp": s.App().ClientID(), "azpacr": "1", "sub": "o", "oid": "o", "iat": now, "nbf": now, "exp": now + 3600,
 		}
-		for name, value := range change {
-			all[name] = value
-		}
+		maps.Copy(all, change)
 		return all
 	}
 	for name, tt := range map[string]struct {

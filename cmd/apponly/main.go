@@ -6,6 +6,7 @@
 //	apponly emulator    an Entra to develop and test against
 //	apponly token       a token, for curl, kubectl or to look into
 //	apponly doctor      why there is no token
+//	apponly prove       whether the next credential works
 //	apponly explain     what an error means
 //	apponly inspect     what a token says
 //	apponly version     what this is
@@ -84,7 +85,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
 	out := choice{"text", []string{"text", "json"}}
 	root.PersistentFlags().VarP(&out, "output", "o", "form of results: text or json")
-	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newToken(), newInspect(&out), newVersion(&out))
+	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newToken(), newInspect(&out), newProve(&out), newVersion(&out))
 	strict(root)
 	return root
 }

@@ -69,6 +69,9 @@ type Proof struct {
 	Secret      bool
 	GUID        bool
 	Resemblance string
+	// Fingerprint is the same for the same secret or certificate, within this process,
+	// where it is worth nothing else.
+	Fingerprint [32]byte
 	// Certificates are those of the key, in the order in which they are sent.
 	Certificates []Certificate
 	Assertion    *Assertion

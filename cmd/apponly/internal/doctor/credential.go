@@ -36,7 +36,15 @@ func lookAtCredential(ctx context.Context, p *patient) finding {
 	if err != nil {
 		return faultOf(err, "")
 	}
-	return withMarks(judgeProof(proof, p.now()), marked(p.env.Files))
+	return withMarks(judgeNext(judgeProof(proof, p.now()), proof, p.InUse), marked(p.env.Files))
+}
+
+// judgeNext adds to a finding that the credential is the one that it is to follow.
+func judgeNext(f finding, proof inside.Proof, inUse [32]byte) finding {
+	if f.status == Fault || inUse == [32]byte{} || inUse != proof.Fingerprint {
+		return f
+	}
+	return warn("it is the one that is in use already: "+f.text, strings.TrimSpace(f.remedy+" Give the credential that is to follow it."))
 }
 
 // judgeProof judges what a credential came to.

@@ -49,6 +49,9 @@ type Report struct {
 type Options struct {
 	Scope   string // of the token; "" for Microsoft Graph
 	Offline bool   // makes no check that needs a network
+	// InUse is the fingerprint of the credential that this one is to follow, zero for
+	// none: it is odd if they are the same.
+	InUse [32]byte
 	// Begin and End are told of each check; nil is fine.
 	Begin func(check string)
 	End   func(Result)
