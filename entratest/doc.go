@@ -45,8 +45,10 @@
 // or a connection that hangs, breaks off or is reset; for a tenant, an app, an
 // endpoint, the next n requests or some of them. With [Server.SetThrottle] clients
 // that ask too often are answered 429. [Server.Requests] and [Server.Counters] tell
-// what happened. All of it works the same in memory and over sockets, and from
-// another process by the paths of [Server.SetAdmin].
+// what happened, and [Request.Comparisons] why: what was sent beside what would have
+// matched. All of it works the same in memory and over sockets, and from another process
+// by the paths of [Server.SetAdmin]. At /_emulator/ a person looks at the requests as they
+// come, and switches faults.
 //
 // # Keys and forged tokens
 //

@@ -45,7 +45,10 @@ ready, the directory holds, readable by you alone:
   emulator.json    what is printed
 
 and one line of JSON is on stdout, which says where everything is. All keys and
-secrets are made anew at every start, unless the configuration gives them.`,
+secrets are made anew at every start, unless the configuration gives them.
+
+While a client fails, open the authority and /_emulator/ in a browser: the
+requests as they come, what was compared, faults to switch and the clock.`,
 		Example: `  apponly emulator --addr 127.0.0.1:8443 --dir ./entra
   apponly emulator --config entra.yaml
   apponly emulator fault add --dir ./entra '{"endpoint":"token","status":503,"times":3}'`,
