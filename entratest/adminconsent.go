@@ -168,11 +168,11 @@ func (s *Server) consent(req consentRequest, c *call) *refusal {
 	if f != nil {
 		return f
 	}
-	if s.apps[req.app.appID] != req.app || req.tenant.addPrincipal(&req.app.registration) != nil {
+	if s.apps[req.app.appID] != req.app || req.tenant.addPrincipal(req.app.registration) != nil {
 		return refuse(700016, req.app.appID, req.tenant.id) // one of the two was removed meanwhile
 	}
 	for _, q := range asked {
-		req.tenant.principals[&req.app.registration].grant(q.resource, q.roles, s.effectiveFrom())
+		req.tenant.principals[req.app.registration].grant(q.resource, q.roles, s.effectiveFrom())
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func (t *Tenant) view() *tenantView {
 
 // view shows an app as it is in a tenant. The caller holds mu.
 func (a *App) view(t *Tenant) appView {
-	p := t.principals[&a.registration]
+	p := t.principals[a.registration]
 	v := appView{ID: a.appID, Home: a.home.label(), Notes: notes(
 		note{a.homeObjectID != "", "managed identity"}, note{a.disabled || p.disabled, "disabled"}, note{a.public, "public client"},
 		note{a.singleTenant, "in its own tenant only"}, note{p.blocked != 0, fmt.Sprintf("blocked by AADSTS%d", p.blocked)},
@@ -132,7 +132,7 @@ func (a *App) view(t *Tenant) appView {
 
 // view shows an API as it is in a tenant. The caller holds mu.
 func (r *Resource) view(t *Tenant) apiView {
-	p := t.principals[&r.registration]
+	p := t.principals[r.registration]
 	return apiView{ID: r.appID, URI: r.uri, Roles: some(r.roles), Notes: notes(
 		note{r.disabled || p.disabled, "disabled"}, note{p.assignmentRequired, "requires an assignment"},
 		note{r.singleTenant, "in its own tenant only"}, note{r.continuous, "continuous access"}, note{r.version == 1, "tokens of version 1"},

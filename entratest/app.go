@@ -16,14 +16,16 @@ import (
 
 // registration is what an app and a resource have in common: both are
 // registered under an app ID, and have a service principal in every tenant that
-// uses them.
+// uses them. An app that is an API as well is one registration, as at Entra.
 type registration struct {
 	s            *Server
 	home         *Tenant // where it is registered
 	appID        string
 	homeObjectID string // of a managed identity: that of its service principal at home, which is the same object
 
-	removed bool // guarded by s.mu
+	// Guarded by s.mu.
+	removed      bool
+	singleTenant bool
 }
 
 // claim checks that r can be registered under its app ID. The caller holds mu,
@@ -38,19 +40,33 @@ func (r *registration) claim() error {
 	return r.home.exists()
 }
 
-// remove takes away what tenants know of r. The caller holds mu.
+// remove deletes the registration, with all it is and what tenants know of it.
 func (r *registration) remove() {
-	r.removed = true
-	for _, t := range r.s.tenants {
-		t.removePrincipal(r)
-	}
+	r.s.update(func() {
+		if r.removed {
+			return
+		}
+		r.removed = true
+		for _, t := range r.s.tenants {
+			t.removePrincipal(r)
+		}
+		if api := r.s.resources[r.appID]; api != nil {
+			for _, key := range api.keys {
+				delete(r.s.uris, resourceURI{key, r.home})
+			}
+		}
+		delete(r.s.resources, r.appID)
+		delete(r.s.apps, r.appID)
+		src := &r.s.sources
+		src.identities = slices.DeleteFunc(src.identities, func(m *ManagedIdentity) bool { return m.app.registration == r })
+	})
 }
 
 // App is an app registration: a client ID and the credentials it may prove
 // itself with. Any number of secrets and certificates, and up to 20 federated
 // credentials, may be registered at a time.
 type App struct {
-	registration
+	*registration
 
 	// Guarded by s.mu.
 	effectiveFrom time.Time
@@ -59,7 +75,6 @@ type App struct {
 	federated     []federatedCredential
 	redirects     []string
 	requires      []requirement
-	singleTenant  bool
 	disabled      bool
 	public        bool
 }
@@ -75,8 +90,7 @@ func (t *Tenant) NewAppID(clientID string) *App { return must(t.newApp(clientID,
 // newApp registers a managed identity if there is an object ID.
 func (t *Tenant) newApp(clientID, identity string) (*App, error) {
 	a := &App{
-		registration: registration{s: t.s, home: t, appID: strings.ToLower(clientID), homeObjectID: identity},
-		singleTenant: identity != "",
+		registration: &registration{s: t.s, home: t, appID: strings.ToLower(clientID), homeObjectID: identity, singleTenant: identity != ""},
 	}
 	return orNil(a, t.s.try(func() error {
 		if err := a.claim(); err != nil {
@@ -84,7 +98,7 @@ func (t *Tenant) newApp(clientID, identity string) (*App, error) {
 		}
 		a.effectiveFrom = t.s.effectiveFrom()
 		t.s.apps[a.appID] = a
-		return t.addPrincipal(&a.registration)
+		return t.addPrincipal(a.registration)
 	}))
 }
 
@@ -107,19 +121,10 @@ func (a *App) SetPublicClient(public bool) { a.s.update(func() { a.public = publ
 
 // Remove deletes the registration, and with it the service principals of the app
 // and the roles they have: the client ID is unknown in every tenant from then on,
-// and an app that is registered under it later starts with nothing. A second
-// Remove does nothing; to install a removed app panics.
-func (a *App) Remove() {
-	a.s.update(func() {
-		if a.removed {
-			return
-		}
-		a.remove()
-		delete(a.s.apps, a.appID)
-		src := &a.s.sources
-		src.identities = slices.DeleteFunc(src.identities, func(m *ManagedIdentity) bool { return m.app == a })
-	})
-}
+// and an app that is registered under it later starts with nothing. If it is an API as
+// well ([App.Expose]), that is gone, too. A second Remove does nothing; to install a
+// removed app panics.
+func (a *App) Remove() { a.remove() }
 
 // clientSecret keeps a hash, as Entra does; it also makes values of different
 // lengths comparable in constant time.
@@ -325,7 +330,7 @@ func (s *Server) findApp(t *Tenant, clientID string, now time.Time) (clientView,
 	case app.singleTenant && app.home != t:
 		return clientView{}, refuse(700016, clientID, t.id).beside("tenant", t.id, app.home.label())
 	}
-	p := t.principals[&app.registration]
+	p := t.principals[app.registration]
 	if p == nil || now.Before(p.effectiveFrom) {
 		return clientView{}, refuse(7000229, app.appID, t.id).beside("client_id", app.appID, t.knownApps()...)
 	}

@@ -359,6 +359,6 @@ func (s *Server) isIdentity(tenant, objectID string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.ContainsFunc(s.sources.identities, func(m *ManagedIdentity) bool {
-		return m.app.homeObjectID == objectID && m.t == s.tenants[tenant] && m.t.principals[&m.app.registration] != nil
+		return m.app.homeObjectID == objectID && m.t == s.tenants[tenant] && m.t.principals[m.app.registration] != nil
 	})
 }

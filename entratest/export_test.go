@@ -34,7 +34,7 @@ func (s *Server) Revoked(tid, appID string, issuedAt time.Time) (since time.Time
 	var objectID string
 	s.mu.RLock()
 	if t, app := s.tenants[tid], s.apps[appID]; t != nil && app != nil {
-		if p := t.principals[&app.registration]; p != nil {
+		if p := t.principals[app.registration]; p != nil {
 			objectID = p.objectID
 		}
 	}

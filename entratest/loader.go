@@ -75,14 +75,19 @@ func (l Loader) NewResource(t *Tenant, appID, uri string, roles ...string) (*Res
 	return t.newResource(cmp.Or(appID, ident.NewGUID()), uri, roles)
 }
 
+// Expose is [App.Expose].
+func (l Loader) Expose(a *App, uri string, roles ...string) (*Resource, error) {
+	return a.expose(uri, roles)
+}
+
 // SetTokenVersion is [Resource.SetTokenVersion].
 func (l Loader) SetTokenVersion(r *Resource, v int) error { return r.setTokenVersion(v) }
 
 // Install is [Tenant.Install].
-func (l Loader) Install(t *Tenant, a *App) error { return t.add(&a.registration) }
+func (l Loader) Install(t *Tenant, a *App) error { return t.add(a.registration) }
 
 // Provide is [Tenant.Provide].
-func (l Loader) Provide(t *Tenant, r *Resource) error { return t.add(&r.registration) }
+func (l Loader) Provide(t *Tenant, r *Resource) error { return t.add(r.registration) }
 
 // SetAssignmentRequired is [Tenant.SetAssignmentRequired].
 func (l Loader) SetAssignmentRequired(t *Tenant, r *Resource, required bool) error {

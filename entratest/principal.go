@@ -31,7 +31,7 @@ type role struct {
 }
 
 func (p *principal) hasRole(r *Resource, name string, now time.Time) bool {
-	effectiveFrom, granted := p.roles[role{&r.registration, name}]
+	effectiveFrom, granted := p.roles[role{r.registration, name}]
 	return granted && !now.Before(effectiveFrom)
 }
 
@@ -41,8 +41,8 @@ func (p *principal) grant(r *Resource, names []string, effectiveFrom time.Time) 
 		p.roles = make(map[role]time.Time)
 	}
 	for _, name := range names {
-		if _, granted := p.roles[role{&r.registration, name}]; !granted {
-			p.roles[role{&r.registration, name}] = effectiveFrom
+		if _, granted := p.roles[role{r.registration, name}]; !granted {
+			p.roles[role{r.registration, name}] = effectiveFrom
 		}
 	}
 }
@@ -50,29 +50,29 @@ func (p *principal) grant(r *Resource, names []string, effectiveFrom time.Time) 
 // revoke takes roles on a resource away.
 func (p *principal) revoke(r *Resource, names []string) {
 	for _, name := range names {
-		delete(p.roles, role{&r.registration, name})
+		delete(p.roles, role{r.registration, name})
 	}
 }
 
 // Install makes a service principal for app in t, which is what an
 // administrator's consent does for an app of another tenant. Installing it
 // again changes nothing. It panics if app is of another Server or was removed.
-func (t *Tenant) Install(app *App) { panicIf(t.add(&app.registration)) }
+func (t *Tenant) Install(app *App) { panicIf(t.add(app.registration)) }
 
 // Uninstall takes the service principal of app in t away, and with it the roles
 // it was granted there; one that is not there is ignored. It panics if app is of
 // another Server.
-func (t *Tenant) Uninstall(app *App) { panicIf(t.remove(&app.registration)) }
+func (t *Tenant) Uninstall(app *App) { panicIf(t.remove(app.registration)) }
 
 // Provide makes a service principal for r in t, so that apps there can ask for
 // tokens for it. Providing it again changes nothing. It panics if r is of
 // another Server or was removed.
-func (t *Tenant) Provide(r *Resource) { panicIf(t.add(&r.registration)) }
+func (t *Tenant) Provide(r *Resource) { panicIf(t.add(r.registration)) }
 
 // Withdraw takes the service principal of r in t away, and with it all roles
 // that were granted on it there; one that is not there is ignored. It panics if
 // r is of another Server.
-func (t *Tenant) Withdraw(r *Resource) { panicIf(t.remove(&r.registration)) }
+func (t *Tenant) Withdraw(r *Resource) { panicIf(t.remove(r.registration)) }
 
 var errOtherServer = errors.New("object belongs to another Server")
 
@@ -148,7 +148,7 @@ func (t *Tenant) changePrincipal(r *registration, change func(*principal)) error
 // again: it gets no tokens there (AADSTS7000112), and those it has are revoked
 // as by [Tenant.RevokeTokens]. It panics if the app is not installed in t.
 func (t *Tenant) SetAppDisabled(app *App, disabled bool) {
-	panicIf(t.changePrincipal(&app.registration, func(p *principal) {
+	panicIf(t.changePrincipal(app.registration, func(p *principal) {
 		p.disabled = disabled
 		if disabled {
 			p.revokedBefore = t.s.revocation()
@@ -160,7 +160,7 @@ func (t *Tenant) SetAppDisabled(app *App, disabled bool) {
 // again: nobody gets a token for it there (AADSTS500014). That is what a lapsed
 // subscription looks like. It panics if r is not provided in t.
 func (t *Tenant) SetResourceDisabled(r *Resource, disabled bool) {
-	panicIf(t.changePrincipal(&r.registration, func(p *principal) { p.disabled = disabled }))
+	panicIf(t.changePrincipal(r.registration, func(p *principal) { p.disabled = disabled }))
 }
 
 // SetAssignmentRequired makes roles on r the condition for a token in t: an app
@@ -171,7 +171,7 @@ func (t *Tenant) SetAssignmentRequired(r *Resource, required bool) {
 }
 
 func (t *Tenant) setAssignmentRequired(r *Resource, required bool) error {
-	return t.changePrincipal(&r.registration, func(p *principal) { p.assignmentRequired = required })
+	return t.changePrincipal(r.registration, func(p *principal) { p.assignmentRequired = required })
 }
 
 // blockCodes are the numbers of the policies that can stand between an app with a
@@ -186,7 +186,7 @@ func (t *Tenant) Block(app *App, code int) {
 	if code != 0 && !slices.Contains(blockCodes, code) {
 		panicIf(fmt.Errorf("AADSTS%d is no policy that blocks an app, want one of %v, or 0", code, blockCodes))
 	}
-	panicIf(t.changePrincipal(&app.registration, func(p *principal) { p.blocked = code }))
+	panicIf(t.changePrincipal(app.registration, func(p *principal) { p.blocked = code }))
 }
 
 // Grant gives app the roles on r in t. Tokens issued from now on carry them, or
@@ -199,9 +199,9 @@ func (r *Resource) Grant(t *Tenant, app *App, roles ...string) { panicIf(r.grant
 
 func (r *Resource) grant(t *Tenant, app *App, roles []string) error {
 	return t.s.try(func() error {
-		p, err := t.principalOf(&app.registration)
+		p, err := t.principalOf(app.registration)
 		if err == nil {
-			_, err = t.principalOf(&r.registration)
+			_, err = t.principalOf(r.registration)
 		}
 		if err != nil {
 			return err
@@ -222,7 +222,7 @@ func (r *Resource) Revoke(t *Tenant, app *App, roles ...string) {
 		panicIf(errOtherServer)
 	}
 	r.s.update(func() {
-		if p := t.principals[&app.registration]; p != nil {
+		if p := t.principals[app.registration]; p != nil {
 			p.revoke(r, roles)
 		}
 	})
@@ -244,7 +244,7 @@ func (r *Resource) Revoke(t *Tenant, app *App, roles ...string) {
 // answers the challenge is issued at that time, and an API takes it for one that
 // is not yet valid until the clock is there.
 func (t *Tenant) RevokeTokens(app *App) {
-	panicIf(t.changePrincipal(&app.registration, func(p *principal) { p.revokedBefore = t.s.revocation() }))
+	panicIf(t.changePrincipal(app.registration, func(p *principal) { p.revokedBefore = t.s.revocation() }))
 }
 
 // revocation returns the first second, in Unix time, whose tokens are good after
@@ -261,7 +261,7 @@ func (s *Server) revoked(tid, appID, objectID string, issuedAt time.Time) (since
 	if t == nil || app == nil {
 		return gone, true
 	}
-	p := t.principals[&app.registration]
+	p := t.principals[app.registration]
 	if p == nil || p.disabled || app.disabled || p.objectID != objectID {
 		return gone, true // the last is the token of a service principal that was deleted and made anew
 	}

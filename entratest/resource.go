@@ -15,18 +15,17 @@ import (
 // Resource is an API that tokens are issued for: its app ID URIs and the app
 // roles it defines.
 type Resource struct {
-	registration
+	*registration
 	uri string
 
 	// Guarded by s.mu.
-	keys         []string // of its URIs
-	roles        []string
-	version      int // of its access tokens
-	singleTenant bool
-	disabled     bool
-	continuous   bool
-	noIDType     bool // does not ask for idtyp
-	noXMSCC      bool // does not ask for xms_cc
+	keys       []string // of its URIs
+	roles      []string
+	version    int // of its access tokens
+	disabled   bool
+	continuous bool
+	noIDType   bool // does not ask for idtyp
+	noXMSCC    bool // does not ask for xms_cc
 }
 
 // NewResource registers an API with an app ID URI and the app roles it
@@ -44,42 +43,53 @@ func (t *Tenant) NewResourceID(appID, uri string, roles ...string) *Resource {
 	return must(t.newResource(appID, uri, roles))
 }
 
+// Expose makes the app an API as well, which is how a service and the scope of its own
+// are one registration: its client ID is the API's app ID, and its service principal in
+// every tenant is that of both. An empty uri gives the API the one that Entra suggests,
+// "api://" and the client ID. It panics if the app is an API already, was removed or is a
+// managed identity, and if another API that is registered in the same tenant has the URI.
+func (a *App) Expose(uri string, roles ...string) *Resource { return must(a.expose(uri, roles)) }
+
+func (a *App) expose(uri string, roles []string) (*Resource, error) {
+	return newAPI(a.registration, uri, roles, func() error {
+		switch {
+		case a.homeObjectID != "":
+			return fmt.Errorf("%s is a managed identity, which is no API", a.appID)
+		case a.removed:
+			return fmt.Errorf("%s has been removed", a.appID)
+		case a.s.resources[a.appID] != nil:
+			return fmt.Errorf("%s is an API already", a.appID)
+		}
+		return a.home.exists()
+	})
+}
+
 func (t *Tenant) newResource(appID, uri string, roles []string) (*Resource, error) {
-	appID = strings.ToLower(appID)
-	r := &Resource{
-		registration: registration{s: t.s, home: t, appID: appID},
-		uri:          cmp.Or(uri, "api://"+appID),
-		roles:        slices.Clone(roles),
-		version:      2,
-	}
-	return orNil(r, t.s.try(func() error {
-		if err := r.claim(); err != nil {
+	r := &registration{s: t.s, home: t, appID: strings.ToLower(appID)}
+	return newAPI(r, uri, roles, r.claim)
+}
+
+// newAPI makes a registration an API, if check lets it.
+func newAPI(reg *registration, uri string, roles []string, check func() error) (*Resource, error) {
+	r := &Resource{registration: reg, uri: cmp.Or(uri, "api://"+reg.appID), roles: slices.Clone(roles), version: 2}
+	return orNil(r, reg.s.try(func() error {
+		if err := check(); err != nil {
 			return err
 		}
 		if err := r.addURI(r.uri); err != nil {
 			return err
 		}
-		t.s.resources[appID] = r
-		return t.addPrincipal(&r.registration)
+		r.s.resources[r.appID] = r
+		return r.home.addPrincipal(reg)
 	}))
 }
 
 // Remove deletes the registration, and with it the service principals of r and
 // the roles that were granted on it: nobody gets a token for it any more
-// (AADSTS500011), and [Resource.Protect] refuses those that are out. A second
+// (AADSTS500011), and [Resource.Protect] refuses those that are out. If it is an app as
+// well ([App.Expose]), that is gone, too. A second
 // Remove does nothing; to provide a removed API panics.
-func (r *Resource) Remove() {
-	r.s.update(func() {
-		if r.removed {
-			return
-		}
-		r.remove()
-		delete(r.s.resources, r.appID)
-		for _, key := range r.keys {
-			delete(r.s.uris, resourceURI{key, r.home})
-		}
-	})
-}
+func (r *Resource) Remove() { r.remove() }
 
 // URI returns the app ID URI that r was made with.
 func (r *Resource) URI() string { return r.uri }
@@ -194,7 +204,7 @@ type target struct {
 func (s *Server) findResource(t *Tenant, client clientView, name string, now time.Time) (target, *refusal) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	p := t.principals[&client.app.registration]
+	p := t.principals[client.app.registration]
 	if p == nil || p.objectID != client.objectID {
 		// It was removed while its proof was verified. What has its ID now, if
 		// anything, has other roles.
@@ -303,7 +313,7 @@ func (t *Tenant) resourceNamed(name string) (*Resource, *principal) {
 	var found *Resource
 	for reg := range t.principals {
 		r := t.s.uris[resourceURI{key, reg.home}]
-		if r == nil || &r.registration != reg || found != nil && found.appID < r.appID {
+		if r == nil || r.registration != reg || found != nil && found.appID < r.appID {
 			continue
 		}
 		if usable, _ := t.usable(r); usable != nil {
@@ -315,8 +325,8 @@ func (t *Tenant) resourceNamed(name string) (*Resource, *principal) {
 
 // usable returns r with its service principal in t, nil if t cannot use it.
 func (t *Tenant) usable(r *Resource) (*Resource, *principal) {
-	if r == nil || r.singleTenant && r.home != t || t.principals[&r.registration] == nil {
+	if r == nil || r.singleTenant && r.home != t || t.principals[r.registration] == nil {
 		return nil, nil
 	}
-	return r, t.principals[&r.registration]
+	return r, t.principals[r.registration]
 }

@@ -88,13 +88,31 @@ func (l *loader) resource(r *resource) {
 	}
 	l.once(r.Roles)
 	home := l.home(r.Home)
-	made, err := l.load.NewResource(home, r.AppID.v, r.URI.v, values(r.Roles)...)
+	made, err := l.api(home, r)
 	l.ok(r, err)
 	r.made = cmp.Or(made, l.sts.API())
 	l.told("app ID of resource", r.URI.v, r.AppID, r.made.AppID())
 	l.ok(r, l.load.SetTokenVersion(r.made, r.TokenVersion.or(2)))
 	r.made.SetMultiTenant(r.MultiTenant.or(true))
-	l.ok(r, l.load.SetAssignmentRequired(home, r.made, r.AssignmentRequired.v))
+	if r.AssignmentRequired.v {
+		l.ok(r, l.load.SetAssignmentRequired(home, r.made, true))
+	}
+}
+
+// api makes a resource. One with the ID of an app is the same registration.
+func (l *loader) api(home *entratest.Tenant, r *resource) (*entratest.Resource, error) {
+	a := l.apps[r.AppID.v]
+	if !r.AppID.good || a == nil || a.ClientID.v != r.AppID.v {
+		return l.load.NewResource(home, r.AppID.v, r.URI.v, values(r.Roles)...)
+	}
+	if r.Home.good && l.tenants[strings.ToLower(r.Home.v)] != l.tenants[strings.ToLower(a.Home.v)] {
+		l.add(r.Home.Place, "is not the tenant of the app with this ID, in line %d", a.Home.Line)
+	}
+	if r.MultiTenant.given() && r.MultiTenant.or(true) != a.MultiTenant.or(true) {
+		l.add(r.MultiTenant.Place, "is not as for the app with this ID, in line %d", a.Line)
+	}
+	r.MultiTenant = a.MultiTenant
+	return l.load.Expose(a.made, r.URI.v, values(r.Roles)...)
 }
 
 // resourceName is what a URI is looked up by: a slash at its end selects another

@@ -178,7 +178,11 @@ func TestConfigFaults(t *testing.T) {
 		"tenant ID":        {"tenants:\n  - id: 6f1d2a34-5b6c-4d7e-8f90-a1b2c3d4e5f6\n  - id: 6F1D2A34-5b6c-4d7e-8f90-a1b2c3d4e5f6\n", []string{"3: tenants[1].id: "}},
 		"app names":        {"apps:\n  - {name: a, tenant: demo}\n  - {name: a, tenant: demo}\n", []string{`3: apps[1].name: "a" is taken in line 2`}},
 		"app called demo":  {"apps:\n  - {name: demo, tenant: demo}\n", []string{`2: apps[0].name: "demo" is the emulator's own`}},
-		"client ID":        {"apps:\n  - {name: a, tenant: demo, client_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\nresources:\n  - {uri: 'api://a', tenant: demo, app_id: 0A1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\n", []string{"4: resources[0]: app ID \"ID\" is taken"}},
+		"client ID":        {"apps:\n  - {name: a, tenant: demo, client_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\n  - {name: b, tenant: demo, client_id: 0A1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\n", []string{`3: apps[1].client_id: "ID" is taken in line 2`}},
+		"app ID":           {"resources:\n  - {uri: 'api://a', tenant: demo, app_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\n  - {uri: 'api://b', tenant: demo, app_id: 0A1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\n", []string{`3: resources[1]: app ID "ID" is taken`}},
+		"app and API":      {"apps:\n  - {name: a, tenant: demo, client_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\nresources:\n  - {uri: 'api://a', tenant: demo, app_id: 0A1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\n", nil},
+		"app and two APIs": {"apps:\n  - {name: a, tenant: demo, client_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\nresources:\n  - {uri: 'api://a', tenant: demo, app_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\n  - {uri: 'api://b', tenant: demo, app_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\n", []string{"5: resources[1]: ID is an API already"}},
+		"app, API there":   {"tenants: [{domains: [a.example]}]\napps:\n  - {name: a, tenant: demo, multi_tenant: false, client_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\nresources:\n  - {uri: 'api://a', tenant: a.example, multi_tenant: true, app_id: 0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9}\n", []string{"5: resources[0].tenant: is not the tenant of the app with this ID, in line 3", "5: resources[0].multi_tenant: is not as for the app with this ID, in line 3"}},
 		"resource URI":     {"resources:\n  - {uri: 'api://a', tenant: demo}\n  - {uri: 'api://a', tenant: demo}\n", []string{`3: resources[1].uri: "api://a" is taken in line 2`}},
 		"role":             {"resources:\n  - {uri: 'api://a', tenant: demo, roles: [Read, Write, Read]}\n", []string{`2: resources[0].roles[2]: "Read" is there twice`}},
 		"issuers":          {"issuers:\n  - {url: 'https://i.example', jwks: text}\n  - {url: 'https://i.example', jwks: text}\n", []string{`2: issuers[0].jwks: keys of issuer "https://i.example": not a JSON Web Key Set`, `3: issuers[1].url: "https://i.example" is taken in line 2`, `3: issuers[1].jwks: keys of issuer "https://i.example": not a JSON Web Key Set`}},
@@ -410,6 +414,29 @@ faults:
 	}
 	if got := faultsOf(t, sts); !slices.Equal(got, want) {
 		t.Errorf("faults\n%+v\nwant\n%+v", got, want)
+	}
+}
+
+// TestAppThatIsItsAPI gets an app a token for itself.
+func TestAppThatIsItsAPI(t *testing.T) {
+	sts := configured(t, fmt.Sprintf(`
+tenants: [{domains: [contoso.example]}]
+apps: [{name: worker, client_id: %s, tenant: contoso.example, secrets: [{value: s}]}]
+resources: [{uri: 'api://worker', app_id: %s, tenant: contoso.example, roles: [Run]}]
+grants: [{app: worker, resource: 'api://worker', roles: [Run]}]
+`, workerID, workerID))
+	resp, err := sts.HTTPClient().PostForm(sts.Cloud().TokenEndpoint("contoso.example"), url.Values{
+		"grant_type":    {"client_credentials"},
+		"client_id":     {workerID},
+		"client_secret": {"s"},
+		"scope":         {"api://worker/.default"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		t.Errorf("got %s %s, %v", resp.Status, body, err)
 	}
 }
 
