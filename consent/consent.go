@@ -73,19 +73,9 @@ type Flow struct {
 // New returns a flow. It performs no I/O. The error says everything that is wrong at
 // once.
 func New(cfg Config) (*Flow, error) {
-	f := &Flow{authority: cfg.Cloud.Authority(), redirectURL: cfg.RedirectURL, scope: cfg.Scope, ttl: cfg.TTL, link: cfg.Link}
-	errs := []error{cfg.Cloud.Validate()}
-	var err error
-	if f.clientID, err = ident.ClientID(cfg.ClientID); err != nil {
-		errs = append(errs, err)
-	}
-	if f.secure, err = checkRedirect(cfg.RedirectURL); err != nil {
-		errs = append(errs, fmt.Errorf("RedirectURL %w", err))
-	}
-	if cfg.Scope != "" {
-		if err := ident.CheckScope(cfg.Scope); err != nil {
-			errs = append(errs, fmt.Errorf("the field Scope: %w", err))
-		}
+	f, errs := cfg.flow()
+	if cfg.RedirectURL == "" {
+		errs = append(errs, errors.New("RedirectURL is empty"))
 	}
 	if len(cfg.Keys) == 0 {
 		errs = append(errs, errors.New("the field Keys is empty"))
@@ -108,6 +98,28 @@ func New(cfg Config) (*Flow, error) {
 	return f, nil
 }
 
+// flow returns a flow but for its keys and its TTL, and all that is wrong with it. It may
+// be without a RedirectURL.
+func (c Config) flow() (f *Flow, errs []error) {
+	f = &Flow{authority: c.Cloud.Authority(), redirectURL: c.RedirectURL, scope: c.Scope, ttl: c.TTL, link: c.Link}
+	errs = []error{c.Cloud.Validate()}
+	var err error
+	if f.clientID, err = ident.ClientID(c.ClientID); err != nil {
+		errs = append(errs, err)
+	}
+	if c.RedirectURL != "" {
+		if f.secure, err = checkRedirect(c.RedirectURL); err != nil {
+			errs = append(errs, fmt.Errorf("RedirectURL %w", err))
+		}
+	}
+	if c.Scope != "" {
+		if err := ident.CheckScope(c.Scope); err != nil {
+			errs = append(errs, fmt.Errorf("the field Scope: %w", err))
+		}
+	}
+	return f, errs
+}
+
 // String shows nothing of the keys.
 func (f *Flow) String() string { return "consent of client " + f.clientID }
 
@@ -118,8 +130,6 @@ func (f *Flow) GoString() string { return f.String() }
 func checkRedirect(s string) (secure bool, err error) {
 	u, err := url.Parse(s)
 	switch {
-	case s == "":
-		return false, errors.New("is empty")
 	case len(s) > maxRedirectURL:
 		return false, fmt.Errorf("is longer than %d characters", maxRedirectURL)
 	case err != nil || u.Host == "" || u.Opaque != "":
@@ -172,16 +182,46 @@ func (f *Flow) URL(tenant, data string) (address, setCookie string, err error) {
 		return "", "", fmt.Errorf("consent: data has %d bytes, want at most %d", len(data), MaxData)
 	}
 	s := newState(tenant, data, time.Now().Add(f.ttl))
-	query := url.Values{"client_id": {f.clientID}, "redirect_uri": {f.redirectURL}, "state": {f.seal(s)}}
+	query := url.Values{"state": {f.seal(s)}}
+	if !f.link {
+		setCookie = f.cookie(s, f.ttl).String()
+	}
+	return f.address(tenant, query), setCookie, nil
+}
+
+// address returns that of the consent in a tenant, with what is in query besides.
+func (f *Flow) address(tenant string, query url.Values) string {
+	query.Set("client_id", f.clientID)
+	if f.redirectURL != "" {
+		query.Set("redirect_uri", f.redirectURL)
+	}
 	path := "/adminconsent"
 	if f.scope != "" {
 		path = "/v2.0/adminconsent"
 		query.Set("scope", f.scope)
 	}
-	if !f.link {
-		setCookie = f.cookie(s, f.ttl).String()
+	return f.authority + "/" + tenant + path + "?" + query.Encode()
+}
+
+// PlainURL returns where an administrator of a tenant, as in [Flow.URL], consents without
+// a flow: an address to hand to somebody who is known, such as the administrator of
+// one's own tenant. No Callback takes what comes back from it, as it has no state.
+//
+// Keys, TTL and Link are not used, and RedirectURL is needed only where there is a Scope:
+// without one Entra shows an end of its own.
+func (c Config) PlainURL(tenant string) (string, error) {
+	f, errs := c.flow()
+	if c.Scope != "" && c.RedirectURL == "" {
+		errs = append(errs, errors.New("RedirectURL is empty, which Entra demands where there is a Scope"))
 	}
-	return f.authority + "/" + tenant + path + "?" + query.Encode(), setCookie, nil
+	if err := errors.Join(errs...); err != nil {
+		return "", fmt.Errorf("consent: %w", err)
+	}
+	tenant, err := f.tenant(tenant)
+	if err != nil {
+		return "", err
+	}
+	return f.address(tenant, url.Values{}), nil
 }
 
 // Start returns a handler that sends the browser to the administrator's consent in a

@@ -9,6 +9,7 @@
 //	apponly prove       whether the next credential works
 //	apponly explain     what an error means
 //	apponly inspect     what a token says
+//	apponly consent-url where an administrator approves the app
 //	apponly version     what this is
 //
 // Results go to stdout, everything else to stderr. The exit status is 0, 1 if
@@ -85,7 +86,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
 	out := choice{"text", []string{"text", "json"}}
 	root.PersistentFlags().VarP(&out, "output", "o", "form of results: text or json")
-	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newToken(), newInspect(&out), newProve(&out), newVersion(&out))
+	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newToken(), newInspect(&out), newProve(&out), newConsentURL(&out), newVersion(&out))
 	strict(root)
 	return root
 }
