@@ -123,16 +123,16 @@ func (s *Server) listenHTTP(addr string) error {
 	return nil
 }
 
-// ServeAPI listens on a free port of 127.0.0.1 with a certificate of [Server.CAPEM], and
-// serves what clients use their tokens for, such as an API behind [Resource.Protect]. It
-// returns "https://127.0.0.1:port". [Server.Close] ends it.
-func (s *Server) ServeAPI(h http.Handler) (base string, err error) {
+// ListenAPI listens at an address as [Server.ListenTLS] does, with a certificate from the same
+// CA, and serves what clients use their tokens for, such as an API behind
+// [Resource.Protect]. It returns "https://host:port". [Server.Close] ends it.
+func (s *Server) ListenAPI(addr string, h http.Handler) (base string, err error) {
 	s.listenMu.Lock()
 	defer s.listenMu.Unlock()
 	if s.closed {
 		return "", prefixed(errClosed)
 	}
-	ln, host, err := listen("127.0.0.1:0")
+	ln, host, err := listen(addr)
 	if err != nil {
 		return "", prefixed(err)
 	}

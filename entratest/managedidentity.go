@@ -91,7 +91,7 @@ func (m *ManagedIdentity) free(objectID string) error {
 	for _, other := range m.t.s.managedIdentities() {
 		switch {
 		case m.system && other.system:
-			return fmt.Errorf("system_assigned: the machine has such an identity, %s", other.app.appID)
+			return fmt.Errorf("system_assigned cannot be true twice: the machine has such an identity, %s", other.app.appID)
 		case other.app.homeObjectID == objectID, strings.EqualFold(other.resourceID, m.resourceID):
 			return fmt.Errorf("the managed identity %s has the same object ID or resource ID", other.app.appID)
 		}

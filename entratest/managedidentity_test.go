@@ -331,9 +331,9 @@ func TestIdentityTrustedByAnyName(t *testing.T) {
 	}
 }
 
-func TestServeAPI(t *testing.T) {
+func TestListenAPI(t *testing.T) {
 	s := entratest.New(t)
-	base, err := s.ServeAPI(s.API().Protect(served, role))
+	base, err := s.ListenAPI("127.0.0.1:0", s.API().Protect(served, role))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +354,7 @@ func TestServeAPI(t *testing.T) {
 		}
 	}
 	s.Close()
-	if _, err := s.ServeAPI(nil); err == nil {
+	if _, err := s.ListenAPI("127.0.0.1:0", nil); err == nil {
 		t.Error("it serves after Close")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apponly/apponly/cmd/apponly/internal/emuconfig"
 	"github.com/apponly/apponly/entratest"
 )
 
@@ -28,10 +29,19 @@ type demo struct {
 	CAFile             string `json:"ca_file"`
 	Scope              string `json:"scope"`
 	APIAudience        string `json:"api_audience"`
+	APIURL             string `json:"api_url"`
+	BundleFile         string `json:"bundle_file"`
+
+	ManagedIdentityClientID string `json:"managed_identity_client_id"`
+
+	Proxy          string `json:"proxy,omitempty"` // these two with --proxy
+	EnvForeignFile string `json:"env_foreign_file,omitempty"`
 
 	sts    *entratest.Server
 	dir    string
-	issued time.Time // the federated token, by the emulator's clock
+	site   map[string]string // the environment of an App Service site with the managed identity
+	envs   []emuconfig.Env   // of what the configuration adds
+	issued time.Time         // the federated token, by the emulator's clock
 }
 
 func newDemo(sts *entratest.Server, authority, dir string) *demo {
@@ -45,6 +55,7 @@ func newDemo(sts *entratest.Server, authority, dir string) *demo {
 		CAFile:             filepath.Join(dir, caFile),
 		Scope:              sts.API().Scope(),
 		APIAudience:        sts.API().AppID(),
+		BundleFile:         filepath.Join(dir, bundleFile),
 		sts:                sts,
 		dir:                dir,
 	}
@@ -64,20 +75,33 @@ func (d *demo) write() error {
 	if err := d.writeFederatedToken(); err != nil {
 		return fmt.Errorf("--dir: %w", err)
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{
+	files := []file{
 		{caFile, d.sts.CAPEM()},
+		{bundleFile, append(systemRoots(), d.sts.CAPEM()...)},
 		{certificateFile, d.sts.Certificate().PEM()},
 		{envFile, d.env()},
-		{emulatorFile, d.line()},
-	} {
+	}
+	if d.Proxy != "" {
+		files = append(files, file{envForeignFile, d.envForeign()})
+	}
+	for _, e := range d.envs {
+		files = append(files, file{envFile + "-" + e.Name, exports(sorted(e.Vars()))})
+	}
+	if err := dropEnvs(d.dir, files); err != nil {
+		return fmt.Errorf("--dir: %w", err)
+	}
+	for _, f := range append(files, file{emulatorFile, d.line()}) {
 		if err := writeFile(d.dir, f.name, f.data); err != nil {
 			return fmt.Errorf("--dir: %w", err)
 		}
 	}
 	return nil
+}
+
+// A file is one of the directory.
+type file struct {
+	name string
+	data []byte
 }
 
 func (d *demo) writeFederatedToken() error {
@@ -159,6 +183,9 @@ func (d *demo) env() []byte {
 		{"AZURE_FEDERATED_TOKEN_FILE", d.FederatedTokenFile},
 	} {
 		fmt.Fprintf(&b, "export %s=%s\n", v[0], quote(v[1]))
+	}
+	if d.APIURL != "" {
+		fmt.Fprintf(&b, "# An API that takes them.\nexport APPONLY_API_URL=%s\n", quote(d.APIURL))
 	}
 	b.WriteString("# Which of the three it is: secret, certificate or federated.\n")
 	b.WriteString("export APPONLY_CREDENTIAL=secret\n")

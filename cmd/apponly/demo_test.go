@@ -64,8 +64,8 @@ func TestFederatedTokenStaysFresh(t *testing.T) {
 			t.Errorf("written %d times, failed %d times; want about 48, and failures while the directory was away", written, len(failures))
 		}
 		entries, err := os.ReadDir(dir)
-		if err != nil || len(entries) != 5 {
-			t.Errorf("the directory holds %v, %v, want the five files and nothing left over", entries, err)
+		if err != nil || len(entries) != 6 {
+			t.Errorf("the directory holds %v, %v, want the six files and nothing left over", entries, err)
 		}
 	})
 }

@@ -3,21 +3,30 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
+
+	"github.com/apponly/apponly/cmd/apponly/internal/emuconfig"
 )
 
 // The files of an emulator's directory.
 const (
 	caFile          = "ca.pem"
+	bundleFile      = "bundle.pem"
 	certificateFile = "client.pem"
 	federatedFile   = "federated-token"
 	envFile         = "env"
+	envForeignFile  = envFile + "-" + emuconfig.ForeignName
 	emulatorFile    = "emulator.json"
 )
+
+// ownFiles are those besides the environments of machines and jobs.
+var ownFiles = []string{caFile, bundleFile, certificateFile, federatedFile, envFile, emulatorFile}
 
 // openDir returns the directory for the demo's files, absolute, and what
 // removes it if it is a temporary one.
@@ -54,11 +63,11 @@ func privateDir(dir string) error {
 	}
 	var own, others []string
 	for _, e := range entries {
-		switch e.Name() {
-		case caFile, certificateFile, federatedFile, envFile, emulatorFile:
-			own = append(own, e.Name())
+		switch name := e.Name(); {
+		case slices.Contains(ownFiles, name), strings.HasPrefix(name, envFile+"-"):
+			own = append(own, name)
 		default:
-			others = append(others, e.Name())
+			others = append(others, name)
 		}
 	}
 	wide := info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" // where modes mean nothing
@@ -91,6 +100,22 @@ func writeFile(dir, name string, data []byte) error {
 	}
 	if err != nil {
 		os.Remove(f.Name()) // whose error matters less than the first
+	}
+	return err
+}
+
+// dropEnvs removes the environments that an emulator before has left, unless they are to be
+// replaced: what they lead to is gone.
+func dropEnvs(dir string, files []file) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		stays := slices.ContainsFunc(files, func(f file) bool { return f.name == e.Name() })
+		if !stays && strings.HasPrefix(e.Name(), envFile+"-") {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
 	}
 	return err
 }

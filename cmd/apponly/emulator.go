@@ -25,6 +25,10 @@ type emulatorOptions struct {
 	dir    string
 	config string
 	admin  bool
+
+	proxy     string
+	proxyPass bool
+	imds      string
 }
 
 func newEmulator() *cobra.Command {
@@ -38,10 +42,14 @@ It has a demo tenant with an app and an API; --config adds to it. When it is
 ready, the directory holds, readable by you alone:
 
   ca.pem           the root to trust
+  bundle.pem       the system's roots and this one
   client.pem       certificate and key of the demo app
   federated-token  an assertion of an outside issuer that the demo app trusts,
                    kept fresh
   env              lines for a shell to source: . DIR/env
+  env-foreign      the same for programs in any language that know of no emulator
+                   (with --proxy): a proxy by which it has Entra's own names
+  env-NAME         the environment of a machine or job of the configuration
   emulator.json    what is printed
 
 and one line of JSON is on stdout, which says where everything is. All keys and
@@ -51,12 +59,19 @@ While a client fails, open the authority and /_emulator/ in a browser: the
 requests as they come, what was compared, faults to switch and the clock.`,
 		Example: `  apponly emulator --addr 127.0.0.1:8443 --dir ./entra
   apponly emulator --config entra.yaml
+  apponly emulator --proxy 127.0.0.1:8080 --dir ./entra   # then: . ./entra/env-foreign; az login …
   apponly emulator fault add --dir ./entra '{"endpoint":"token","status":503,"times":3}'`,
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if local, err := checkAddr(opts.addr); err != nil {
-				return usagef("--addr: %w", err)
-			} else if !local {
+			if err := opts.check(); err != nil {
+				return err
+			}
+			for flag, addr := range map[string]string{"proxy": opts.proxy, "imds": opts.imds} {
+				if local, _ := checkAddr(addr); addr != "" && !local {
+					cmd.PrintErrf("apponly: warning: --%s: %s is not a loopback address: whoever reaches it gets tokens of the machine's identities\n", flag, addr)
+				}
+			}
+			if local, _ := checkAddr(opts.addr); !local {
 				// Anyone who reaches the admin path can make every client of this
 				// emulator fail, so a network gets it only if asked for.
 				opts.admin = opts.admin && cmd.Flags().Changed("admin")
@@ -70,8 +85,24 @@ requests as they come, what was compared, faults to switch and the clock.`,
 	flags.StringVar(&opts.dir, "dir", "", "directory for what clients need (default: a temporary one, removed at the end)")
 	flags.StringVar(&opts.config, "config", "", "YAML file with tenants, apps and more besides the demo")
 	flags.BoolVar(&opts.admin, "admin", true, "serve /_emulator/; where --addr is not loopback, only if given")
+	flags.StringVar(&opts.proxy, "proxy", "", "host:port of a proxy by which clients reach it under Entra's own names")
+	flags.BoolVar(&opts.proxyPass, "proxy-pass", false, "let the proxy pass on what it does not stand in for")
+	flags.StringVar(&opts.imds, "imds", "", "host:port for the metadata service of a machine (default: a free port)")
 	cmd.AddCommand(newFault())
 	return cmd
+}
+
+// check reports what is wrong with the addresses.
+func (o emulatorOptions) check() error {
+	for _, a := range []struct{ flag, addr string }{{"--addr", o.addr}, {"--proxy", o.proxy}, {"--imds", o.imds}} {
+		if _, err := checkAddr(a.addr); err != nil && (a.addr != "" || a.flag == "--addr") {
+			return usagef("%s: %w", a.flag, err)
+		}
+	}
+	if o.proxyPass && o.proxy == "" {
+		return usagef("--proxy-pass: there is no --proxy")
+	}
+	return nil
 }
 
 // checkAddr reports what is wrong with an address to listen on, and whether
@@ -108,12 +139,12 @@ func emulate(cmd *cobra.Command, opts emulatorOptions) (err error) {
 	sts := entratest.NewServer()
 	defer sts.Close()
 	sts.SetAdmin(opts.admin)
+	var applied emuconfig.Applied
 	if opts.config != "" {
-		random, err := emuconfig.Apply(sts, opts.config)
-		if err != nil {
+		if applied, err = emuconfig.Apply(sts, opts.config); err != nil {
 			return &usageError{err: err, plain: true}
 		}
-		for _, id := range random {
+		for _, id := range applied.Random {
 			cmd.PrintErrf("apponly: the %s %s is %s\n", id.What, quote(id.Name), id.ID)
 		}
 	}
@@ -128,6 +159,10 @@ func emulate(cmd *cobra.Command, opts emulatorOptions) (err error) {
 		return err
 	}
 	d := newDemo(sts, authority, dir)
+	d.envs = applied.Envs
+	if err := d.surround(opts, applied.ProxyHosts); err != nil {
+		return err
+	}
 	if err := d.write(); err != nil {
 		return err
 	}
@@ -135,6 +170,9 @@ func emulate(cmd *cobra.Command, opts emulatorOptions) (err error) {
 		return fmt.Errorf("stdout: %w", err)
 	}
 	cmd.PrintErrf("apponly: the emulator is at %s; for a shell: . %s\n", authority, quote(filepath.Join(dir, envFile)))
+	if d.Proxy != "" {
+		cmd.PrintErrf("apponly: for programs that know of no emulator: . %s\n", quote(d.EnvForeignFile))
+	}
 	d.keepFresh(ctx, func(err error) { cmd.PrintErrf("apponly: %v\n", err) })
 	return nil
 }

@@ -32,12 +32,12 @@ func TestFiles(t *testing.T) {
 	if err := json.Unmarshal([]byte(e.line), &keys); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"api_audience", "authority_host", "ca_file", "certificate_path", "client_id", "client_secret",
-		"federated_token_file", "scope", "tenant_id"}
+	want := []string{"api_audience", "api_url", "authority_host", "bundle_file", "ca_file", "certificate_path", "client_id",
+		"client_secret", "federated_token_file", "managed_identity_client_id", "scope", "tenant_id"}
 	if got := slices.Sorted(maps.Keys(keys)); !slices.Equal(got, want) {
 		t.Errorf("keys %v, want %v", got, want)
 	}
-	for key, name := range map[string]string{"ca_file": "ca.pem", "certificate_path": "client.pem", "federated_token_file": "federated-token"} {
+	for key, name := range map[string]string{"ca_file": "ca.pem", "bundle_file": "bundle.pem", "certificate_path": "client.pem", "federated_token_file": "federated-token"} {
 		if want := filepath.Join(dir, name); keys[key] != want {
 			t.Errorf("%s = %q, want %q", key, keys[key], want)
 		}
@@ -61,7 +61,7 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%s: %v, %v, want mode 0600", entry.Name(), info.Mode(), err)
 		}
 	}
-	if want := []string{"ca.pem", "client.pem", "emulator.json", "env", "federated-token"}; !slices.Equal(names, want) {
+	if want := []string{"bundle.pem", "ca.pem", "client.pem", "emulator.json", "env", "federated-token"}; !slices.Equal(names, want) {
 		t.Errorf("files %q, want %q", names, want)
 	}
 	if got, err := os.ReadFile(filepath.Join(dir, "emulator.json")); string(got) != e.line {

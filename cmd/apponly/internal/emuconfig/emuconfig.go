@@ -27,14 +27,27 @@ type RandomID struct {
 	ID   string
 }
 
+// Applied is what a file leaves to the program.
+type Applied struct {
+	Random     []RandomID
+	Envs       []Env    // of machines and jobs, in no order of importance
+	ProxyHosts []string // further names that the emulator's proxy stands in for
+}
+
+// An Env is the environment of programs on a machine or in a job.
+type Env struct {
+	Name string                   // what the file calls the machine or job; fit for a file's name
+	Vars func() map[string]string // to be called once the emulator listens
+}
+
 // Apply adds what a file says to an emulator that has only its demo. If anything
 // is wrong with the file, the error is an [*Error] with all of it. The emulator
 // is of no use then: it has what was right in the file, and the demo in place of
 // what was not.
-func Apply(sts *entratest.Server, path string) ([]RandomID, error) {
+func Apply(sts *entratest.Server, path string) (Applied, error) {
 	data, err := readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("--config: %w", err)
+		return Applied{}, fmt.Errorf("--config: %w", err)
 	}
 	l := &loader{
 		Error: &Error{File: path}, sts: sts, load: sts.Loader(), dir: filepath.Dir(path),
@@ -42,11 +55,12 @@ func Apply(sts *entratest.Server, path string) ([]RandomID, error) {
 		apps:      map[string]*app{demoName: {made: sts.App()}},
 		resources: map[string]*resource{demoName: {made: sts.API()}},
 		issuers:   make(map[string]Place),
+		machines:  make(map[string]Place),
 	}
 	var f file
 	l.parse(data, &f)
 	l.file(f)
-	return l.random, l.orNil()
+	return l.applied, l.orNil()
 }
 
 // maxFile bounds a configuration and the files it names; a thousand tenants are
@@ -71,16 +85,19 @@ func readFile(path string) ([]byte, error) {
 // could not be made: nobody will use this emulator.
 type loader struct {
 	*Error
-	sts    *entratest.Server
-	load   entratest.Loader
-	dir    string    // of the file: paths in it are relative to it
-	now    time.Time // by the emulator's clock
-	random []RandomID
+	sts  *entratest.Server
+	load entratest.Loader
+	dir  string    // of the file: paths in it are relative to it
+	now  time.Time // by the emulator's clock
+
+	applied Applied
 
 	tenants   map[string]*tenant   // by ID and domain
 	apps      map[string]*app      // by name and client ID
 	resources map[string]*resource // by URI, without a slash at its end
 	issuers   map[string]Place     // by URL
+	machines  map[string]Place     // by name, jobs among them
+	vm        bool                 // there is a Google VM
 }
 
 // file adds all of a file. What refers to something is added after it, whatever
@@ -98,6 +115,11 @@ func (l *loader) file(f file) {
 		each(a.Requires, func(q requirement) { l.require(a, q) })
 	}
 	each(f.Issuers, l.issuer)
+	each(f.ManagedIdentities, l.identity)
+	each(f.GitHubJobs, l.githubJob)
+	each(f.PipelineJobs, l.pipelineJob)
+	each(f.GoogleVMs, l.googleVM)
+	l.applied.ProxyHosts = values(f.ProxyHosts)
 	each(f.Installs, l.install)
 	each(f.Grants, l.grant)
 	each(f.Faults, l.fault)
@@ -137,7 +159,7 @@ func (l *loader) ok(given any, err error) {
 // told notes an ID that the file left to chance.
 func (l *loader) told(what, name string, chosen scalar[string], id string) {
 	if !chosen.given() {
-		l.random = append(l.random, RandomID{what, name, id})
+		l.applied.Random = append(l.applied.Random, RandomID{what, name, id})
 	}
 }
 

@@ -12,13 +12,20 @@ import (
 
 type file struct {
 	Place
-	Tenants       []*tenant             `file:"tenants"`
-	Apps          []*app                `file:"apps"`
-	Resources     []*resource           `file:"resources"`
-	Issuers       []issuer              `file:"issuers"`
-	Installs      []install             `file:"installs"`
-	Grants        []grant               `file:"grants"`
-	Faults        []fault               `file:"faults"`
+	Tenants   []*tenant   `file:"tenants"`
+	Apps      []*app      `file:"apps"`
+	Resources []*resource `file:"resources"`
+	Issuers   []issuer    `file:"issuers"`
+	Installs  []install   `file:"installs"`
+	Grants    []grant     `file:"grants"`
+	Faults    []fault     `file:"faults"`
+
+	ManagedIdentities []identity       `file:"managed_identities"`
+	GitHubJobs        []job            `file:"github_jobs"`
+	PipelineJobs      []job            `file:"pipeline_jobs"`
+	GoogleVMs         []googleVM       `file:"google_vms"`
+	ProxyHosts        []scalar[string] `file:"proxy_hosts,domain"`
+
 	Throttle      *throttle             `file:"throttle"`
 	TokenLifetime scalar[time.Duration] `file:"token_lifetime,lifetime"`
 	RefreshIn     scalar[time.Duration] `file:"refresh_in,lifetime"`
@@ -107,4 +114,32 @@ type grant struct {
 	App scalar[string] `file:"app,text,required"`
 	requirement
 	Tenant scalar[string] `file:"tenant,text"`
+}
+
+// A machine is what managed identities, virtual machines and jobs have in common.
+type machine struct {
+	Name scalar[string] `file:"name,name,required"`
+}
+
+type identity struct {
+	Place
+	machine
+	Home           scalar[string] `file:"tenant,text,required"`
+	ClientID       scalar[string] `file:"client_id,guid"`
+	ObjectID       scalar[string] `file:"object_id,guid"`
+	ResourceID     scalar[string] `file:"resource_id,text"`
+	SystemAssigned scalar[bool]   `file:"system_assigned,bool"`
+}
+
+type job struct {
+	Place
+	machine
+	Subject scalar[string]   `file:"subject,text,required"`
+	Apps    []scalar[string] `file:"apps,text"`
+}
+
+type googleVM struct {
+	Place
+	machine
+	Apps []scalar[string] `file:"apps,text"`
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +64,8 @@ func (s *scalar[T]) decode(e *Error, n *yaml.Node, p Place, kind string) {
 // forever is longer than any emulator runs, and short enough to add to a time.
 const forever = 100 * 365 * 24 * time.Hour
 
+var fileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$`)
+
 // kinds is how scalars are read, by what the tags call them.
 var kinds = map[string]func(*yaml.Node) (any, error){
 	"text": want("text that is not empty, in quotes if it looks like something else", func(n *yaml.Node) (any, bool) {
@@ -86,6 +89,10 @@ var kinds = map[string]func(*yaml.Node) (any, error){
 	}),
 	"domain": want("a domain name of two labels or more", func(n *yaml.Node) (any, bool) {
 		return strings.ToLower(n.Value), ident.IsDomain(n.Value)
+	}),
+	// What can end the name of a file, on every system.
+	"name": want("a name of letters, digits, dots, dashes and underscores, 40 at most", func(n *yaml.Node) (any, bool) {
+		return n.Value, fileName.MatchString(n.Value) && n.ShortTag() == "!!str"
 	}),
 	// What can stand before "/.default" in a scope.
 	"uri": want("a URI such as api://orders or https://orders.example", func(n *yaml.Node) (any, bool) {
