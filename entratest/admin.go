@@ -114,7 +114,7 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	for name, value := range ans.header {
 		h.Set(name, value)
 	}
-	switch stream, ok := ans.body.(eventStream); {
+	switch stream, ok := ans.body.(*eventStream); {
 	case ok:
 		stream.serve(w, r)
 	case ans.body == nil && !whole:

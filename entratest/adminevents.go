@@ -32,11 +32,12 @@ type eventStream struct {
 	end     func()
 	after   int
 	refused bool
+	state   string // that was sent last
 }
 
 func adminEvents(s *Server, r *http.Request, _ []byte) (any, error) {
 	q := r.URL.Query()
-	stream := eventStream{s: s, refused: q.Get("only") == "refused"}
+	stream := &eventStream{s: s, refused: q.Get("only") == "refused"}
 	from := r.Header.Get("Last-Event-ID") // of a browser that connects anew
 	if from == "" {
 		from = q.Get("after")
@@ -51,23 +52,14 @@ func adminEvents(s *Server, r *http.Request, _ []byte) (any, error) {
 }
 
 // serve sends until the reader or the emulator goes.
-func (e eventStream) serve(w http.ResponseWriter, r *http.Request) {
+func (e *eventStream) serve(w http.ResponseWriter, r *http.Request) {
 	defer e.end()
 	control := http.NewResponseController(w)
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	after, state, text := e.after, "", ": hello\n\n"
+	text := ": hello\n\n"
 	for {
-		requests, last := e.s.requests.newest(after, maxShown, e.refused)
-		after = last
-		for _, request := range slices.Backward(requests) {
-			text += event("request", strconv.Itoa(request.Number), render("request", newRequestView(request)))
-		}
-		if now := render("state", e.s.stateView()); now != state {
-			state = now
-			text += event("state", "", now)
-		}
-		if text != "" {
+		if text += e.news(); text != "" {
 			_ = control.SetWriteDeadline(time.Now().Add(writeTime)) // in memory there is none
 			if _, err := w.Write([]byte(text)); err != nil || control.Flush() != nil {
 				return
@@ -91,6 +83,21 @@ func (e eventStream) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// news are the events since the last call.
+func (e *eventStream) news() string {
+	var text strings.Builder
+	requests, last := e.s.requests.newest(e.after, maxShown, e.refused)
+	e.after = last
+	for _, request := range slices.Backward(requests) {
+		text.WriteString(event("request", strconv.Itoa(request.Number), render("request", newRequestView(request))))
+	}
+	if state := render("state", e.s.stateView()); state != e.state {
+		e.state = state
+		text.WriteString(event("state", "", state))
+	}
+	return text.String()
 }
 
 // event writes one in the form of a stream, where every line of the data says so.

@@ -7,6 +7,8 @@ import (
 	"html"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,6 +129,40 @@ func TestAdminEvents(t *testing.T) {
 		synctest.Wait()
 		if got := taken(lines); !strings.HasSuffix(got, "(end)") {
 			t.Errorf("after Close: %s", got)
+		}
+	})
+}
+
+// A deafReader takes nothing: its writes last until their deadline.
+type deafReader struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (d *deafReader) SetWriteDeadline(t time.Time) error { d.deadline = t; return nil }
+
+func (d *deafReader) Write([]byte) (int, error) {
+	time.Sleep(time.Until(d.deadline))
+	return 0, os.ErrDeadlineExceeded
+}
+
+// A reader that takes nothing is dropped, and costs nobody else anything.
+func TestAdminEventsDropSlowReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := entratest.New(t)
+		start := time.Now()
+		done := make(chan time.Duration)
+		go func() {
+			r := httptest.NewRequest(http.MethodGet, s.Cloud().Authority()+"/_emulator/events", nil)
+			s.ServeHTTP(&deafReader{ResponseRecorder: httptest.NewRecorder()}, r)
+			done <- time.Since(start)
+		}()
+		synctest.Wait()
+		if got := postForm(t, s, s.Tenant().ID(), secretForm(s)); got.AccessToken == "" || time.Since(start) != 0 {
+			t.Errorf("a token request after %v: %+v", time.Since(start), got)
+		}
+		if after := <-done; after != 10*time.Second {
+			t.Errorf("dropped after %v", after)
 		}
 	})
 }

@@ -18,7 +18,7 @@ import (
 type Comparison struct {
 	// What was compared: the name of the parameter ("scope"), of the claim or header of the
 	// assertion ("aud", "x5t"), or "tenant", "secret", "certificate", "credential",
-	// "signature", "lifetime", "resource", "roles", "request".
+	// "signature", "lifetime", "resource", "roles", "throttle", "request".
 	What string `json:"what"`
 	// Sent is what the request has; "" if it lacks it, "(hidden)" if it is a secret or may be
 	// one in a wrong place.
@@ -34,9 +34,10 @@ const (
 	maxWant        = 6
 )
 
-// beside adds a comparison that failed.
+// beside adds a comparison that failed. What is wanted is copied, as it may be a list of
+// the directory, which changes.
 func (f *refusal) beside(what, sent string, want ...string) *refusal {
-	f.why = append(f.why, Comparison{What: what, Sent: sent, Want: want})
+	f.why = append(f.why, Comparison{What: what, Sent: sent, Want: slices.Clone(want)})
 	return f
 }
 

@@ -54,7 +54,7 @@ func TestComparisons(t *testing.T) {
 	day := time.Date(2020, 1, 31, 0, 0, 0, 0, time.UTC)
 	s.App().AddSecret("a~former=secret", day)
 	s.App().AddSecretDates("a~later=secret", day.AddDate(80, 0, 0), day.AddDate(81, 0, 0))
-	first := fmt.Sprintf("secret 1 of 3, until %s", regexpDate)
+	first := fmt.Sprintf("secret 1 of 3, until %s", aroundNow)
 	second, third := "secret 2 of 3, until 2020-01-31T00:00:00Z", "secret 3 of 3, from 2100-01-31T00:00:00Z until 2101-01-31T00:00:00Z"
 	leaf := s.Certificate().Leaf
 	cert := fmt.Sprintf("certificate 1 of 1, %s, from %s until %s", leaf.Subject, leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339))
@@ -71,8 +71,8 @@ func TestComparisons(t *testing.T) {
 		"wrong":         {home, with(secretForm(s), "client_secret", "x"), []comparison{{What: "secret", Sent: "(hidden)", Want: []string{first, second, third}}}},
 		"with a line":   {home, with(secretForm(s), "client_secret", s.Secret()+"\n"), []comparison{{What: "secret", Sent: "(hidden)", Want: []string{first + ": it is this one but for white space around it"}}}},
 		"escaped twice": {home, with(secretForm(s), "client_secret", "a%7Elater%3Dsecret"), []comparison{{What: "secret", Sent: "(hidden)", Want: []string{third + ": it is this one but for having been escaped twice"}}}},
-		"expired":       {home, with(secretForm(s), "client_secret", "a~former=secret"), []comparison{{What: "lifetime", Sent: regexpDate, Want: []string{second}}}},
-		"early":         {home, with(secretForm(s), "client_secret", "a~later=secret"), []comparison{{What: "lifetime", Sent: regexpDate, Want: []string{third}}}},
+		"expired":       {home, with(secretForm(s), "client_secret", "a~former=secret"), []comparison{{What: "lifetime", Sent: aroundNow, Want: []string{second}}}},
+		"early":         {home, with(secretForm(s), "client_secret", "a~later=secret"), []comparison{{What: "lifetime", Sent: aroundNow, Want: []string{third}}}},
 
 		"tenant":   {"nobody.example", secretForm(s), []comparison{{What: "tenant", Sent: "nobody.example", Want: nil}}},
 		"resource": {home, with(secretForm(s), "scope", "https://x.test/.default"), []comparison{bySecret, {What: "resource", Sent: "https://x.test", Want: []string{api.URI()}}}},
@@ -88,7 +88,7 @@ func TestComparisons(t *testing.T) {
 		"aud": {home, assertionForm(s, selfSigned(s, func(_ *jwt.Token, c jwt.MapClaims) { c["aud"] = "https://x.test" })),
 			[]comparison{{What: "aud", Sent: "https://x.test", Want: []string{s.Cloud().TokenEndpoint(home), s.Cloud().Authority() + "/" + home + "/oauth2/token"}}}},
 		"exp": {home, assertionForm(s, selfSigned(s, func(_ *jwt.Token, c jwt.MapClaims) { c["nbf"], c["exp"] = day.Unix()-600, day.Unix() })),
-			[]comparison{{What: "lifetime", Sent: "from 2020-01-30T23:50:00Z until 2020-01-31T00:00:00Z", Want: []string{regexpDate + ", the time here, give or take 5m0s"}}}},
+			[]comparison{{What: "lifetime", Sent: "from 2020-01-30T23:50:00Z until 2020-01-31T00:00:00Z", Want: []string{aroundNow + ", the time here, give or take 5m0s"}}}},
 
 		"federated": {home, assertionForm(s, s.FederatedToken()), []comparison{
 			{"iss", iss, []string{iss}, true}, {"aud", aud, []string{aud}, true}, {"sub", demoSubject, []string{demoSubject}, true},
@@ -124,10 +124,10 @@ func TestComparisons(t *testing.T) {
 	}
 }
 
-// regexpDate stands for a time of this run.
-const regexpDate = "(now)"
+// aroundNow stands for a time of this run.
+const aroundNow = "(now)"
 
-// undated puts regexpDate in place of the times around now.
+// undated puts aroundNow in place of the times around now.
 func undated(text string) string {
 	for y := -1; y <= 1; y++ {
 		year := fmt.Sprint(time.Now().AddDate(y, 0, 0).Year())
@@ -136,7 +136,7 @@ func undated(text string) string {
 			if i < 0 || len(text) < i+len(time.RFC3339)-5 {
 				break
 			}
-			text = text[:i] + regexpDate + text[i+len(time.RFC3339)-5:]
+			text = text[:i] + aroundNow + text[i+len(time.RFC3339)-5:]
 		}
 	}
 	return text
@@ -169,6 +169,25 @@ func TestComparisonsHideSecrets(t *testing.T) {
 	data, err := json.Marshal(s.Requests())
 	if err != nil || strings.Contains(strings.ToLower(string(data)), "canary") || len(s.Requests()) != 110 {
 		t.Errorf("%v, %d requests: %s", err, len(s.Requests()), data)
+	}
+}
+
+// What is recorded is not the directory's, which goes on to change.
+func TestComparisonsAreCopies(t *testing.T) {
+	s := entratest.New(t)
+	long := strings.Repeat("r", 1000)
+	api := s.Tenant().NewResource("https://api.test", long, "Other")
+	s.Tenant().SetAssignmentRequired(api, true)
+	got := compared(t, s, s.Tenant().ID(), with(secretForm(s), "scope", api.Scope()))
+	if len(got) != 2 || got[1].What != "roles" || len(got[1].Want) != 2 || len(got[1].Want[0]) > 300 {
+		t.Fatalf("got %+v", got)
+	}
+	if roles := api.Roles(); roles[0] != long {
+		t.Errorf("the role is now %q", roles[0])
+	}
+	api.RemoveRoles(long)
+	if got[1].Want[1] != "Other" {
+		t.Errorf("the record is now %+v", got)
 	}
 }
 

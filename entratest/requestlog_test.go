@@ -182,6 +182,7 @@ func TestChangesWhileServing(t *testing.T) {
 				}
 				s.Requests()
 				s.TokenRequests()
+				page(t, s, "")
 				for _, path := range []string{"requests", "counters", "faults", "throttle", "clock"} {
 					admin(t, s, "GET", path, "", nil)
 				}

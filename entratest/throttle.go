@@ -187,6 +187,8 @@ func (c *call) throttled() (ans answer, over bool) {
 		return answer{}, false
 	}
 	c.logSender(tenant)
+	rule := c.s.throttle.get()
+	c.log.Comparisons = []Comparison{{What: "throttle", Sent: "one more", Want: []string{fmt.Sprintf("%d requests in %v, again after %v", rule.Requests, rule.Per, wait)}}}
 	return answer{
 		status: http.StatusTooManyRequests,
 		body:   rawBody{textType, "Too Many Requests"},
