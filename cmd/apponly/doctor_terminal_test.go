@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -10,14 +11,14 @@ import (
 	"testing"
 )
 
-// onTerminal runs the command on a terminal of 100 columns.
-func (c *clinic) onTerminal(env ...string) string {
+// onTerminal runs a command line of the program on a terminal.
+func (c *clinic) onTerminal(columns int, args string, env ...string) string {
 	c.Helper()
 	script, err := exec.LookPath("script")
 	if err != nil {
 		c.Skip("no script(1), which brings a terminal")
 	}
-	line := "stty cols 100; exec " + quote(os.Args[0]) + " doctor --scope " + quote(c.scope)
+	line := fmt.Sprintf("stty cols %d; exec %s %s", columns, quote(os.Args[0]), args)
 	cmd := exec.CommandContext(c.Context(), script, "-qec", line, "/dev/null")
 	cmd.Env = append([]string{asCommand + "=1", "GORACE=atexit_sleep_ms=10", "HOME=" + c.dir, "PATH=" + os.Getenv("PATH")}, env...)
 	for name, value := range c.env {
@@ -43,7 +44,7 @@ func TestDoctorTerminal(t *testing.T) {
 		"NO_COLOR": {[]string{"TERM=xterm", "NO_COLOR=1"}, false},
 		"dumb":     {[]string{"TERM=dumb"}, false},
 	} {
-		out := c.onTerminal(tt.env...)
+		out := c.onTerminal(100, "doctor --scope "+quote(c.scope), tt.env...)
 		if got := strings.Contains(out, "\x1b["); got != tt.colours {
 			t.Errorf("%s: colours: %t, want %t\n%q", name, got, tt.colours, out)
 		}
@@ -65,7 +66,7 @@ func TestDoctorProgress(t *testing.T) {
 	take := func(conn net.Conn) { hang(conn) }
 	c.proxy.take.Store(&take)
 	const line = "\rchecking proxy …\x1b[K\r\x1b[K"
-	if out := c.onTerminal("TERM=xterm"); strings.Count(out, "checking") != 1 || !strings.Contains(out, line) {
+	if out := c.onTerminal(100, "doctor --scope "+quote(c.scope), "TERM=xterm"); strings.Count(out, "checking") != 1 || !strings.Contains(out, line) {
 		t.Errorf("%q, want %q once", out, line)
 	}
 }

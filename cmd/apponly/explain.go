@@ -39,7 +39,13 @@ was given.`,
 				}
 				text = string(b)
 			}
-			return explain(cmd.OutOrStdout(), out.value, apponly.LookupText(text))
+			found := apponly.LookupText(text)
+			if len(found) == 0 { // several numbers
+				for _, arg := range args {
+					found = append(found, apponly.LookupText(arg)...)
+				}
+			}
+			return explain(cmd.OutOrStdout(), out.value, found)
 		},
 	}
 }

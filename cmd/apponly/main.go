@@ -27,6 +27,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -85,8 +86,8 @@ func newRoot() *cobra.Command {
 	group(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
 	out := choice{"text", []string{"text", "json"}}
-	root.PersistentFlags().VarP(&out, "output", "o", "form of results: text or json")
-	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newToken(), newInspect(&out), newProve(&out), newConsentURL(&out), newVersion(&out))
+	out.register(root, root.PersistentFlags(), "form of results: text or json")
+	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newToken(), newInspect(&out), newProve(&out), newConsentURL(&out), newVersion(&out), newMan())
 	strict(root)
 	return root
 }
@@ -157,6 +158,15 @@ func atLeastOneArg(cmd *cobra.Command, args []string) error {
 type choice struct {
 	value string
 	words []string
+}
+
+// register makes it the flag --output of a command.
+func (c *choice) register(cmd *cobra.Command, flags *pflag.FlagSet, usage string) {
+	flags.VarP(c, "output", "o", usage)
+	err := cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(c.words, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil { // the flag is there
+		panic(err)
+	}
 }
 
 func (c *choice) String() string { return c.value }

@@ -57,7 +57,7 @@ nowhere else: not in messages, and never in arguments.`,
 		},
 	}
 	cmd.Flags().StringVar(&scope, "scope", "", "the API that the token is for, RESOURCE/.default")
-	cmd.Flags().VarP(&form, "output", "o", "form: "+strings.Join(tokenForms, ", "))
+	form.register(cmd, cmd.Flags(), "form: "+strings.Join(tokenForms, ", "))
 	return cmd
 }
 
