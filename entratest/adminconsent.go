@@ -42,12 +42,13 @@ func (c *call) adminConsent(tenantName string) answer {
 
 // asked is what the app asks for: in a tenant if one is named.
 func (s *Server) asked(req consentRequest, c *call) ([]requirement, *refusal) {
+	k := c.clouds()[0]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if req.tenant == nil {
 		return req.app.asks(req.resource), nil
 	}
-	return req.app.asksIn(req.tenant, req.resource, c.now)
+	return req.app.asksIn(req.tenant, k, req.resource, c.now)
 }
 
 // consentParameters are those of the request that mean something, in the order in
@@ -162,9 +163,10 @@ func (c *call) decideConsent(req consentRequest) answer {
 
 // consent installs the app and grants it what it asks for, or nothing of it.
 func (s *Server) consent(req consentRequest, c *call) *refusal {
+	k := c.clouds()[0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	asked, f := req.app.asksIn(req.tenant, req.resource, c.now)
+	asked, f := req.app.asksIn(req.tenant, k, req.resource, c.now)
 	if f != nil {
 		return f
 	}

@@ -21,7 +21,8 @@ type registration struct {
 	s            *Server
 	home         *Tenant // where it is registered
 	appID        string
-	homeObjectID string // of a managed identity: that of its service principal at home, which is the same object
+	microsoft    *microsoftAPI // nil if it is not one of Microsoft's own
+	homeObjectID string        // of a managed identity: that of its service principal at home, which is the same object
 
 	// Guarded by s.mu.
 	removed      bool
@@ -50,13 +51,15 @@ func (r *registration) remove() {
 		for _, t := range r.s.tenants {
 			t.removePrincipal(r)
 		}
-		if api := r.s.resources[r.appID]; api != nil {
+		if api := r.s.resources[r.appID]; api != nil && api.registration == r {
 			for _, key := range api.keys {
 				delete(r.s.uris, resourceURI{key, r.home})
 			}
+			delete(r.s.resources, r.appID)
 		}
-		delete(r.s.resources, r.appID)
-		delete(r.s.apps, r.appID)
+		if app := r.s.apps[r.appID]; app != nil && app.registration == r {
+			delete(r.s.apps, r.appID)
+		}
 		src := &r.s.sources
 		src.identities = slices.DeleteFunc(src.identities, func(m *ManagedIdentity) bool { return m.app.registration == r })
 	})

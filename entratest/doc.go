@@ -22,6 +22,7 @@
 // everything here is safe for concurrent use. A refusal follows from the state of
 // the directory, not from a script: a secret that has expired, a tenant that is
 // suspended, an API that requires an assignment, an issuer that is out of reach.
+// Microsoft's own APIs are in every tenant, as [Server.Microsoft] lists them.
 // With [Server.SetPropagation] new credentials do not count until later. A tenant
 // that uses an app and an API takes less than a kilobyte.
 //

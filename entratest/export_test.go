@@ -49,7 +49,7 @@ func (s *Server) Overtaken(t *Tenant, clientID, resource string, change func()) 
 	client, f := s.findApp(t, clientID, now)
 	if f == nil {
 		change()
-		_, f = s.findResource(t, client, resource, now)
+		_, f = s.findResource(t, client, s.Cloud(), resource, now)
 	}
 	if f != nil {
 		return f.code

@@ -80,6 +80,9 @@ func (l Loader) Expose(a *App, uri string, roles ...string) (*Resource, error) {
 	return a.expose(uri, roles)
 }
 
+// Microsoft is [Server.Microsoft].
+func (l Loader) Microsoft(name string) (*Resource, error) { return l.s.microsoftNamed(name) }
+
 // SetTokenVersion is [Resource.SetTokenVersion].
 func (l Loader) SetTokenVersion(r *Resource, v int) error { return r.setTokenVersion(v) }
 

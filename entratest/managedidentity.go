@@ -207,7 +207,7 @@ func (c *call) identityTarget(t *Tenant, clientID, resource string) (clientView,
 		// Of another cloud: the token is handed out, and fails where it is used.
 		return client, target{requested: resource, appID: resource, version: 2}, nil
 	}
-	tgt, f := c.s.findResource(t, client, resource, c.now)
+	tgt, f := c.s.findResource(t, client, c.clouds()[0], resource, c.now)
 	return client, tgt, f
 }
 

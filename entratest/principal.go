@@ -103,7 +103,10 @@ func (t *Tenant) addPrincipal(r *registration) error {
 	if t.principals[r] != nil {
 		return nil
 	}
-	p := &principal{objectID: ident.NewGUID(), effectiveFrom: t.s.effectiveFrom()}
+	p := &principal{objectID: ident.NewGUID()}
+	if r.microsoft == nil { // which has been there all along
+		p.effectiveFrom = t.s.effectiveFrom()
+	}
 	if t == r.home && r.homeObjectID != "" {
 		p.objectID = r.homeObjectID
 	}
@@ -127,6 +130,11 @@ func (t *Tenant) removePrincipal(r *registration) {
 func (t *Tenant) principalOf(r *registration) (*principal, error) {
 	if r.s != t.s {
 		return nil, errOtherServer
+	}
+	if r.microsoft != nil {
+		if err := t.addPrincipal(r); err != nil {
+			return nil, err
+		}
 	}
 	if p := t.principals[r]; p != nil {
 		return p, nil

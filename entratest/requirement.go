@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/apponly/apponly/cloud"
 )
 
 // requirement is what an app asks for on one API.
@@ -78,9 +80,9 @@ func (a *App) asks(resource string) []requirement {
 }
 
 // asksIn is asks in a tenant, in which all APIs have to be. The caller holds mu.
-func (a *App) asksIn(t *Tenant, resource string, now time.Time) ([]requirement, *refusal) {
+func (a *App) asksIn(t *Tenant, k cloud.Cloud, resource string, now time.Time) ([]requirement, *refusal) {
 	if resource != "" {
-		r, p := t.resourceNamed(resource)
+		r, p := t.resourceNamed(k, resource)
 		if r == nil && !t.s.isRegistered(resource) {
 			return nil, refuse(500011, resource, t.id)
 		}
@@ -102,7 +104,7 @@ func (a *App) asksIn(t *Tenant, resource string, now time.Time) ([]requirement, 
 // isRegistered reports whether a scope can name an API of any tenant so. The caller
 // holds mu.
 func (s *Server) isRegistered(name string) bool {
-	if s.resources[namedAppID(name)] != nil {
+	if s.resources[namedAppID(name)] != nil || s.microsoftResource(anyCloud, name) != nil {
 		return true
 	}
 	for uri := range s.uris {

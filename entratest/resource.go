@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/internal/ident"
 )
 
@@ -201,7 +202,7 @@ type target struct {
 }
 
 // findResource looks up what a scope names, for a client that proved who it is.
-func (s *Server) findResource(t *Tenant, client clientView, name string, now time.Time) (target, *refusal) {
+func (s *Server) findResource(t *Tenant, client clientView, k cloud.Cloud, name string, now time.Time) (target, *refusal) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	p := t.principals[client.app.registration]
@@ -213,7 +214,7 @@ func (s *Server) findResource(t *Tenant, client clientView, name string, now tim
 		}
 		return target{}, refuse(7000229, client.app.appID, t.id)
 	}
-	r, rp := t.resourceNamed(name)
+	r, rp := t.resourceNamed(k, name)
 	if r == nil || now.Before(rp.effectiveFrom) {
 		return target{}, refuse(500011, name, t.id).beside("resource", name, t.knownResources()...)
 	}
@@ -294,13 +295,25 @@ func namedAppID(name string) string {
 }
 
 // named reports whether a scope can name r so. The caller holds mu.
-func (r *Resource) named(name string) bool {
-	return namedAppID(name) == r.appID || slices.Contains(r.keys, resourceKey(name))
+func (r *Resource) named(name string) bool { return r.namedIn(anyCloud, name) }
+
+// namedIn is named at the authority of a cloud.
+func (r *Resource) namedIn(k cloud.Cloud, name string) bool {
+	key := resourceKey(name)
+	return namedAppID(name) == r.appID || slices.Contains(r.keys, key) || r.microsoft != nil && r.microsoft.hasURI(k, key)
 }
 
-// resourceNamed returns what a scope names in t, and its service principal
-// there; nil if it names nothing that can be used in t. The caller holds mu.
-func (t *Tenant) resourceNamed(name string) (*Resource, *principal) {
+// resourceNamed returns what a scope names in t when a cloud is asked, and its service
+// principal there; nil if it names nothing that can be used in t. One of Microsoft's is
+// found last: whoever registers it with roles of his own means that. The caller holds mu.
+func (t *Tenant) resourceNamed(k cloud.Cloud, name string) (*Resource, *principal) {
+	if r, p := t.registeredAs(name); r != nil {
+		return r, p
+	}
+	return t.usable(t.s.microsoftResource(k, name))
+}
+
+func (t *Tenant) registeredAs(name string) (*Resource, *principal) {
 	if r := t.s.resources[namedAppID(name)]; r != nil {
 		return t.usable(r)
 	}
@@ -325,8 +338,15 @@ func (t *Tenant) resourceNamed(name string) (*Resource, *principal) {
 
 // usable returns r with its service principal in t, nil if t cannot use it.
 func (t *Tenant) usable(r *Resource) (*Resource, *principal) {
-	if r == nil || r.singleTenant && r.home != t || t.principals[r.registration] == nil {
+	if r == nil || r.singleTenant && r.home != t {
 		return nil, nil
 	}
-	return r, t.principals[r.registration]
+	p := t.principals[r.registration]
+	switch {
+	case p == nil && r.microsoft != nil:
+		return r, everywhere
+	case p == nil:
+		return nil, nil
+	}
+	return r, p
 }

@@ -63,6 +63,7 @@ type Server struct {
 	apps          map[string]*App      // by client ID
 	resources     map[string]*Resource // by app ID
 	uris          map[resourceURI]*Resource
+	microsoft     []*Resource        // those that are in every tenant; the slice is never changed
 	issuers       map[string]*Issuer // by URL
 	appKeys       int                // how many keys of the pool were handed out to apps
 	tokenLifetime time.Duration
@@ -125,6 +126,7 @@ func NewServer() *Server {
 		requests: requestLog{counters: Counters{Endpoints: make(map[string]int), Statuses: make(map[int]int), Codes: make(map[int]int)}},
 		closing:  make(chan struct{}),
 	}
+	s.microsoft = newMicrosoftResources(s)
 	s.signers = []*Key{s.newKey(0, signingKeys, KeyOptions{})}
 	s.tenant = s.AddTenant()
 	s.app = s.tenant.NewApp()

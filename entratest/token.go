@@ -72,7 +72,7 @@ func (c *call) issue(tenantName string, version int) (answer, *refusal) {
 	if client.blocked != 0 {
 		return answer{}, refuse(client.blocked)
 	}
-	tgt, f := c.s.findResource(tenant, client, resource, c.now)
+	tgt, f := c.s.findResource(tenant, client, c.clouds()[0], resource, c.now)
 	if f != nil {
 		return answer{}, f
 	}
@@ -136,10 +136,12 @@ func checkGrant(form url.Values, p proof) *refusal {
 
 // resourceOf returns what a request wants a token for. The endpoints of the two
 // versions differ in how that is said: by a scope, or by a resource, which is it itself.
+// Who names no resource gets a token for Graph, of all APIs
+// (https://github.com/MicrosoftDocs/azure-docs/issues/64495).
 func resourceOf(form url.Values, version int) (string, *refusal) {
 	switch {
 	case version == 1:
-		return cmp.Or(form.Get("resource"), azureADGraph), nil
+		return cmp.Or(form.Get("resource"), azureADGraphID), nil
 	case form.Has("resource"):
 		return "", refuse(901002).beside("resource", form.Get("resource"), "scope")
 	case form.Get("scope") == "":
@@ -147,10 +149,6 @@ func resourceOf(form url.Values, version int) (string, *refusal) {
 	}
 	return parseScope(form.Get("scope"))
 }
-
-// azureADGraph is what an app gets a token for that names nothing at the version 1
-// endpoint: https://github.com/MicrosoftDocs/azure-docs/issues/64495.
-const azureADGraph = "00000002-0000-0000-c000-000000000000"
 
 // askedScope is the scope of a request, or the one that its resource amounts to.
 func askedScope(form url.Values) string {

@@ -190,9 +190,14 @@ func (l *loader) grant(g grant) {
 }
 
 // rolesOf returns the resource of roles, and refuses those that it does not define.
+// Microsoft's have those that are granted.
 func (l *loader) rolesOf(q requirement) *resource {
-	r := find(l, l.resources, resourceName(q.Resource), "resource")
 	l.once(q.Roles)
+	if made, err := l.load.Microsoft(q.Resource.v); err == nil && l.resources[resourceName(q.Resource).v] == nil {
+		made.AddRoles(values(q.Roles)...)
+		return &resource{made: made}
+	}
+	r := find(l, l.resources, resourceName(q.Resource), "resource")
 	for _, role := range q.Roles {
 		if r != nil && role.good && !slices.Contains(r.made.Roles(), role.v) {
 			l.add(role.Place, "the resource %s defines no role %q", clean(q.Resource.v), clean(role.v))

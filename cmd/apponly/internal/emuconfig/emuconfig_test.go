@@ -198,6 +198,7 @@ func TestConfigFaults(t *testing.T) {
 		"tenant of a resource":  {"resources:\n  - uri: api://a\n    tenant: nobody\n", []string{`3: resources[0].tenant: there is no tenant "nobody"`}},
 		"app of a grant":        {valid + "grants:\n  - app: werker\n    resource: api://orders\n    roles: [Read]\n", []string{`11: grants[0].app: there is no app "werker"`}},
 		"resource of a grant":   {valid + "grants:\n  - app: worker\n    resource: api://Orders\n    roles: [Read]\n", []string{`12: grants[0].resource: there is no resource "api://Orders"`}},
+		"grant on Graph":        {valid + "grants:\n  - {app: worker, resource: 'https://graph.microsoft.com', roles: [User.Read.All]}\n  - {app: worker, resource: 797f4846-ba00-4fd7-ba43-dac1f8f63013, roles: [X]}\n", nil},
 		"tenant of a grant":     {valid + "grants:\n  - app: worker\n    resource: api://orders\n    tenant: x\n    roles: [Read]\n", []string{`13: grants[0].tenant: there is no tenant "x"`}},
 		"role of a grant":       {valid + "grants:\n  - app: worker\n    resource: api://orders\n    roles: [Read, Delete]\n", []string{`13: grants[0].roles[1]: the resource api://orders defines no role "Delete"`}},
 		"role of the demo API":  {"grants:\n  - app: demo\n    resource: demo\n    roles: [Data.Delete.All]\n", []string{`4: grants[0].roles[0]: the resource demo defines no role`}},
