@@ -20,8 +20,8 @@ type Comparison struct {
 	// assertion ("aud", "x5t"), or "tenant", "secret", "certificate", "credential",
 	// "signature", "lifetime", "resource", "roles", "throttle", "request".
 	What string `json:"what"`
-	// Sent is what the request has; "" if it lacks it, "(hidden)" if it is a secret or may be
-	// one in a wrong place.
+	// Sent is what the request has, or of "request" what is wrong with it; "" if it lacks it,
+	// "(hidden)" if it is a secret or may be one in a wrong place.
 	Sent string `json:"sent,omitzero"`
 	// Want is what would have matched, or did: a few examples if it is one of many.
 	Want    []string `json:"want,omitzero"`
@@ -61,6 +61,9 @@ var showable = map[string]func(string) bool{
 	"secret":       func(string) bool { return false },
 	"tenant":       func(name string) bool { return isTenantName(name) || strings.EqualFold(name, "consumers") },
 	"client_id":    ident.IsGUID,
+	"object_id":    ident.IsGUID,
+	"msi_res_id":   isResourceID,
+	"mi_res_id":    isResourceID,
 	"authority":    func(host string) bool { return looksLikeResource("https://" + host) },
 	"scope":        looksLikeScope,
 	"resource":     looksLikeScope,
@@ -74,6 +77,8 @@ var showable = map[string]func(string) bool{
 		return slices.Contains([]string{"application/json", "multipart/form-data", "text/plain", "application/octet-stream"}, kind)
 	},
 }
+
+func isResourceID(id string) bool { return strings.HasPrefix(strings.ToLower(id), "/subscriptions/") }
 
 // kept is what the record keeps of comparisons. Texts are copied, because they may be
 // slices of the request that would keep it alive with the secrets in it.

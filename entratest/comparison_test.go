@@ -172,6 +172,36 @@ func TestComparisonsHideSecrets(t *testing.T) {
 	}
 }
 
+// Of a machine's identities, too, there are those that it has beside the one that is asked for.
+func TestComparisonsOfIdentities(t *testing.T) {
+	s := entratest.New(t)
+	m := s.Tenant().NewManagedIdentity()
+	ask := func(query string) []comparison {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=x"+query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Metadata", "true")
+		if _, err := send(s.HTTPClient(), req); err != nil {
+			t.Fatal(err)
+		}
+		log := s.Requests()
+		return log[len(log)-1].Comparisons
+	}
+	notFound := comparison{What: "request", Sent: "Identity not found"}
+	for query, want := range map[string][]comparison{
+		"&client_id=" + s.App().ClientID(): {{"client_id", s.App().ClientID(), []string{m.ClientID()}, false}, notFound},
+		"&object_id=a-canary":              {{"object_id", "(hidden)", []string{m.ObjectID()}, false}, notFound},
+		"&msi_res_id=" + m.ResourceID() + "&client_id=canary": {
+			{"client_id", "(hidden)", []string{m.ClientID()}, false}, {"msi_res_id", m.ResourceID(), []string{m.ResourceID()}, true}, notFound,
+		},
+	} {
+		if got := ask(query); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s\n got %+v\nwant %+v", query, got, want)
+		}
+	}
+}
+
 // What is recorded is not the directory's, which goes on to change.
 func TestComparisonsAreCopies(t *testing.T) {
 	s := entratest.New(t)

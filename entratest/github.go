@@ -151,7 +151,7 @@ func (c *call) github(string) answer {
 }
 
 func githubRefusal(status int, message string) answer {
-	ans := answer{status: status, body: map[string]string{"message": message}}
+	ans := answer{status: status, reason: message, body: map[string]string{"message": message}}
 	if status == unauthorized {
 		return ans.with("WWW-Authenticate", "Bearer")
 	}

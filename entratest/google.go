@@ -113,7 +113,7 @@ func (c *call) googleToken() answer {
 }
 
 func googleRefusal(status int, message string) answer {
-	return answer{status: status, body: googleText(message)}
+	return answer{status: status, reason: message, body: googleText(message)}
 }
 
 func googleText(message string) rawBody { return rawBody{"text/html; charset=UTF-8", message + "\n"} }

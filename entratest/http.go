@@ -41,6 +41,7 @@ type answer struct {
 	header map[string]string
 	body   any    // marshalled to JSON, unless it is a rawBody; nil for none
 	broken string // how the connection fails while it is sent: a Fault.Connection
+	reason string // for the record, what is wrong with a request if that is no AADSTS number; ours
 }
 
 func (a answer) with(header, value string) answer {
@@ -84,6 +85,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, plain bool) {
 		ans = c.respond()
 	}
 	c.log.Status = ans.status
+	if ans.reason != "" && c.log.Code == 0 {
+		c.log.Comparisons = append(c.log.Comparisons, Comparison{What: "request", Sent: ans.reason})
+	}
 	s.requests.add(c.log, c.route.name, c.tenant)
 	c.deliver(w, ans)
 }

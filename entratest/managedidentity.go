@@ -162,6 +162,28 @@ func (m *ManagedIdentity) matches(q url.Values, resourceIDParam string) (match, 
 	return match, selected
 }
 
+// compareIdentities records what the selectors of a query are beside.
+func (c *call) compareIdentities(known []*ManagedIdentity, q url.Values, resourceIDParam string) {
+	for _, by := range []struct {
+		name string
+		of   func(*ManagedIdentity) string
+	}{
+		{"client_id", (*ManagedIdentity).ClientID}, {"object_id", (*ManagedIdentity).ObjectID}, {resourceIDParam, (*ManagedIdentity).ResourceID},
+	} {
+		asked := q.Get(by.name)
+		if asked == "" {
+			continue
+		}
+		compared := Comparison{What: by.name, Sent: asked}
+		for _, m := range known {
+			id := by.of(m)
+			compared.Want = append(compared.Want, id)
+			compared.Matched = compared.Matched || strings.EqualFold(asked, id)
+		}
+		c.log.Comparisons = append(c.log.Comparisons, compared)
+	}
+}
+
 // identityToken issues a token to a managed identity: for the API that resource
 // names, or, if that is an exchange audience, for use as a federated assertion.
 // Its issuer is Entra, not the machine that was asked.
@@ -228,7 +250,7 @@ func (c *call) imds(string) answer {
 		// A proxy that can be made to ask for somebody else must not get the token.
 		return imdsRefusal("invalid_request", "a forwarded request is not answered")
 	case q.Get("api-version") != imdsVersion:
-		return answer{status: badRequest, body: map[string]any{
+		return answer{status: badRequest, reason: "api-version is invalid or missing, want " + imdsVersion, body: map[string]any{
 			"error":           "api-version is invalid or missing",
 			"newest-versions": []string{imdsVersion},
 		}}
@@ -241,6 +263,7 @@ func (c *call) imds(string) answer {
 	case many:
 		return imdsRefusal("invalid_request", "several user-assigned identities: name one by client_id, object_id or msi_res_id")
 	case m == nil:
+		c.compareIdentities(c.s.managedIdentities(), q, "msi_res_id")
 		return imdsRefusal("invalid_request", "Identity not found")
 	}
 	token, lifetime, f := c.identityToken(m.t, m.app.appID, q.Get("resource"))
@@ -281,7 +304,7 @@ func choose(identities []*ManagedIdentity, q url.Values, resourceIDParam string)
 }
 
 func imdsRefusal(oauth, description string) answer {
-	return answer{status: badRequest, body: map[string]string{"error": oauth, "error_description": description}}
+	return answer{status: badRequest, reason: description, body: map[string]string{"error": oauth, "error_description": description}}
 }
 
 const (
@@ -308,6 +331,7 @@ func (c *call) appService(string) answer {
 	}
 	m, _ := choose(site, q, "mi_res_id")
 	if m == nil {
+		c.compareIdentities(site, q, "mi_res_id")
 		return c.siteRefusal(badRequest, "the site has no such identity")
 	}
 	if _, selected := m.matches(q, "mi_res_id"); !selected && !m.system {
@@ -327,7 +351,7 @@ func (c *call) appService(string) answer {
 }
 
 func (c *call) siteRefusal(status int, message string) answer {
-	return answer{status: status, body: map[string]any{
+	return answer{status: status, reason: message, body: map[string]any{
 		"statusCode": status, "message": message, "correlationId": c.correlation,
 	}}.with("X-CORRELATION-ID", c.correlation)
 }

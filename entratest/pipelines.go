@@ -103,10 +103,11 @@ func (c *call) pipelineToken() answer {
 	case j == nil || endpoint != "oidctoken":
 		return pipelinesRefusal(http.StatusNotFound, "there is no such job")
 	case !c.hasBearer(j.accessToken):
+		const reason = "the bearer token is not the job's access token"
 		if strings.EqualFold(c.r.Header.Get("X-TFS-FedAuthRedirect"), "Suppress") {
-			return answer{status: unauthorized}.with("WWW-Authenticate", "Bearer")
+			return answer{status: unauthorized, reason: reason}.with("WWW-Authenticate", "Bearer")
 		}
-		return answer{status: http.StatusFound}.with("Location", c.base+pipelinesSignIn)
+		return answer{status: http.StatusFound, reason: reason}.with("Location", c.base+pipelinesSignIn)
 	case c.r.Method != http.MethodPost:
 		// Clients written for GitHub Actions are known to stumble over this shape:
 		// there is a "value", and it is no token.
@@ -134,5 +135,5 @@ func (c *call) pipelineToken() answer {
 }
 
 func pipelinesRefusal(status int, message string) answer {
-	return answer{status: status, body: map[string]any{"$id": "1", "message": message, "errorCode": 0}}
+	return answer{status: status, reason: message, body: map[string]any{"$id": "1", "message": message, "errorCode": 0}}
 }

@@ -51,5 +51,8 @@ func (l *requestLog) newest(after, most int, refused bool) (list []numberedReque
 	return list, last
 }
 
-// refused reports whether the client did not get what it wants.
-func (r *Request) refused() bool { return r.Status == 0 || r.Status >= 400 }
+// refused reports whether the client did not get what it wants: also if it is led to a
+// place where people sign in.
+func (r *Request) refused() bool {
+	return r.Status == 0 || r.Status >= 400 || slices.ContainsFunc(r.Comparisons, func(c Comparison) bool { return !c.Matched })
+}

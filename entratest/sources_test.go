@@ -279,6 +279,13 @@ func TestSourcesRefuse(t *testing.T) {
 			if tt.body != "" && (last.Status != tt.status || last.Tenant != "" && last.Tenant != s.Tenant().ID()) {
 				t.Errorf("recorded as %+v", last)
 			}
+			if served := tt.name != "path below" || tt.source != "imds"; served && tt.name != "without TLS" && tt.status != http.StatusMethodNotAllowed &&
+				!slices.ContainsFunc(last.Comparisons, failed) {
+				t.Errorf("it is not recorded why: %+v", last)
+			}
+			if src.secret != "" && strings.Contains(fmt.Sprintf("%+v", last), src.secret) {
+				t.Errorf("a secret in %+v", last)
+			}
 		})
 	}
 }
