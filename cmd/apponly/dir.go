@@ -25,19 +25,35 @@ const (
 	emulatorFile    = "emulator.json"
 )
 
-// ownFiles are those besides the environments of machines and jobs.
-var ownFiles = []string{caFile, bundleFile, certificateFile, federatedFile, envFile, emulatorFile}
+// A dirKind is which command a directory is for, and what that writes there. Where the
+// marker is, the others are the command's, too.
+type dirKind struct {
+	command string
+	files   []string
+	marker  string
+}
 
-// openDir returns the directory for the demo's files, absolute, and what
+var (
+	emulatorDir = dirKind{"emulator", []string{caFile, bundleFile, certificateFile, federatedFile, envFile, emulatorFile}, emulatorFile}
+	agentDir    = dirKind{"agent", []string{headerFile, agentFile}, headerFile}
+)
+
+// owns reports whether a file is the command's: an emulator also writes the environments
+// of machines and jobs.
+func (k dirKind) owns(name string) bool {
+	return slices.Contains(k.files, name) || k.command == "emulator" && strings.HasPrefix(name, envFile+"-")
+}
+
+// openDir returns the directory for a command's files, absolute, and what
 // removes it if it is a temporary one.
-func openDir(path string) (dir string, remove func() error, err error) {
+func (k dirKind) openDir(path string) (dir string, remove func() error, err error) {
 	if path == "" {
-		dir, err := os.MkdirTemp("", "apponly-emulator-")
+		dir, err := os.MkdirTemp("", "apponly-"+k.command+"-")
 		return dir, func() error { return os.RemoveAll(dir) }, err
 	}
 	dir, err = filepath.Abs(path)
 	if err == nil {
-		err = privateDir(dir)
+		err = k.privateDir(dir)
 	}
 	if err != nil {
 		return "", nil, fmt.Errorf("--dir: %w", err)
@@ -46,10 +62,10 @@ func openDir(path string) (dir string, remove func() error, err error) {
 }
 
 // privateDir makes a directory that only its owner may look into. If it exists
-// already, an emulator's files in it may be replaced, but not files of the same
-// names that are not an emulator's. Its mode is narrowed only if nothing else is
+// already, the command's files in it may be replaced, but not files of the same
+// names that are not the command's. Its mode is narrowed only if nothing else is
 // in it: the owner of other files may rely on the mode.
-func privateDir(dir string) error {
+func (k dirKind) privateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -63,18 +79,17 @@ func privateDir(dir string) error {
 	}
 	var own, others []string
 	for _, e := range entries {
-		switch name := e.Name(); {
-		case slices.Contains(ownFiles, name), strings.HasPrefix(name, envFile+"-"):
-			own = append(own, name)
-		default:
-			others = append(others, name)
+		if k.owns(e.Name()) {
+			own = append(own, e.Name())
+		} else {
+			others = append(others, e.Name())
 		}
 	}
 	wide := info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" // where modes mean nothing
 	switch {
-	case len(own) > 0 && !slices.Contains(own, emulatorFile):
-		return fmt.Errorf("%s holds %s and no %s: it is not an emulator's, and would be overwritten; name a directory of its own, or remove what is left of a start that failed",
-			dir, own[0], emulatorFile)
+	case len(own) > 0 && !slices.Contains(own, k.marker):
+		return fmt.Errorf("%s holds %s and no %s: it is not of an earlier %s, and would be overwritten; name a directory of its own, or remove what is left of a start that failed",
+			dir, own[0], k.marker, k.command)
 	case wide && len(others) > 0:
 		return fmt.Errorf("%s has mode %#o and holds %s: others could read the secrets written there; name a directory of its own, or chmod 700 it",
 			dir, info.Mode().Perm(), others[0])

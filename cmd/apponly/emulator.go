@@ -149,7 +149,7 @@ func emulate(cmd *cobra.Command, opts emulatorOptions) (err error) {
 		}
 	}
 
-	dir, remove, err := openDir(opts.dir)
+	dir, remove, err := emulatorDir.openDir(opts.dir)
 	if err != nil {
 		return err
 	}

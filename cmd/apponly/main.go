@@ -10,6 +10,7 @@
 //	apponly explain     what an error means
 //	apponly inspect     what a token says
 //	apponly consent-url where an administrator approves the app
+//	apponly agent       tokens for the programs next door, in any language
 //	apponly version     what this is
 //
 // Results go to stdout, everything else to stderr. The exit status is 0, 1 if
@@ -87,7 +88,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
 	out := choice{"text", []string{"text", "json"}}
 	out.register(root, root.PersistentFlags(), "form of results: text or json")
-	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newToken(), newInspect(&out), newProve(&out), newConsentURL(&out), newVersion(&out), newMan())
+	root.AddCommand(newEmulator(), newDoctor(&out), newExplain(&out), newToken(), newInspect(&out), newProve(&out), newConsentURL(&out), newAgent(), newVersion(&out), newMan())
 	strict(root)
 	return root
 }
