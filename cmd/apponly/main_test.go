@@ -36,7 +36,12 @@ func TestMain(m *testing.M) {
 		main()
 		panic("main returned")
 	}
-	os.Exit(m.Run())
+	if os.Getenv(asSDK) != "" {
+		sdk()
+	}
+	status := m.Run()
+	os.RemoveAll(nodeDir.path)
+	os.Exit(status)
 }
 
 func command(ctx context.Context, args ...string) *exec.Cmd {

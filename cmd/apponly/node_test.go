@@ -5,10 +5,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -21,25 +23,9 @@ func TestNode(t *testing.T) {
 	if err != nil {
 		t.Skip("node is not on this machine: @azure/identity and @azure/msal-node are not tested")
 	}
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		t.Fatalf("node is here, but npm is not: %v", err)
-	}
+	dir := nodeModules(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
-
-	dir := t.TempDir()
-	for _, name := range []string{"package.json", "package-lock.json", "flows.mjs"} {
-		data, err := os.ReadFile(filepath.Join("testdata", "node", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// Scripts of packages are not run: these need none.
-	runIn(ctx, t, dir, os.Environ(), npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--no-update-notifier")
 
 	e := start(t)
 	var env []string
@@ -58,6 +44,45 @@ func TestNode(t *testing.T) {
 			}
 		}
 	}
+}
+
+// nodeDir is where Microsoft's clients for Node are installed, once for all tests.
+var nodeDir struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// nodeModules returns a directory with the clients and with the programs of testdata.
+func nodeModules(t *testing.T) string {
+	t.Helper()
+	nodeDir.once.Do(func() { nodeDir.path, nodeDir.err = installNode() })
+	if nodeDir.err != nil {
+		t.Fatal(nodeDir.err)
+	}
+	return nodeDir.path
+}
+
+func installNode() (dir string, err error) {
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		return "", fmt.Errorf("node is here, but npm is not: %w", err)
+	}
+	if dir, err = os.MkdirTemp("", "apponly-node-"); err != nil {
+		return "", err
+	}
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "node"))); err != nil {
+		return dir, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
+	// Scripts of packages are not run: these need none.
+	cmd := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--no-update-notifier")
+	cmd.Dir, cmd.WaitDelay = dir, 5*time.Second // for its children
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return dir, fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	return dir, nil
 }
 
 func runIn(ctx context.Context, t *testing.T, dir string, env []string, name string, args ...string) string {

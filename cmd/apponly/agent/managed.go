@@ -18,8 +18,8 @@ const (
 	imdsVersion       = "2018-02-01"
 )
 
-// A managedAnswer is what SDKs want of a managed identity. All of it is text, as both
-// services send it.
+// A managedAnswer is what SDKs want of a managed identity. What both services send is
+// text, also where it is a number.
 type managedAnswer struct {
 	AccessToken string `json:"access_token"`
 	ClientID    string `json:"client_id,omitempty"`
@@ -28,8 +28,9 @@ type managedAnswer struct {
 	// ask with every call if it differs.
 	Resource  string `json:"resource"`
 	TokenType string `json:"token_type"`
-	// RefreshIn is understood by azidentity and ignored by the others.
-	RefreshIn string `json:"refresh_in"`
+	// RefreshIn is no member of either service. azidentity goes by it, and Python adds it
+	// to a time, so that it has to be a number.
+	RefreshIn int `json:"refresh_in"`
 
 	// Only IMDS sends these.
 	ExpiresIn    string  `json:"expires_in,omitempty"`
@@ -111,7 +112,7 @@ func (c *call) answerFor(t apponly.Token, resource string) *managedAnswer {
 	return &managedAnswer{
 		AccessToken: t.Value(), ClientID: c.clients[c.app].ClientID(), Resource: resource, TokenType: "Bearer",
 		ExpiresOn: strconv.FormatInt(t.ExpiresOn().Unix(), 10),
-		RefreshIn: seconds(max(time.Until(t.RefreshOn()), leastRefresh)),
+		RefreshIn: int(max(time.Until(t.RefreshOn()), leastRefresh) / time.Second),
 	}
 }
 

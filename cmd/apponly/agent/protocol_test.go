@@ -32,8 +32,8 @@ func TestAppService(t *testing.T) {
 	if left := until(t, a.text("expires_on")); left < 59*time.Minute {
 		t.Errorf("expires in %v", left)
 	}
-	if n, err := strconv.Atoi(a.text("refresh_in")); err != nil || n < 60 || n > 1800 {
-		t.Errorf("refresh_in %q, want half an hour at most", a.text("refresh_in"))
+	if n, ok := a.json["refresh_in"].(float64); !ok || n < 60 || n > 1800 {
+		t.Errorf("refresh_in %v, want a number, and half an hour at most", a.json["refresh_in"])
 	}
 	if got := a.header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control: %s", got)
