@@ -171,7 +171,6 @@ func (d *demo) renew() error {
 func (d *demo) env() []byte {
 	var b bytes.Buffer
 	b.WriteString("# The demo app of apponly emulator, for apponly.FromEnv: source this file.\n")
-	fmt.Fprintf(&b, "# Tokens are for the scope %s\n", d.Scope)
 	for _, v := range [][2]string{
 		{"AZURE_AUTHORITY_HOST", d.AuthorityHost},
 		{"APPONLY_TRUST_AUTHORITY_HOST", "1"},
@@ -187,6 +186,7 @@ func (d *demo) env() []byte {
 	if d.APIURL != "" {
 		fmt.Fprintf(&b, "# An API that takes them.\nexport APPONLY_API_URL=%s\n", quote(d.APIURL))
 	}
+	fmt.Fprintf(&b, "# What tokens are for, as the examples take it.\nexport APPONLY_SCOPE=%s\n", quote(d.Scope))
 	b.WriteString("# Which of the three it is: secret, certificate or federated.\n")
 	b.WriteString("export APPONLY_CREDENTIAL=secret\n")
 	return b.Bytes()
