@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // usualFaults are those that the page has switches for.
@@ -104,7 +105,7 @@ func (s *Server) doForm(form url.Values) error {
 func formObject(form url.Values, fields []string, numbers ...string) []byte {
 	object := map[string]any{}
 	for _, name := range fields {
-		value := form.Get(name)
+		value := strings.TrimSpace(form.Get(name))
 		if value == "" {
 			continue
 		}

@@ -100,7 +100,7 @@ func render(part string, v any) string {
 	return b.String()
 }
 
-// The names of the parameters by which the page is asked for.
+// Address is that of the page with one of its parameters changed, or without it.
 func (v adminView) Address(name, value string) string {
 	q := url.Values{}
 	for _, name := range []string{"only", "tenant"} {
@@ -123,6 +123,7 @@ func (v adminView) Events() string {
 	return adminPrefix + "events?" + q.Encode()
 }
 
+// newRequestView tells a request in few words.
 func newRequestView(r numberedRequest) requestView {
 	v := requestView{numberedRequest: r, Class: "accepted", At: r.Time.UTC().Format("15:04:05.000")}
 	if r.refused() {
@@ -149,9 +150,8 @@ func (v requestView) Answer() string {
 }
 
 func (s *Server) stateView() stateView {
-	c := s.Counters()
-	v := stateView{Counters: c}
-	for status, n := range c.Statuses {
+	v := stateView{Counters: s.Counters()}
+	for status, n := range v.Counters.Statuses {
 		if r := (Request{Status: status}); r.refused() {
 			v.Refusals += n
 		}

@@ -133,7 +133,7 @@ func TestAdminForms(t *testing.T) {
 		{act("remove fault", "number", "1"), 303, `[]`, ""},
 		{act("add fault", "endpoint", "token", "status", "500", "times", "3", "probability", "0.5", "delay", "2s", "retry_after", "30", "tenant", ""), 303,
 			`[{"id":2,"hits":0,"fault":{"endpoint":"token","times":3,"probability":0.5,"delay":"2s","status":500,"retry_after":"30"}}]`, ""},
-		{act("add fault", "code", "90033", "client_id", s.App().ClientID()), 303,
+		{act("add fault", "code", " 90033 ", "client_id", s.App().ClientID()+"\n"), 303,
 			`[{"id":2,"hits":0,"fault":{"endpoint":"token","times":3,"probability":0.5,"delay":"2s","status":500,"retry_after":"30"}},` +
 				`{"id":3,"hits":0,"fault":{"client_id":"` + s.App().ClientID() + `","code":90033}}]`, ""},
 		{act("remove all faults"), 303, `[]`, ""},
