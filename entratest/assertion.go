@@ -161,9 +161,10 @@ func (c *call) checkSelfSigned(t *Tenant, tenantName string, client clientView, 
 		return refuse(7000214).beside("certificate", "revoked", client.certificateLabel(i))
 	}
 	// The audience has the host that was asked; an alias of it is another audience.
-	// Which of the two endpoints it names, for which name of the tenant, does not matter.
+	// Which of the two endpoints it names, for which name of the tenant, does not matter,
+	// and neither does what ADAL writes behind it, as it asks there.
 	want := c.tokenEndpoints(t.id, tenantName)
-	if aud := string(a.aud); !slices.Contains(want, aud) {
+	if aud := string(a.aud); !slices.Contains(want, strings.TrimSuffix(aud, "?api-version=1.0")) {
 		return refuse(700023, aud, want[0]).beside("aud", aud, slices.Compact(want)...)
 	}
 	if f := a.checkTimes(c.now); f != nil {

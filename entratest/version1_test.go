@@ -107,7 +107,7 @@ func TestAssertionAudiences(t *testing.T) {
 	s.Tenant().AddDomain("contoso.example")
 	base := s.Cloud().Authority()
 	for _, tenant := range []string{s.Tenant().ID(), "contoso.example"} {
-		for _, path := range []string{"/oauth2/token", "/oauth2/v2.0/token"} {
+		for _, path := range []string{"/oauth2/token", "/oauth2/v2.0/token", "/oauth2/token?api-version=1.0"} {
 			form := assertionForm(s, selfSigned(s, func(_ *jwt.Token, c jwt.MapClaims) { c["aud"] = base + "/" + tenant + path }))
 			if got := postForm(t, s, tenant, form); got.Status != http.StatusOK {
 				t.Errorf("%s%s at version 2: %d %s", tenant, path, got.Status, got.Description)
