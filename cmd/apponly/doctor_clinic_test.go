@@ -5,12 +5,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +32,10 @@ type clinic struct {
 	canary []string // what must not be printed
 	front  *front   // what listens in place of the emulator, nil for nothing
 	proxy  *proxy   // what HTTPS_PROXY leads to, nil for nothing
+	// proxyTLS is what a proxy over TLS shows; proxyLock guards it.
+	proxyTLS  *tls.Config
+	proxyLock sync.Mutex
+
 	binds  *entratest.IdentityBinding
 	google *entratest.GoogleVM
 	msi    *entratest.ManagedIdentity
@@ -193,13 +199,36 @@ var bases = map[string]func(*testing.T) *clinic{
 		return c
 	},
 	"proxy": func(t *testing.T) *clinic {
-		c := newClinic(t, false)
-		c.open("login.apponly.invalid", "https://login.apponly.invalid")
+		c := behind(t)
 		c.proxy = newProxy(t, c.front.addr())
-		c.set("AZURE_CLIENT_SECRET", c.hide(c.sts.Secret()))
 		c.set("HTTPS_PROXY", "http://user:"+c.hide("proxy-password")+"@"+c.proxy.addr())
 		return c
 	},
+	"proxy over TLS": func(t *testing.T) *clinic {
+		c := behind(t)
+		c.proxyTLS = &tls.Config{Certificates: []tls.Certificate{c.front.roots.issue(t, nil)}}
+		c.proxy = newProxyAt(tls.NewListener(listen(t), &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			c.proxyLock.Lock()
+			defer c.proxyLock.Unlock()
+			return c.proxyTLS, nil
+		}}), c.front.addr())
+		c.set("HTTPS_PROXY", "https://user:"+c.hide("proxy-password")+"@"+c.proxy.addr())
+		return c
+	},
+	"SOCKS proxy": func(t *testing.T) *clinic {
+		c := behind(t)
+		c.proxy = newProxy(t, c.front.addr())
+		c.set("HTTPS_PROXY", "socks5://"+c.proxy.addr())
+		return c
+	},
+}
+
+// behind returns a clinic whose authority has a name that only a proxy knows.
+func behind(t *testing.T) *clinic {
+	c := newClinic(t, false)
+	c.open("login.apponly.invalid", "https://login.apponly.invalid")
+	c.set("AZURE_CLIENT_SECRET", c.hide(c.sts.Secret()))
+	return c
 }
 
 // trust makes the app take the assertions of a source, to which variables lead.

@@ -165,8 +165,11 @@ type proxy struct {
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
 
-func newProxy(t *testing.T, to string) *proxy {
-	p := &proxy{listener: listen(t)}
+func newProxy(t *testing.T, to string) *proxy { return newProxyAt(listen(t), to) }
+
+// newProxyAt has it speak what l does, as TLS.
+func newProxyAt(l net.Listener, to string) *proxy {
+	p := &proxy{listener: l}
 	p.to.Store(&to)
 	go func() {
 		for {
@@ -193,6 +196,10 @@ func (p *proxy) refuse(status string) {
 func (p *proxy) serve(conn net.Conn) {
 	defer conn.Close()
 	r := bufio.NewReader(conn)
+	if first, err := r.Peek(1); err == nil && first[0] == socks5 {
+		p.serveSOCKS(conn, r)
+		return
+	}
 	req, err := http.ReadRequest(r)
 	if err != nil {
 		return
@@ -205,12 +212,39 @@ func (p *proxy) serve(conn net.Conn) {
 		io.WriteString(conn, "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
 		return
 	}
+	p.join(conn, r, "HTTP/1.1 200 OK\r\n\r\n")
+}
+
+const socks5 = 5
+
+// serveSOCKS speaks the part of RFC 1928 that a client without a password does.
+func (p *proxy) serveSOCKS(conn net.Conn, r *bufio.Reader) {
+	if _, err := io.ReadFull(r, make([]byte, 3)); err != nil { // one method: none
+		return
+	}
+	io.WriteString(conn, "\x05\x00")
+	head := make([]byte, 5)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return
+	}
+	if _, err := io.ReadFull(r, make([]byte, int(head[4])+2)); err != nil { // a name and a port
+		return
+	}
+	if p.answer.Load() != nil {
+		io.WriteString(conn, "\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00") // not allowed by ruleset
+		return
+	}
+	p.join(conn, r, "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+}
+
+// join connects a client to where all connections go, and tells it so.
+func (p *proxy) join(conn net.Conn, r io.Reader, told string) {
 	far, err := net.Dial("tcp", *p.to.Load())
 	if err != nil {
 		return
 	}
 	defer far.Close()
-	io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+	io.WriteString(conn, told)
 	go func() {
 		io.Copy(far, r)
 		far.(*net.TCPConn).CloseWrite()

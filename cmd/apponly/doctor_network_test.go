@@ -47,6 +47,16 @@ var networkSetUps = []setUp{
 	{"password with a slash", "proxy", func(c *clinic) { c.set("HTTPS_PROXY", "http://user:8080/"+c.hide("part-of-it")+"@127.0.0.1:3128") }, "proxy", "unreachable", "HTTPS_PROXY cannot be read", ""},
 	{"name of the proxy", "proxy", planted("HTTPS_PROXY", "http://proxy.apponly.invalid:3128"), "proxy", "unreachable", "proxy.apponly.invalid:3128", ""},
 
+	{"over TLS, of another issuer", "proxy over TLS", func(c *clinic) {
+		c.proxyLock.Lock()
+		defer c.proxyLock.Unlock()
+		c.proxyTLS = &tls.Config{Certificates: []tls.Certificate{newIssuer(c.T, "Proxy Root").issue(c.T, nil)}}
+	}, "proxy", "unreachable", "certificate was not accepted: unknown authority", ""},
+	{"over TLS, forbids", "proxy over TLS", func(c *clinic) { c.proxy.refuse("403 Forbidden") }, "proxy", "unreachable", "403 Forbidden", ""},
+	{"over TLS, spoken to in the clear", "proxy over TLS", func(c *clinic) { c.set("HTTPS_PROXY", "http://"+c.proxy.addr()) }, "proxy", "unreachable", "connection closed", ""},
+	{"SOCKS, not there", "SOCKS proxy", func(c *clinic) { c.set("HTTPS_PROXY", "socks5://"+closedPort(c.T)) }, "proxy", "unreachable", "connection refused", ""},
+	{"SOCKS, forbids", "SOCKS proxy", func(c *clinic) { c.proxy.refuse("") }, "proxy", "unreachable", "did not let the connection through", ""},
+
 	{"no such host", "secret", planted("AZURE_AUTHORITY_HOST", "https://login.apponly.invalid"), "dns", "unreachable", "login.apponly.invalid", ""},
 	{"no way past the proxy", "proxy", planted("NO_PROXY", "login.apponly.invalid"), "dns", "unreachable", "login.apponly.invalid", ""},
 	{"nobody listens", "secret", func(c *clinic) { c.set("AZURE_AUTHORITY_HOST", "https://"+closedPort(c.T)) }, "connect", "unreachable", "connection refused", ""},

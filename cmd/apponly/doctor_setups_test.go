@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/base64"
+	"os"
 	"time"
 
 	"github.com/apponly/apponly/entratest"
@@ -110,6 +111,21 @@ func dated(begins, ends time.Duration) func(*clinic) {
 
 var assertionSetUps = []setUp{
 	{"file missing", "federated", func(c *clinic) { c.set("AZURE_FEDERATED_TOKEN_FILE", c.path("nowhere/token")) }, "credential", "credential_unavailable", "no such file", ""},
+	{"file may not be read", "federated", func(c *clinic) {
+		if os.Getuid() == 0 {
+			c.Skip("root may read everything")
+		}
+		if err := os.Chmod(c.path("token"), 0); err != nil {
+			c.Fatal(err)
+		}
+	}, "credential", "credential_unavailable", "permission denied", ""},
+	{"file that leads to itself", "federated", func(c *clinic) {
+		if err := os.Symlink(c.path("circle"), c.path("circle")); err != nil {
+			c.Fatal(err)
+		}
+		c.set("AZURE_FEDERATED_TOKEN_FILE", c.path("circle"))
+	}, "credential", "credential_unavailable", "too many levels of symbolic links", ""},
+	{"file whose reading fails", "federated", func(c *clinic) { c.set("AZURE_FEDERATED_TOKEN_FILE", "/proc/self/mem") }, "credential", "credential_unavailable", "input/output error", ""},
 	{"file empty", "federated", content("AZURE_FEDERATED_TOKEN_FILE", "\n"), "credential", "credential_unavailable", "is empty", ""},
 	{"two parts", "federated", func(c *clinic) { c.write("token", []byte("eyJhbGciOiJSUzI1NiJ9.e30")) }, "credential", "credential_unavailable", "three parts", ""},
 	{"JSON around it", "federated", func(c *clinic) { c.write("token", []byte(`{"value":"`+c.sts.FederatedToken()+`"}`)) }, "credential", "credential_unavailable", "is JSON", ""},

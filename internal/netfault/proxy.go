@@ -34,10 +34,22 @@ func (s ProxyStatus) mayPass() bool {
 	return false
 }
 
+// A ProxyAddress is the name of a variable with the address of a proxy that cannot be
+// read. The address, which may have a password in it, is not in the error.
+type ProxyAddress string
+
+// Error names the variable.
+func (a ProxyAddress) Error() string {
+	return "the address of the proxy in " + string(a) + " cannot be read: want http://user:password@host:port, with special characters of user and password percent-encoded"
+}
+
 // findProxy knows the errors of the way to a proxy, and its own.
 func findProxy(err error) fault {
 	if s, ok := errors.AsType[ProxyStatus](err); ok {
 		return fault{s.Error(), s, !s.mayPass()}
+	}
+	if a, ok := errors.AsType[ProxyAddress](err); ok {
+		return fault{a.Error(), a, true}
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "proxyconnect" || op.Op == "socks connect") {
 		cause := &net.OpError{Op: op.Op, Net: op.Net, Err: errTransport}

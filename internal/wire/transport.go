@@ -19,7 +19,7 @@ import (
 // trusts roots, or the system's if nil.
 func NewTransport(roots *x509.CertPool) *http.Transport {
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
+		Proxy:                  ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    5 * time.Second,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
@@ -121,7 +121,7 @@ func (r Route) proxy(req *http.Request) (*url.URL, error) {
 	if r.Base != nil {
 		return r.Base, nil
 	}
-	return http.ProxyFromEnvironment(req)
+	return ProxyFromEnvironment(req)
 }
 
 // readdress returns req as it is sent.

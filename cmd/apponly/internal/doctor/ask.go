@@ -59,7 +59,7 @@ func (p *patient) proxy() (*url.URL, error) {
 		return nil, nil
 	}
 	u, _ := p.target()
-	return http.ProxyFromEnvironment(&http.Request{URL: u})
+	return wire.ProxyFromEnvironment(&http.Request{URL: u})
 }
 
 // ask makes the plain request, once for all that judge it.

@@ -10,11 +10,13 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"time"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/internal/inside"
 )
 
@@ -57,13 +59,25 @@ type Options struct {
 	End   func(Result)
 }
 
-// defaultScope is Microsoft Graph by its app ID, which is the same in all clouds.
-const defaultScope = "00000003-0000-0000-c000-000000000000/.default"
+// graphs are Microsoft Graph in the clouds; see
+// https://learn.microsoft.com/graph/deployments.
+var graphs = map[cloud.Cloud]string{
+	cloud.Public:       "https://graph.microsoft.com",
+	cloud.USGovernment: "https://graph.microsoft.us",
+	cloud.China:        "https://microsoftgraph.chinacloudapi.cn",
+}
+
+// graphScope is Microsoft Graph in a cloud: by its app ID, which is the same everywhere,
+// where its name is not known.
+func graphScope(c cloud.Cloud) string {
+	return cmp.Or(graphs[c], "00000003-0000-0000-c000-000000000000") + "/.default"
+}
 
 // A patient is the environment that is examined, and what the checks so far have
 // found out about it.
 type patient struct {
 	Options
+	scope string // that is asked for
 	env   inside.Environment
 	now   func() time.Time
 	roots *x509.CertPool // nil: the system's
@@ -119,9 +133,7 @@ var checks = []check{
 // Run makes the checks. It returns early, with what has been found, if ctx ends.
 func Run(ctx context.Context, o Options) (Report, error) {
 	p := &patient{Options: o, env: inside.Look(), now: time.Now}
-	if p.Scope == "" {
-		p.Scope = defaultScope
-	}
+	p.scope = cmp.Or(o.Scope, graphScope(p.env.Cloud))
 	report := Report{OK: true}
 	for _, c := range checks {
 		found := skip("")

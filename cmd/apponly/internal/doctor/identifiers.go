@@ -15,12 +15,13 @@ func lookAtIdentifiers(_ context.Context, p *patient) finding {
 	return judgeIdentifiers(p.env, p.Scope)
 }
 
-// judgeIdentifiers judges the form of what names tenant, app and API.
+// judgeIdentifiers judges the form of what names tenant, app and API: the scope that was
+// given.
 func judgeIdentifiers(e inside.Environment, scope string) finding {
 	if f, found := firstFault(e, inside.Identifiers); found {
 		return f
 	}
-	if err := ident.CheckScope(scope); err != nil {
+	if err := ident.CheckScope(scope); scope != "" && err != nil {
 		return fault("--scope: "+err.Error(), apponly.ErrScopeInvalid.Remedy(), string(apponly.ErrScopeInvalid))
 	}
 	var parts []string
@@ -31,7 +32,7 @@ func judgeIdentifiers(e inside.Environment, scope string) finding {
 		parts = append(parts, "client "+e.ClientID)
 	}
 	api := "scope " + scope
-	if scope == defaultScope {
+	if scope == "" {
 		api = "Microsoft Graph"
 	}
 	text := strings.Join(append(parts, api), ", ")

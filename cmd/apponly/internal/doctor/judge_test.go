@@ -79,10 +79,12 @@ func TestJudgements(t *testing.T) {
 		"token, in time":         {judgeToken(apponly.Token{}, errors.New("x"), "s", 20*time.Second), Fault, "no answer within 20.0 s"},
 		"version 1":              {judgePermissions(token(func(c *inside.Token) { c.Audience = "https://api/" }), app, "https://api/.default"), OK, "https://api/: A"},
 		"version 1, another":     {judgePermissions(token(func(c *inside.Token) { c.Audience = "https://other" }), app, "https://api/.default"), Fault, `for "https://other"`},
-		"Graph by its ID":        {judgePermissions(token(func(c *inside.Token) { c.Audience = "https://graph.microsoft.com" }), app, defaultScope), OK, ""},
+		"Graph by its ID":        {judgePermissions(token(func(c *inside.Token) { c.Audience = "https://graph.microsoft.com" }), app, graphScope(cloud.Custom("https://login.test"))), OK, ""},
 		"domain for a tenant":    {judgePermissions(good, inside.Environment{TenantID: "contoso.com", ClientID: client}, "api://"+api+"/.default"), OK, ""},
 		"no roles":               {judgePermissions(token(func(c *inside.Token) { c.Roles = nil }), app, "api://"+api+"/.default"), Warning, "no roles"},
 		"a user's":               {judgePermissions(token(func(c *inside.Token) { c.AppOnly, c.Because = false, "it has scp" }), app, "api://"+api+"/.default"), Fault, "not app-only: it has scp"},
+		"Graph by its name":      {judgePermissions(token(func(c *inside.Token) { c.Audience = "https://graph.microsoft.us" }), app, graphScope(cloud.USGovernment)), OK, ""},
+		"Graph, another cloud's": {judgePermissions(token(func(c *inside.Token) { c.Audience = "https://graph.microsoft.com" }), app, graphScope(cloud.China)), Fault, "not for"},
 		"many roles":             {judgePermissions(token(func(c *inside.Token) { c.Roles = strings.Split("ABCDEFGHI", "") }), app, "api://"+api+"/.default"), OK, "A, B, C, D, E, F, and 3 more"},
 	} {
 		if tt.got.status != tt.status || !strings.Contains(tt.got.text, tt.text) {

@@ -17,7 +17,7 @@ func lookAtPermissions(_ context.Context, p *patient) finding {
 	if err != nil {
 		return ok("only its API can read it: " + strings.TrimPrefix(err.Error(), "verify: "))
 	}
-	return judgePermissions(token, p.env, p.Scope)
+	return judgePermissions(token, p.env, p.scope)
 }
 
 // judgePermissions judges what a token for scope says.

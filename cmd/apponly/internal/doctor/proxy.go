@@ -6,27 +6,22 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"os"
-	"strings"
 
 	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/cmd/apponly/internal/screen"
 	"github.com/apponly/apponly/internal/netfault"
+	"github.com/apponly/apponly/internal/wire"
 )
 
 func lookAtProxy(ctx context.Context, p *patient) finding {
 	if base := p.env.Server.Base; base != nil {
 		return ok("none: the cluster's token proxy " + base.Host + " is asked directly")
 	}
-	name := "HTTPS_PROXY"
-	if os.Getenv(name) == "" && os.Getenv("https_proxy") != "" {
-		name = "https_proxy"
-	}
+	name := wire.ProxyVariable("https")
 	proxy, err := p.proxy()
-	if err != nil || proxy != nil && torn(proxy, os.Getenv(name)) {
-		// Without the error, which quotes the URL and the password in it.
-		return fault("the address in "+name+" cannot be read", "Set "+name+" to a URL such as http://proxy.example:3128, with special characters of a password percent-encoded.", string(apponly.ErrUnreachable))
+	if err != nil {
+		return fault(reason(err), "Set "+name+" to a URL such as http://proxy.example:3128; / in a password is %2F, @ is %40.", string(apponly.ErrUnreachable))
 	}
 	if proxy == nil {
 		if os.Getenv(name) != "" {
@@ -36,12 +31,6 @@ func lookAtProxy(ctx context.Context, p *patient) finding {
 		return ok("none")
 	}
 	return judgeProxy(p.ask(ctx, proxy), name)
-}
-
-// torn reports whether a URL was read at a place where it does not divide, so that its
-// host may be a part of the password: net/http takes what does not parse for a host.
-func torn(proxy *url.URL, value string) bool {
-	return proxy.User == nil && strings.Contains(value, "@") || strings.HasSuffix(proxy.Host, ":")
 }
 
 // judgeProxy judges whether the proxy that name leads to lets the request through.

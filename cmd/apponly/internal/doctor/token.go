@@ -28,7 +28,7 @@ func lookAtToken(ctx context.Context, p *patient) finding {
 	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 	defer cancel()
 	begin := time.Now()
-	p.token, err = client.Token(ctx, p.Scope)
+	p.token, err = client.Token(ctx, p.scope)
 	took := time.Since(begin)
 	if first := failed.Load(); errors.Is(err, context.DeadlineExceeded) && first != nil {
 		err = first.Err // says more than that the time was up
@@ -36,7 +36,8 @@ func lookAtToken(ctx context.Context, p *patient) finding {
 	return judgeToken(p.token, err, p.Scope, took)
 }
 
-func judgeToken(t apponly.Token, err error, scope string, took time.Duration) finding {
+// judgeToken judges what came of the request, for the scope that was given.
+func judgeToken(t apponly.Token, err error, given string, took time.Duration) finding {
 	if err == nil {
 		return ok("one in " + screen.Span(took) + ", good for " + screen.Span(time.Until(t.ExpiresOn())))
 	}
@@ -45,7 +46,7 @@ func judgeToken(t apponly.Token, err error, scope string, took time.Duration) fi
 		return fault("no answer within "+screen.Span(took), apponly.ErrUnreachable.Remedy(), string(apponly.ErrUnreachable))
 	}
 	f := faultOf(e, "")
-	if e.Kind == apponly.ErrResourceNotFound && scope == defaultScope {
+	if e.Kind == apponly.ErrResourceNotFound && given == "" {
 		f.remedy = "Name the API with --scope: without it Microsoft Graph is asked for."
 	}
 	if e.HTTPStatus != 0 && e.CorrelationID != "" {
