@@ -65,6 +65,9 @@
 // A program in any language reaches the emulator by the names of the real Entra through
 // [Server.StartProxy]: it needs the proxy, a root to trust, and nothing in its code.
 //
+// What "az login" and Terraform ask Azure Resource Manager for first is served as well, by
+// [Server.SetResourceManager].
+//
 // # Outside of Entra
 //
 // The services that programs get their assertions from are here too, with the

@@ -37,7 +37,8 @@ var connections = []string{connHang, connBlackHole, connReset, connTruncate, con
 type Fault struct {
 	// Which requests. The names of the endpoints are those of [Server.Counters]:
 	// "token", "configuration", "keys", "discovery" and "consent", and of the sources of
-	// assertions "imds", "google", "github" and "pipelines".
+	// assertions "imds", "google", "github" and "pipelines"; with
+	// [Server.SetResourceManager] also "arm".
 	Endpoint string // "": any, and paths where nothing is
 	Tenant   string // ID or domain name; "": any. Endpoints without a tenant in their path only match ""
 	ClientID string // of the form or the Basic header, elsewhere of the query; "": any

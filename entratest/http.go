@@ -117,6 +117,9 @@ func (s *Server) receive(r *http.Request, plain bool) *call {
 
 // respond returns the right answer, as if there were no faults.
 func (c *call) respond() answer {
+	if c.route.handle == nil && c.isResourceManager() {
+		return c.resourceManagement("")
+	}
 	if c.route.handle == nil {
 		return answer{status: http.StatusNotFound}
 	}
@@ -254,6 +257,9 @@ var routes = []route{
 	{name: "discovery", path: discoveryPath, read: true, handle: (*call).instanceDiscovery},
 	{name: endpointConsent, path: consentPathV1, handle: (*call).adminConsent},
 	{name: endpointConsent, path: consentPathV2, handle: (*call).adminConsent},
+	{name: "arm", path: tenantsPath, read: true, handle: (*call).resourceManagement},
+	{name: "arm", path: subscriptionsPath, read: true, handle: (*call).resourceManagement},
+	{name: "arm", path: subscriptionsPath + "/", read: true, handle: (*call).resourceManagement},
 	{name: "imds", path: imdsPath, plain: true, handle: (*call).imds},
 	{name: "imds", path: appServicePath, plain: true, handle: (*call).appService},
 	{name: "google", path: googlePath, plain: true, handle: (*call).google},

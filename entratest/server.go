@@ -70,6 +70,7 @@ type Server struct {
 	refreshIn     time.Duration
 	propagation   time.Duration
 	adminOff      bool
+	arm           bool // Azure Resource Manager is served
 	sources       sources
 	plainBase     string // "http://host:port", once StartHTTP has been called
 

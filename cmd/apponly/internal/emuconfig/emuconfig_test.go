@@ -111,7 +111,7 @@ func TestConfigFaults(t *testing.T) {
 		// Keys.
 		"unknown key":             {"tenant: []\n", []string{"1: tenant: unknown key, did you mean tenants?"}},
 		"unknown key inside":      {"apps:\n  - name: a\n    tenant: demo\n    secrets:\n      - value: x\n        notafter: 1h\n", []string{"6: apps[0].secrets[0].notafter: unknown key, did you mean not_after?"}},
-		"nothing like it":         {"zebra: 1\n", []string{"1: zebra: unknown key, want one of apps, clock_offset,"}},
+		"nothing like it":         {"zebra: 1\n", []string{"1: zebra: unknown key, want one of apps, arm, clock_offset,"}},
 		"merge key":               {"<<: {apps: []}\n", []string{"1: <<: unknown key"}},
 		"keys with controls":      {`"a\eb\x7f": 1` + "\n", []string{"1: a?b?: unknown key"}},
 		"a key as long as a page": {strings.Repeat("k", 5000) + ": 1\n", []string{"1: kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk…: unknown key"}},

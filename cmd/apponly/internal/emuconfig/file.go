@@ -27,6 +27,7 @@ type file struct {
 	ProxyHosts        []scalar[string] `file:"proxy_hosts,domain"`
 
 	Throttle      *throttle             `file:"throttle"`
+	ARM           scalar[bool]          `file:"arm,bool"`
 	TokenLifetime scalar[time.Duration] `file:"token_lifetime,lifetime"`
 	RefreshIn     scalar[time.Duration] `file:"refresh_in,lifetime"`
 	ClockOffset   scalar[time.Duration] `file:"clock_offset,offset"`
