@@ -240,7 +240,7 @@ func TestAgentByFlags(t *testing.T) {
 	if len(entries) != 1 || entries[0].Name() != headerFile {
 		t.Errorf("it left %v, want the secret alone, for programs that have it", entries)
 	}
-	for _, line := range strings.Split(strings.TrimSpace(a.stderr.String()), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(a.stderr.String()), "\n") {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("on stderr there is %q, want lines of JSON", line)
 		}

@@ -31,7 +31,7 @@ type world struct {
 
 // newWorld has an agent on TCP and for IMDS whose callers may have the API's tokens,
 // and which change may change.
-func newWorld(t *testing.T, change ...func(*agent.Config)) *world {
+func newWorld(t testing.TB, change ...func(*agent.Config)) *world {
 	t.Helper()
 	w := &world{Server: entratest.New(t), log: &buffer{}, clients: map[string]*apponly.Client{}}
 	w.clients[agent.DefaultApp] = w.client(t)
@@ -58,7 +58,7 @@ func newWorld(t *testing.T, change ...func(*agent.Config)) *world {
 }
 
 // client returns one of the emulator's app, with a cache of its own.
-func (w *world) client(t *testing.T) *apponly.Client {
+func (w *world) client(t testing.TB) *apponly.Client {
 	t.Helper()
 	c, err := apponly.New(w.Tenant().ID(), w.App().ClientID(), apponly.Secret(w.Server.Secret()), &apponly.Options{
 		Cloud: w.Cloud(), HTTPClient: w.HTTPClient(), Cache: apponly.NewCache(nil),
@@ -72,7 +72,7 @@ func (w *world) client(t *testing.T) *apponly.Client {
 // resource is the API's, as managed identities name it.
 func (w *world) resource() string { return strings.TrimSuffix(w.API().Scope(), "/.default") }
 
-func readSecret(t *testing.T, path string) string {
+func readSecret(t testing.TB, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
