@@ -25,7 +25,7 @@ func TestConfigurationManual(t *testing.T) {
 	manual := readText(t, configurationManual)
 	compareNames(t, "variable", variables, rowsOf(manual, regexp.MustCompile("(?m)^\\| `([A-Z][A-Z0-9_]+)`")))
 	compareNames(t, "option", options, rowsOf(manual, regexp.MustCompile("(?m)^\\| `((?:\\w+\\.)?\\w*(?:Options|Config)\\.\\w+)`")))
-	if len(variables) < 30 || len(options) < 50 {
+	if len(variables) < 30 || len(options) < 40 {
 		t.Errorf("%d variables and %d options in the code", len(variables), len(options))
 	}
 }
