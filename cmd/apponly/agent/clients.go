@@ -5,26 +5,54 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"strings"
 
 	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/filecache"
+	"github.com/apponly/apponly/rediscache"
 )
 
-// NewCache returns the cache that [Config.Shared] asks for.
+// NewCache returns the cache that [Config.Shared] asks for. It reads the file with the
+// URL, and does not connect.
 func NewCache(s Shared) (*apponly.Cache, error) {
-	if s.Dir == "" {
+	var store apponly.SharedStore
+	var keys apponly.SharedKeys
+	var err error
+	switch {
+	case s.Dir != "":
+		if store, err = filecache.Open(s.Dir); err == nil {
+			keys, err = filecache.Key(s.Dir)
+		}
+	case s.RedisURLFile != "":
+		store, err = openRedis(s)
+		keys = apponly.SharedKeyFile(s.KeyFile)
+	default:
 		return apponly.NewCache(nil), nil
 	}
-	store, err := filecache.Open(s.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("shared.dir: %w", err)
-	}
-	keys, err := filecache.Key(s.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("shared.dir: %w", err)
+		return nil, fmt.Errorf("shared: %w", err)
 	}
 	return apponly.NewCache(&apponly.CacheOptions{Shared: store, SharedKeys: keys}), nil
+}
+
+// maxURL bounds the file with a URL.
+const maxURL = 4 << 10
+
+// openRedis returns the store whose URL, which may have a password in it, is in a file.
+func openRedis(s Shared) (apponly.SharedStore, error) {
+	f, err := os.Open(s.RedisURLFile)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	url, err := io.ReadAll(io.LimitReader(f, maxURL))
+	if err != nil {
+		return nil, err
+	}
+	return rediscache.Open(strings.TrimSpace(string(url)), &rediscache.Options{CAFile: s.RedisCAFile})
 }
 
 // NewClients returns the clients of the apps of a configuration, by their names. Those
