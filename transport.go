@@ -22,8 +22,8 @@ import (
 type TransportOptions struct {
 	// Base sends the requests, http.DefaultTransport by default. It must not
 	// follow redirects, for it would take the token along wherever they lead: an
-	// http.Client or the RoundTripper of go-retryablehttp goes around this
-	// transport, not below it.
+	// http.Client or the RoundTripper of go-retryablehttp, with [RetryPolicy], goes
+	// around this transport, not below it.
 	Base http.RoundTripper
 
 	// Hosts are the hosts that get the token: "host", "host:port", or "*.suffix"

@@ -324,6 +324,9 @@ type clientView struct {
 func (s *Server) findApp(t *Tenant, clientID string, now time.Time) (clientView, *refusal) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if clientID == emptyGUID {
+		return clientView{}, refuse(700038, clientID).beside("client_id", clientID, t.knownApps()...)
+	}
 	app := s.apps[strings.ToLower(clientID)]
 	switch {
 	case app == nil:

@@ -95,8 +95,12 @@ func (c *chain) UnmarshalJSON(data []byte) error {
 }
 
 // audience is a string or, as Kubernetes writes it, an array of one. A longer
-// array matches nothing: whether Entra takes it is not documented.
+// array matches nothing: whether Entra takes it is not documented. In an app's own
+// assertion it was reported to be refused as malformed (panva/openid-client#348).
 type audience string
+
+// several reports whether it was a longer array: no audience has a blank in it.
+func (a audience) several() bool { return strings.Contains(string(a), " ") }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (a *audience) UnmarshalJSON(data []byte) error {
@@ -163,6 +167,9 @@ func (c *call) checkSelfSigned(t *Tenant, tenantName string, client clientView, 
 	// The audience has the host that was asked; an alias of it is another audience.
 	// Which of the two endpoints it names, for which name of the tenant, does not matter,
 	// and neither does what ADAL writes behind it, as it asks there.
+	if a.aud.several() {
+		return refuse(50027, "its aud is an array of several")
+	}
 	want := c.tokenEndpoints(t.id, tenantName)
 	if aud := string(a.aud); !slices.Contains(want, strings.TrimSuffix(aud, "?api-version=1.0")) {
 		return refuse(700023, aud, want[0]).beside("aud", aud, slices.Compact(want)...)

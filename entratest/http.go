@@ -152,7 +152,9 @@ func (c *call) refused(f *refusal) answer {
 		"timestamp":         c.stamp(),
 		"trace_id":          c.trace,
 		"correlation_id":    c.correlation,
-		"error_uri":         c.errorURI(f),
+	}
+	if !slices.Contains(noURI, f.code) {
+		body["error_uri"] = c.errorURI(f)
 	}
 	maps.Copy(body, f.members())
 	return answer{status: f.status, body: body}

@@ -50,6 +50,10 @@ func (f *refusal) members() map[string]any {
 	}
 }
 
+// noURI are the refusals that came without an error_uri where one of them was captured
+// (testdata/aadsts_samples.jsonl).
+var noURI = []int{700212, 7002137, 90061, 9002313}
+
 type refusalRow struct {
 	status int
 	oauth  string
@@ -89,6 +93,7 @@ var refusals = map[int]refusalRow{
 
 	// The app.
 	700016:  {badRequest, "unauthorized_client", "No application with identifier '%s' was found in the directory '%s'."},
+	700038:  {badRequest, "unauthorized_client", "'%s' is no identifier that an application can have."},
 	7000229: {unauthorized, "invalid_client", "Application '%s' has no service principal in the tenant '%s'."},
 	7000112: {badRequest, "unauthorized_client", "Application '%s' is disabled."},
 

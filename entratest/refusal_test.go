@@ -255,6 +255,7 @@ func wrongRequests(s *entratest.Server) []refusalCase {
 		{"client asked in another tenant", tenant("FABRIKAM.example"), 7000229, 401, badClient},
 
 		{"no credential", del("client_secret"), 7000216, 401, badClient},
+		{"client the empty GUID", set("client_id", "00000000-0000-0000-0000-000000000000"), 700038, 400, badApp},
 		{"secret empty", set("client_secret", ""), 7000216, 401, badClient},
 		{"secret wrong", set("client_secret", s.Secret()+"x"), 7000215, 401, badClient},
 		{"secret cut", set("client_secret", s.Secret()[1:]), 7000215, 401, badClient},
@@ -338,7 +339,7 @@ func wrongRequests(s *entratest.Server) []refusalCase {
 		{"aud of another tenant", claim("aud", s.Cloud().TokenEndpoint(guid)), 700023, 401, badClient},
 		{"aud of another cloud", claim("aud", "https://login.microsoftonline.com/"+s.Tenant().ID()+"/oauth2/v2.0/token"), 700023, 401, badClient},
 		{"aud the issuer", claim("aud", s.Cloud().Authority()+"/"+s.Tenant().ID()+"/v2.0"), 700023, 401, badClient},
-		{"aud several", claim("aud", []string{s.Cloud().TokenEndpoint(s.Tenant().ID()), "x"}), 700023, 401, badClient},
+		{"aud several", claim("aud", []string{s.Cloud().TokenEndpoint(s.Tenant().ID()), "x"}), 50027, 401, badClient},
 		{"exp missing", claim("exp", nil), 700024, 401, badClient},
 		{"exp past", claim("exp", now.Add(-6*time.Minute).Unix()), 700024, 401, badClient},
 		{"exp past, a string", claim("exp", fmt.Sprint(now.Add(-6*time.Minute).Unix())), 700024, 401, badClient},

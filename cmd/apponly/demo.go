@@ -172,7 +172,7 @@ func (d *demo) env() []byte {
 	var b bytes.Buffer
 	b.WriteString("# The demo app of apponly emulator, for apponly.FromEnv: source this file.\n")
 	for _, v := range [][2]string{
-		{"AZURE_AUTHORITY_HOST", d.AuthorityHost},
+		{"AZURE_AUTHORITY_HOST", d.AuthorityHost + "/"}, // as the webhook of AKS writes it: kubelogin wants it so
 		{"APPONLY_TRUST_AUTHORITY_HOST", "1"},
 		{"APPONLY_CA_FILE", d.CAFile},
 		{"AZURE_TENANT_ID", d.TenantID},

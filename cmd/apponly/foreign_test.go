@@ -198,3 +198,17 @@ func TestMachines(t *testing.T) {
 	google := env("gce")
 	exchanged("gce", ask("GET", "http://"+google["GCE_METADATA_HOST"]+"/computeMetadata/v1/instance/service-accounts/default/identity?audience=api://AzureADTokenExchange", "Metadata-Flavor", "Google")["text"])
 }
+
+// TestEnvForKubelogin holds the env file to what kubelogin wants of an authority, a slash at
+// its end, and to the scope that the examples read.
+func TestEnvForKubelogin(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	e := start(t, "--dir", dir)
+	got := sourced(t, filepath.Join(dir, "env"))
+	if want := e.AuthorityHost + "/"; got["AZURE_AUTHORITY_HOST"] != want {
+		t.Errorf("AZURE_AUTHORITY_HOST is %q, want %q", got["AZURE_AUTHORITY_HOST"], want)
+	}
+	if got["APPONLY_SCOPE"] != e.Scope {
+		t.Errorf("APPONLY_SCOPE is %q, want %q", got["APPONLY_SCOPE"], e.Scope)
+	}
+}
