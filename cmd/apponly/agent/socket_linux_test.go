@@ -151,3 +151,31 @@ func TestSocketInTheWay(t *testing.T) {
 		t.Errorf("the file is gone: %v", err)
 	}
 }
+
+// A proxy on a socket knows its users as all else does.
+func TestProxyOnSocket(t *testing.T) {
+	t.Parallel()
+	to := newAPI(t)
+	w, path := onSocket(t, "", os.Getuid())
+	socket := filepath.Join(filepath.Dir(path), "proxy.sock")
+	cfg := *w.cfg
+	for uid, want := range map[int]int{os.Getuid(): 200, os.Getuid() + 1: 403} {
+		cfg.Proxies = []agent.Proxy{{Socket: socket, To: to.URL, Scope: w.API().Scope(), UID: []int{uid}}}
+		if err := w.agent.Reload(&cfg, w.clients); err != nil {
+			t.Fatal(err)
+		}
+		_, stop := w.run(t)
+		resp, err := socketClient(socket).Get("http://localhost/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("user %d is listed: %d, want %d", uid, resp.StatusCode, want)
+		}
+		stop()
+	}
+	if seen, _ := to.requests(); len(seen) != 1 {
+		t.Errorf("%d requests at the API, want 1", len(seen))
+	}
+}
