@@ -17,6 +17,7 @@
 //     token of its own scope
 //   - rueidis_test.go, memcached_test.go: tokens shared by the processes of a
 //     fleet, in what the module rediscache and package filecache are not for
+//   - migratetokens_test.go: what comes from azidentity, MSAL Go or oauth2
 //
 // And of package verify, on the API's side:
 //
