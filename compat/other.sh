@@ -74,7 +74,7 @@ else skip azure-cli "az is not here"; fi
 if command -v rclone >/dev/null; then
   # It has no storage to list: the token request is looked for in the emulator's record.
   rclone_token() {
-    before=$(asked); rclone lsd --retries 1 --low-level-retries 1 --contimeout 5s "$@" >/dev/null 2>&1; after=$(asked)
+    before=$(asked); timeout 15 rclone lsd --retries 1 --low-level-retries 1 --contimeout 5s "$@" >/dev/null 2>&1; after=$(asked)
     [ "$after" -gt "$before" ] && echo seen.by.emulator
   }
   asked() { curl -s --noproxy '*' "$(said authority_host)/_emulator/requests" | tr '}' '\n' | grep -c "\"status\":200"; }
