@@ -65,7 +65,8 @@ func (s *Server) StartProxy() (url string, ca *x509.CertPool) {
 
 // ListenProxy is [Server.StartProxy] at an address of one's choice, as net.Listen takes
 // it, and with options. The URL has the host of addr; if that is empty or unspecified
-// it has 127.0.0.1.
+// it has 127.0.0.1. Whoever reaches the proxy reaches the emulator by its own name, too,
+// and what it serves there: see [Server.SetAdmin].
 func (s *Server) ListenProxy(addr string, opts ProxyOptions) (url string, err error) {
 	url, err = s.listenProxy(addr, opts)
 	return url, prefixed(err)

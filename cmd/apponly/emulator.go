@@ -66,16 +66,13 @@ requests as they come, what was compared, faults to switch and the clock.`,
 			if err := opts.check(); err != nil {
 				return err
 			}
-			for flag, addr := range map[string]string{"proxy": opts.proxy, "imds": opts.imds} {
-				if local, _ := checkAddr(addr); addr != "" && !local {
-					cmd.PrintErrf("apponly: warning: --%s: %s is not a loopback address: whoever reaches it gets tokens of the machine's identities\n", flag, addr)
-				}
-			}
-			if local, _ := checkAddr(opts.addr); !local {
-				// Anyone who reaches the admin path can make every client of this
-				// emulator fail, so a network gets it only if asked for.
+			// Anyone who reaches the admin path can make every client of this emulator
+			// fail, so a network gets it only if asked for.
+			if opts.exposed() {
 				opts.admin = opts.admin && cmd.Flags().Changed("admin")
-				cmd.PrintErrf("apponly: warning: %s is not a loopback address: whoever reaches it and knows a secret gets tokens (admin path: %t)\n", opts.addr, opts.admin)
+			}
+			for _, text := range opts.warnings() {
+				cmd.PrintErrln("apponly: warning: " + text)
 			}
 			return emulate(cmd, opts)
 		},
@@ -84,7 +81,7 @@ requests as they come, what was compared, faults to switch and the clock.`,
 	flags.StringVar(&opts.addr, "addr", "127.0.0.1:0", "host:port to listen on; port 0 takes a free one")
 	flags.StringVar(&opts.dir, "dir", "", "directory for what clients need (default: a temporary one, removed at the end)")
 	flags.StringVar(&opts.config, "config", "", "YAML file with tenants, apps and more besides the demo")
-	flags.BoolVar(&opts.admin, "admin", true, "serve /_emulator/; where --addr is not loopback, only if given")
+	flags.BoolVar(&opts.admin, "admin", true, "serve /_emulator/; where --addr or --proxy is not loopback, only if given")
 	flags.StringVar(&opts.proxy, "proxy", "", "host:port of a proxy by which clients reach it under Entra's own names")
 	flags.BoolVar(&opts.proxyPass, "proxy-pass", false, "let the proxy pass on what it does not stand in for")
 	flags.StringVar(&opts.imds, "imds", "", "host:port for the metadata service of a machine (default: a free port)")
@@ -103,6 +100,32 @@ func (o emulatorOptions) check() error {
 		return usagef("--proxy-pass: there is no --proxy")
 	}
 	return nil
+}
+
+// exposed reports whether others than this machine reach the authority: the proxy leads
+// to it, too.
+func (o emulatorOptions) exposed() bool { return isExposed(o.addr) || isExposed(o.proxy) }
+
+func isExposed(addr string) bool {
+	local, _ := checkAddr(addr)
+	return addr != "" && !local
+}
+
+// warnings are what others than this machine get by the addresses.
+func (o emulatorOptions) warnings() (list []string) {
+	who := func(flag, addr, gets string) {
+		if isExposed(addr) {
+			list = append(list, flag+": "+addr+" is not a loopback address: whoever reaches it "+gets)
+		}
+	}
+	admin := fmt.Sprintf(" (admin path: %t)", o.admin)
+	who("--addr", o.addr, "and knows a secret gets tokens"+admin)
+	who("--proxy", o.proxy, "gets tokens of the machine's identities"+admin)
+	if o.proxyPass {
+		who("--proxy-pass", o.proxy, "gets at whatever this machine reaches, itself included")
+	}
+	who("--imds", o.imds, "gets tokens of the machine's identities")
+	return list
 }
 
 // checkAddr reports what is wrong with an address to listen on, and whether

@@ -131,6 +131,11 @@ func TestAdminPath(t *testing.T) {
 		"all addresses":       {[]string{"--addr", "0.0.0.0:0"}, false, true},
 		"all addresses, on":   {[]string{"--addr", ":0", "--admin"}, true, true},
 		"all addresses, IPv6": {[]string{"--addr", "[::]:0"}, false, true},
+		// It leads to the authority, wherever that is.
+		"proxy":                    {[]string{"--proxy", "127.0.0.1:0"}, true, false},
+		"proxy, all addresses":     {[]string{"--proxy", "0.0.0.0:0"}, false, true},
+		"proxy, all addresses, on": {[]string{"--proxy", "0.0.0.0:0", "--admin"}, true, true},
+		"imds, all addresses":      {[]string{"--imds", "0.0.0.0:0"}, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if strings.Contains(name, "IPv6") && !hasIPv6() {

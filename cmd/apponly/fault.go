@@ -131,7 +131,7 @@ func askAdmin(ctx context.Context, dir, method, path string, body []byte) ([]byt
 	case resp.StatusCode == http.StatusNotFound && adminError("", answer) != "":
 		return nil, fmt.Errorf("the emulator refused it: %s", adminError("", answer))
 	case resp.StatusCode == http.StatusNotFound:
-		return nil, errors.New("the emulator serves no admin path: it was started with --admin=false, or on an address that is not loopback")
+		return nil, errors.New("the emulator serves no admin path: it was started with --admin=false, or with an --addr or a --proxy that is not loopback and without --admin")
 	case resp.StatusCode >= 400 && resp.StatusCode < 500:
 		return nil, usagef("the emulator refused it: %s", adminError(resp.Status, answer))
 	case resp.StatusCode/100 != 2:
