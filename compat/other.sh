@@ -91,13 +91,21 @@ if command -v npm >/dev/null && (
   export HOME=$home
   cd "$work" && cp "$here/other.mjs" . && npm init -y && npm install --ignore-scripts --no-audit --no-fund @azure/identity@4.13.1 @azure/msal-node@7.2.3
 ) >"$work/npm" 2>&1; then
-  js() { cd "$work" && node other.mjs "$@"; }
+  # Node reads the proxy variables from 24 on; an older one gets one from its own registry.
+  node=node
+  if [ "$(node -p 'parseInt(process.versions.node)')" -lt 24 ]; then (
+    unset HTTPS_PROXY https_proxy HTTP_PROXY http_proxy NODE_USE_ENV_PROXY
+    export HOME=$home
+    mkdir "$work/node24" && cd "$work/node24" && npm init -y && npm install --no-audit --no-fund node@24
+  ) >"$work/npm" 2>&1 && node=$work/node24/node_modules/node/bin/node; fi
+  export node
+  js() { cd "$work" && "$node" other.mjs "$@"; }
   export -f js
   v="@azure/identity 4.13.1"
   for flow in secret certificate workload environment default; do row "$v" "$flow" js identity "$flow"; done
   # It takes an identity with an ID for a federated one as long as there is a token file.
   for flow in identity machine; do row "$v" "$flow, App Service" env -u AZURE_FEDERATED_TOKEN_FILE bash -c 'js "$@"' _ identity "$flow"; done
-  if [ "$(node -p 'parseInt(process.versions.node)')" -ge 24 ]; then
+  if [ "$("$node" -p 'parseInt(process.versions.node)')" -ge 24 ]; then
     for flow in secret certificate assertion; do row "@azure/msal-node 7.2.3" "$flow" js msal "$flow"; done
   else skip "@azure/msal-node 7.2.3" "its fetch reads no proxy variables before Node 24"; fi
 else skip "Node" "npm could not install the clients"; fi
