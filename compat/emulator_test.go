@@ -59,8 +59,6 @@ func start(t *testing.T) *emulator {
 	s := entratest.New(t)
 	e := &emulator{Server: s, identity: s.Tenant().NewManagedIdentity()}
 	s.API().Grant(s.Tenant(), e.identity.App(), "Data.Read.All")
-	// Of Microsoft's own APIs, the one that Terraform wants. An error is that it is there.
-	_, _ = s.Loader().NewResource(s.Tenant(), armAppID, armURI)
 	proxy, _ := s.StartProxy()
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {
