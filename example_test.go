@@ -123,9 +123,9 @@ func ExampleKind() {
 
 	_, err = client.Token(context.Background(), sts.API().Scope())
 	switch {
-	case errors.Is(err, apponly.ErrSecretInvalid):
+	case errors.Is(err, apponly.ErrSecretInvalid): // one kind
 		fmt.Println("wrong secret")
-	case errors.Is(err, apponly.ErrTransient):
+	case errors.Is(err, apponly.ErrTransient): // a group: it passes by itself
 		fmt.Println("try again later")
 	}
 	fmt.Println("a fault of the credential:", errors.Is(err, apponly.ErrCredential))

@@ -22,10 +22,7 @@ const federationManual = "docs/federation.md"
 // blocks returns the blocks of a language in the manual.
 func blocks(t *testing.T, language string) []string {
 	t.Helper()
-	var found []string
-	for _, m := range regexp.MustCompile("(?s)\n```"+language+"\n(.*?\n)```\n").FindAllStringSubmatch(readText(t, federationManual), -1) {
-		found = append(found, m[1])
-	}
+	found := fences(readText(t, federationManual), language)
 	if len(found) < 5 {
 		t.Fatalf("%s has %d blocks of %s", federationManual, len(found), language)
 	}
@@ -39,25 +36,6 @@ func readText(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(b)
-}
-
-// What the manual shows is copied from examples.
-func TestFederationManualShowsCodeThatRuns(t *testing.T) {
-	var code strings.Builder
-	names, err := filepath.Glob("example_*_test.go")
-	if err != nil || len(names) == 0 {
-		t.Fatal(names, err)
-	}
-	names = append(names, "awsassertion/example_test.go", "spiffeassertion/example_test.go")
-	indent := regexp.MustCompile(`(?m)^\t+`)
-	for _, name := range names {
-		code.WriteString(indent.ReplaceAllString(readText(t, name), ""))
-	}
-	for _, block := range blocks(t, "go") {
-		if !strings.Contains(code.String(), indent.ReplaceAllString(block, "")) {
-			t.Errorf("code that is nowhere run:\n%s", block)
-		}
-	}
 }
 
 // What it has registered Entra takes, and the issuer's tokens with it.
@@ -174,26 +152,5 @@ func TestFederationManualNumbers(t *testing.T) {
 	}
 	if len(rows) != strings.Count(table, "[`Err") || len(rows) < 10 {
 		t.Errorf("%d rows", len(rows))
-	}
-}
-
-// What it links to is there.
-func TestFederationManualLinks(t *testing.T) {
-	anchors := map[string]bool{}
-	text := readText(t, federationManual)
-	for _, m := range regexp.MustCompile(`(?m)^##? (.*)$`).FindAllStringSubmatch(text, -1) {
-		anchors["#"+strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(m[1]), ",", ""), " ", "-")] = true
-	}
-	for _, m := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(text, -1) {
-		if strings.HasPrefix(m[1], "#") {
-			if !anchors[m[1]] {
-				t.Errorf("no section %s", m[1])
-			}
-			continue
-		}
-		path, anchor, _ := strings.Cut(m[1], "#")
-		if target := readText(t, filepath.Join("docs", path)); anchor != "" && !regexp.MustCompile("(?mi)^##+ "+strings.ReplaceAll(anchor, "-", " ")+"$").MatchString(target) {
-			t.Errorf("no section for %s", m[1])
-		}
 	}
 }

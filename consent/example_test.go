@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/consent"
 	"github.com/apponly/apponly/entratest"
 )
@@ -79,31 +80,33 @@ func (v *vendor) firstToken(ctx context.Context, tenant string) error {
 }
 
 // A customer's administrator approves the app, and the customer is taken on once there is
-// a token. Entra is emulated: the real one needs neither Cloud nor HTTPClient.
+// a token. Entra is emulated: the real one needs no HTTPClient.
 func Example() {
 	entra := entratest.NewServer()
 	defer entra.Close()
-	const redirect = "https://app.example/consent/callback"
-	entra.App().AddRedirectURI(redirect)
+	entra.SetCloud(cloud.Public)
+	clientID := entra.App().ClientID()
+	entra.App().AddRedirectURI("https://app.example/consent/callback")
 	customer := entra.AddTenant("customer.example")
 	customer.Provide(entra.API())
 
 	key := make([]byte, 32) // in a program, one that all replicas have
 	rand.Read(key)
 	flow, err := consent.New(consent.Config{
-		Cloud: entra.Cloud(), ClientID: entra.App().ClientID(), RedirectURL: redirect, Scope: entra.API().Scope(), Keys: [][]byte{key},
+		ClientID: clientID, RedirectURL: "https://app.example/consent/callback",
+		Scope: "https://graph.microsoft.com/.default", Keys: [][]byte{key},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	client, err := apponly.New(entra.Tenant().ID(), entra.App().ClientID(), apponly.Secret(entra.Secret()), &apponly.Options{
-		Cloud: entra.Cloud(), HTTPClient: entra.HTTPClient(),
+	client, err := apponly.New(entra.Tenant().ID(), clientID, apponly.Secret(entra.Secret()), &apponly.Options{
+		HTTPClient:     entra.HTTPClient(),
 		AllowedTenants: []string{"*"}, // they come from the table of customers, never from a request
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	v := &vendor{flow: flow, client: client, scope: entra.API().Scope(), takenOn: make(chan string, 1),
+	v := &vendor{flow: flow, client: client, scope: "https://graph.microsoft.com/.default", takenOn: make(chan string, 1),
 		tenantOf: map[string]string{"42": customer.ID()}}
 
 	web := http.NewServeMux()

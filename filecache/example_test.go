@@ -27,11 +27,11 @@ func Example() {
 	dir := filepath.Join(tmp, "tokens")
 
 	command := func() error {
-		store, err := filecache.Open(dir)
+		store, err := filecache.Open(dir) // made if need be; yours alone
 		if err != nil {
 			return err
 		}
-		keys, err := filecache.Key(dir)
+		keys, err := filecache.Key(dir) // a key in it, made once
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ package verify_test
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -32,38 +31,6 @@ func TestManualHasAllKinds(t *testing.T) {
 	if got := strings.Count(manual, "\n| `Err"); got != rows || rows < 10 {
 		t.Errorf("docs/verify.md has %d kinds, want %d", got, rows)
 	}
-}
-
-// What the manuals show is copied from code that runs.
-func TestManualsShowCodeThatRuns(t *testing.T) {
-	var code strings.Builder
-	for _, pattern := range []string{"*_test.go", "../examples/api/*.go", "../recipes/*_test.go"} {
-		names, err := filepath.Glob(pattern)
-		if err != nil || len(names) == 0 {
-			t.Fatalf("%s: %v, %v", pattern, names, err)
-		}
-		for _, name := range names {
-			code.WriteString(withoutIndent(readFile(t, name)))
-		}
-	}
-	block := regexp.MustCompile("(?s)\n```go\n(.*?\n)```\n")
-	for name, section := range map[string]string{"../docs/verify.md": "# ", "../README.md": "\n## Protect an API\n"} {
-		_, text, _ := strings.Cut(readFile(t, name), section)
-		text, _, _ = strings.Cut(text, "\n## Why not")
-		blocks := block.FindAllStringSubmatch(text, -1)
-		if len(blocks) == 0 {
-			t.Errorf("%s shows no code", name)
-		}
-		for _, m := range blocks {
-			if !strings.Contains(code.String(), withoutIndent(m[1])) {
-				t.Errorf("%s shows code that is nowhere run:\n%s", name, m[1])
-			}
-		}
-	}
-}
-
-func withoutIndent(code string) string {
-	return regexp.MustCompile(`(?m)^\t+`).ReplaceAllString(code, "")
 }
 
 func readFile(t *testing.T, name string) string {
