@@ -152,7 +152,11 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case route == proxyMetadata:
 		p.s.servePlain(w, r)
 	default:
-		p.forward.ServeHTTP(w, r)
+		// A WebSocket would outlive the server that it has come to.
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(p.ctx, cancel)()
+		p.forward.ServeHTTP(w, r.WithContext(ctx))
 	}
 }
 

@@ -14,11 +14,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/apponly/apponly/cloud"
 	"github.com/apponly/apponly/entratest"
@@ -314,6 +316,46 @@ func TestProxyPasses(t *testing.T) {
 	}
 	if got, err := asked(t, client, s, cloud.Public); err != nil || !got.token() {
 		t.Errorf("Entra: %+v, %v; want a token", got, err)
+	}
+}
+
+// TestProxyClose holds connections that are passed on, as they are and as those of a
+// WebSocket, while the emulator is closed.
+func TestProxyClose(t *testing.T) {
+	outside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			defer conn.Close()
+			io.Copy(io.Discard, conn)
+		}
+	}))
+	defer outside.Close()
+	s := entratest.New(t)
+	proxy, err := s.ListenProxy("127.0.0.1:0", entratest.ProxyOptions{PassThrough: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := outside.Listener.Addr().String()
+	tunnel := connect(t, proxy, addr)
+	socket, err := net.Dial("tcp", strings.TrimPrefix(proxy, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	for conn, target := range map[net.Conn]string{tunnel: "/", socket: outside.URL + "/"} {
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", target, addr)
+		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+			t.Fatalf("%s: %v, %v; want 101", target, resp, err)
+		}
+	}
+	s.Close()
+	for name, conn := range map[string]net.Conn{"tunnel": tunnel, "WebSocket": socket} {
+		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: %v, want it closed", name, err)
+		}
 	}
 }
 
