@@ -105,7 +105,7 @@ func (s *Server) listenProxy(addr string, opts ProxyOptions) (string, error) {
 	p := &proxy{
 		s: s, rules: proxyRules{hosts: hosts, passThrough: opts.PassThrough}, certs: newHostCertificates(s.ca),
 		secure: newTunnels(ln.Addr()), plain: newTunnels(ln.Addr()),
-		dialer: net.Dialer{Timeout: proxyDial, Control: refuseLinkLocal}, ctx: ctx,
+		dialer: net.Dialer{Timeout: proxyDial, Control: refuseMetadata}, ctx: ctx,
 	}
 	p.forward = &httputil.ReverseProxy{
 		Rewrite:      func(*httputil.ProxyRequest) {}, // it stays what it is
@@ -252,10 +252,10 @@ func (p *proxy) serveTunnel(w http.ResponseWriter, r *http.Request) {
 	p.s.ServeHTTP(w, r)
 }
 
-// refuseLinkLocal looks at what a name has resolved to, before it is dialled.
-func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
-	if isLinkLocal(hostname(address)) {
-		return errors.New("a link-local address is not asked")
+// refuseMetadata looks at what a name has resolved to, before it is dialled.
+func refuseMetadata(_, address string, _ syscall.RawConn) error {
+	if isMetadata(hostname(address)) {
+		return errors.New("a metadata service is not asked")
 	}
 	return nil
 }

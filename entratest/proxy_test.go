@@ -64,6 +64,7 @@ func TestProxyRoute(t *testing.T) {
 	for _, addr := range []string{
 		"login.microsoftonline.com:80", "vault.corp.example:8443", "169.254.169.254:443", "169.254.169.254:8080",
 		"169.254.170.2:80", "[fe80::1]:80", "[::ffff:169.254.169.254]:80", "metadata.google.internal:443", "management.azure.com:80",
+		"[fd00:ec2::254]:80", "[fd20:ce::254]:80", "168.63.129.16:80", "[::ffff:168.63.129.16]:32526", "100.100.100.200:80",
 	} {
 		host, port, err := net.SplitHostPort(addr)
 		if err != nil {

@@ -55,7 +55,7 @@ func (r proxyRules) route(host, port string) proxyRoute {
 		return byName("80", proxyMetadata)
 	case r.isEntra(host):
 		return byName("443", proxyEntra)
-	case r.passThrough && !isLinkLocal(host):
+	case r.passThrough && !isMetadata(host):
 		return proxyPasses
 	}
 	return proxyRefuses
@@ -69,9 +69,14 @@ func (r proxyRules) isEntra(host string) bool {
 		slices.Contains(armHosts, host) || slices.Contains(r.hosts, host)
 }
 
-// isLinkLocal reports whether an address is of the kind at which machines have their
-// metadata services.
-func isLinkLocal(host string) bool {
+// metadataAddrs are metadata services of machines that are not link-local: those of AWS and
+// Google over IPv6, Azure's WireServer, Alibaba's.
+var metadataAddrs = []string{"fd00:ec2::254", "fd20:ce::254", "168.63.129.16", "100.100.100.200"}
+
+// isMetadata reports whether an address is one at which a machine has its metadata
+// services, or of their kind.
+func isMetadata(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLinkLocalUnicast()
+	addr = addr.Unmap().WithZone("")
+	return err == nil && (addr.IsLinkLocalUnicast() || slices.Contains(metadataAddrs, addr.String()))
 }
