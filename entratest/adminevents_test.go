@@ -84,10 +84,27 @@ func TestAdminEvents(t *testing.T) {
 		if n := strings.Count(taken(lines), "event: request\n"); n < 100 || n > 200 {
 			t.Errorf("%d of 250 are drawn", n)
 		}
-		addFault(t, s, entratest.Fault{Status: 503})
+		// What changes without a request is shown at once as well.
+		for _, tt := range []struct {
+			text   string
+			shown  bool
+			change func()
+		}{
+			{`{"status":503}`, true, func() { addFault(t, s, entratest.Fault{Status: 503}) }},
+			{`{"status":503}`, false, s.ClearFaults},
+			{"2 requests in 1m0s, then 429", true, func() { s.SetThrottle(entratest.Throttle{Requests: 2, Per: time.Minute}) }},
+			{"<dt>Clock</dt><dd>+1h0m0s</dd>", true, func() { s.SetClockOffset(time.Hour) }},
+		} {
+			tt.change()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if got := html.UnescapeString(taken(lines)); !strings.Contains(got, "event: state\n") || strings.Contains(got, tt.text) != tt.shown {
+				t.Errorf("%s, want it shown: %t: %s", tt.text, tt.shown, got)
+			}
+		}
 		time.Sleep(15 * time.Second)
 		synctest.Wait()
-		if got := taken(lines); !strings.Contains(got, ": alive\n") || strings.Contains(got, "event: request\n") || !strings.Contains(html.UnescapeString(got), `{"status":503}`) {
+		if got := taken(lines); !strings.Contains(got, ": alive\n") || strings.Contains(got, "event: ") {
 			t.Errorf("when nothing comes: %s", got)
 		}
 		taken(refused)

@@ -3,6 +3,7 @@
 package entratest
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -130,7 +131,7 @@ func newRequestView(r numberedRequest) requestView {
 		v.Class = "refused"
 	}
 	// The tenant stands below, and everything else in a path is short.
-	v.Title = strings.TrimPrefix(r.Path, "/")
+	v.Title = cmp.Or(strings.TrimPrefix(r.Path, "/"), r.Path, r.Host)
 	if tenant, endpoint := splitPath(r.Path); endpoint != "" && (isTenantName(tenant) || tenant == hidden) {
 		v.Title = endpoint
 	}
@@ -150,12 +151,7 @@ func (v requestView) Answer() string {
 }
 
 func (s *Server) stateView() stateView {
-	v := stateView{Counters: s.Counters()}
-	for status, n := range v.Counters.Statuses {
-		if r := (Request{Status: status}); r.refused() {
-			v.Refusals += n
-		}
-	}
+	v := stateView{Counters: s.Counters(), Refusals: s.requests.refused()}
 	if t := s.throttle.get(); t.Requests > 0 {
 		v.Throttle = fmt.Sprintf("%d requests in %v, then 429", t.Requests, t.Per)
 	}

@@ -60,6 +60,39 @@ func act(action string, fields ...string) url.Values {
 	return form
 }
 
+// TestAdminPageRefused has the count of the refused be that of the list, also of a refusal
+// that leads to where people sign in, and of what a proxy does not let through.
+func TestAdminPageRefused(t *testing.T) {
+	s := entratest.New(t)
+	client := s.HTTPClient()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	job := s.NewPipelineJob("sc://contoso/project/connection")
+	resp, err := client.Post(job.Env()["SYSTEM_OIDCREQUESTURI"]+"?api-version=7.1", "application/json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusFound {
+		t.Fatalf("without a bearer: %s, want 302", resp.Status)
+	}
+	postForm(t, s, s.Tenant().ID(), secretForm(s))
+	if resp, err = throughProxyOf(t, s, false).Get("http://storage.example/container"); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	got := string(page(t, s, "?only=refused").body)
+	for _, want := range []string{
+		"<dt>Refused</dt><dd>2</dd>", `<span class="asked">GET storage.example:80</span>`, "the proxy does not stand in for this host",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not on the page", want)
+		}
+	}
+	if n := strings.Count(got, `class="refused"`); n != 2 {
+		t.Errorf("%d are listed, want 2", n)
+	}
+}
+
 func TestAdminPage(t *testing.T) {
 	s := entratest.New(t)
 	s.AddTenant("customer.example")

@@ -143,6 +143,8 @@ func (f *Fault) summary() string {
 
 // faultList holds the faults in the order they act.
 type faultList struct {
+	changed func() // called without the lock
+
 	mu     sync.Mutex // locked before Server.mu, never while that is locked
 	faults []activeFault
 	lastID int
@@ -155,6 +157,7 @@ type activeFault struct {
 }
 
 func (l *faultList) add(f Fault) (id int) {
+	defer l.changed()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lastID++
@@ -164,6 +167,7 @@ func (l *faultList) add(f Fault) (id int) {
 
 // remove reports whether the fault was still there.
 func (l *faultList) remove(id int) bool {
+	defer l.changed()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before := len(l.faults)
@@ -172,6 +176,7 @@ func (l *faultList) remove(id int) bool {
 }
 
 func (l *faultList) clear() {
+	defer l.changed()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.faults = nil

@@ -168,7 +168,10 @@ func (s *Server) listening() (secure, plain string) {
 
 // refuse names the host, for whoever has to find out what a client wants besides.
 func (p *proxy) refuse(w http.ResponseWriter, r *http.Request, addr string) {
-	p.s.requests.add(Request{Time: p.s.Now(), Method: r.Method, Host: addr, Status: http.StatusForbidden}, endpointProxy, "")
+	p.s.requests.add(Request{
+		Time: p.s.Now(), Method: r.Method, Host: addr, Status: http.StatusForbidden,
+		Comparisons: []Comparison{{What: "request", Sent: "the proxy does not stand in for this host and lets nothing through to it"}},
+	}, endpointProxy, "")
 	http.Error(w, "the proxy of the emulated Entra does not stand in for "+shorten(addr, maxRecorded)+" and lets nothing through to it", http.StatusForbidden)
 }
 

@@ -86,6 +86,7 @@ type requestLog struct {
 	next     int
 	tokens   int
 	counters Counters // without those of the throttler
+	refusals int      // requests that [Request.refused] is true of
 	watchers []chan struct{}
 }
 
@@ -118,12 +119,10 @@ func (l *requestLog) add(r Request, endpoint, inTenant string) {
 		l.tokens++
 	}
 	l.counters.add(&r, endpoint)
-	for _, w := range l.watchers {
-		select {
-		case w <- struct{}{}:
-		default: // it knows already that there is more
-		}
+	if r.refused() {
+		l.refusals++
 	}
+	l.wake()
 	if len(l.ring) < maxRequests {
 		l.ring = append(l.ring, r)
 		return
@@ -152,6 +151,13 @@ func (l *requestLog) sums() Counters {
 	c := l.counters
 	c.Endpoints, c.Statuses, c.Codes = maps.Clone(c.Endpoints), maps.Clone(c.Statuses), maps.Clone(c.Codes)
 	return c
+}
+
+// refused returns how many requests were refused so far.
+func (l *requestLog) refused() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refusals
 }
 
 func (l *requestLog) list() []Request {

@@ -7,8 +7,8 @@ import "slices"
 // maxWatchers bounds who follows the record at a time.
 const maxWatchers = 32
 
-// watch returns a channel that has something once there are more requests, and what ends
-// that. ok is false if too many watch already.
+// watch returns a channel that has something once there are more requests or something
+// beside them has changed, and what ends that. ok is false if too many watch already.
 func (l *requestLog) watch() (more <-chan struct{}, end func(), ok bool) {
 	w := make(chan struct{}, 1)
 	l.mu.Lock()
@@ -22,6 +22,23 @@ func (l *requestLog) watch() (more <-chan struct{}, end func(), ok bool) {
 		defer l.mu.Unlock()
 		l.watchers = slices.DeleteFunc(l.watchers, func(other chan struct{}) bool { return other == w })
 	}, true
+}
+
+// wake tells all who watch. The caller holds mu.
+func (l *requestLog) wake() {
+	for _, w := range l.watchers {
+		select {
+		case w <- struct{}{}:
+		default: // it knows already
+		}
+	}
+}
+
+// changed tells of what is shown beside the requests.
+func (l *requestLog) changed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wake()
 }
 
 // A numberedRequest is one of the record with how many there were up to it.

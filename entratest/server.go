@@ -127,6 +127,7 @@ func NewServer() *Server {
 		requests: requestLog{counters: Counters{Endpoints: make(map[string]int), Statuses: make(map[int]int), Codes: make(map[int]int)}},
 		closing:  make(chan struct{}),
 	}
+	s.faults.changed, s.throttle.changed = s.requests.changed, s.requests.changed
 	s.microsoft = newMicrosoftResources(s)
 	s.signers = []*Key{s.newKey(0, signingKeys, KeyOptions{})}
 	s.tenant = s.AddTenant()
@@ -213,7 +214,10 @@ func wholeSeconds(d time.Duration) time.Duration {
 // SetClockOffset sets the emulator's clock apart from the local one: that is how
 // a host with the wrong time sees it. All checks, tokens and Date headers follow
 // it. What happened before stays at its time; see [Tenant.RevokeTokens].
-func (s *Server) SetClockOffset(d time.Duration) { s.clockOffset.Store(int64(d)) }
+func (s *Server) SetClockOffset(d time.Duration) {
+	s.clockOffset.Store(int64(d))
+	s.requests.changed()
+}
 
 // Now returns the time by the emulator's clock: [time.Now] and the offset.
 func (s *Server) Now() time.Time { return time.Now().Add(time.Duration(s.clockOffset.Load())) }

@@ -76,6 +76,8 @@ func (t *Throttle) penalty() time.Duration {
 
 // throttler applies a Throttle.
 type throttler struct {
+	changed func() // called without the lock
+
 	mu       sync.Mutex
 	rule     Throttle
 	windows  map[windowKey]*window
@@ -103,6 +105,7 @@ func (w *window) punish(penalty time.Duration, now time.Time) {
 }
 
 func (t *throttler) set(rule Throttle) {
+	defer t.changed()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.rule, t.windows, t.sweepAt = rule, make(map[windowKey]*window), 1000
