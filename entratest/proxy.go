@@ -172,7 +172,19 @@ func (p *proxy) refuse(w http.ResponseWriter, r *http.Request, addr string) {
 		Time: p.s.Now(), Method: r.Method, Host: addr, Status: http.StatusForbidden,
 		Comparisons: []Comparison{{What: "request", Sent: "the proxy does not stand in for this host and lets nothing through to it"}},
 	}, endpointProxy, "")
-	http.Error(w, "the proxy of the emulated Entra does not stand in for "+shorten(addr, maxRecorded)+" and lets nothing through to it", http.StatusForbidden)
+	text := "the proxy of the emulated Entra does not stand in for " + shorten(addr, maxRecorded) + " and lets nothing through to it"
+	if r.Method != http.MethodConnect {
+		http.Error(w, text, http.StatusForbidden)
+		return
+	}
+	// Of the answer to a CONNECT, clients show the words in the first line, if anything.
+	t, err := openTunnel(w, addr)
+	if err != nil {
+		return
+	}
+	defer t.Close()
+	_ = t.SetDeadline(time.Now().Add(proxyDial))
+	_, _ = fmt.Fprintf(t, "HTTP/1.1 403 Forbidden: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n", text, textType, len(text)+1, text)
 }
 
 func (p *proxy) fail(w http.ResponseWriter, addr string) {

@@ -191,8 +191,8 @@ func TestProxyRefuses(t *testing.T) {
 	s := entratest.New(t)
 	proxy, ca := s.StartProxy()
 	client := throughProxy(t, proxy, ca, false)
-	if _, err := client.Get("https://graph.microsoft.com/v1.0/me"); err == nil || !strings.Contains(err.Error(), "Forbidden") {
-		t.Errorf("https: %v, want Forbidden", err)
+	if _, err := client.Get("https://graph.microsoft.com/v1.0/me"); err == nil || !strings.HasSuffix(err.Error(), "Forbidden: the proxy of the emulated Entra does not stand in for graph.microsoft.com:443 and lets nothing through to it") {
+		t.Errorf("https: %v, want it forbidden, and the host named", err)
 	}
 	for _, host := range []string{"storage.example", "login.microsoftonline.com", "127.0.0.1:9"} {
 		resp, err := client.Get("http://" + host + "/container")
