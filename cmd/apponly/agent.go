@@ -203,20 +203,24 @@ func (r *agentRun) load() error {
 	if err != nil {
 		return err
 	}
-	if r.cache == nil || r.shared != cfg.Shared {
-		if r.cache, err = agent.NewCache(cfg.Shared); err != nil {
+	cache := r.cache
+	if cache == nil || r.shared != cfg.Shared {
+		if cache, err = agent.NewCache(cfg.Shared); err != nil {
 			return err
 		}
-		r.shared = cfg.Shared
 	}
-	clients, err := agent.NewClients(cfg, r.cache)
+	clients, err := agent.NewClients(cfg, cache)
 	if err != nil {
 		return err
 	}
 	if r.agent != nil {
-		return r.agent.Reload(cfg, clients)
+		err = r.agent.Reload(cfg, clients)
+	} else {
+		r.agent, err = agent.New(cfg, clients)
 	}
-	r.agent, err = agent.New(cfg, clients)
+	if err == nil {
+		r.cache, r.shared = cache, cfg.Shared
+	}
 	return err
 }
 

@@ -306,6 +306,38 @@ func TestAgentHangup(t *testing.T) {
 	}
 }
 
+// A configuration that cannot be put into effect leaves the tokens where they are, too.
+func TestAgentHangupKeepsTokens(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("SKIPPED: there is no SIGHUP")
+	}
+	e := newEntra(t)
+	dir := t.TempDir()
+	write := func(shared string) {
+		text := "listen: {tcp: 127.0.0.1:0}\nheader_file: " + dir + "/header\n" + shared + "callers:\n- {header: default, scopes: [\"" + e.API().Scope() + "\"]}\n"
+		if err := writeFile(dir, "agent.yaml", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("")
+	a := e.startAgent(t, "--config", filepath.Join(dir, "agent.yaml"))
+	if got := a.get(t, secretOf(t, a), e.resource()); got != 200 {
+		t.Fatalf("before: %d", got)
+	}
+	for _, step := range []struct{ shared, want string }{
+		{"shared: {redis_url_file: " + dir + "/none, key_file: " + dir + "/none}\n", "the configuration stays as it was"},
+		{"", "the configuration was read"},
+	} {
+		write(step.shared)
+		a.cmd.Process.Signal(syscall.SIGHUP)
+		waitUntil(t, func() bool { return strings.Contains(a.stderr.String(), step.want) })
+	}
+	if got := a.get(t, secretOf(t, a), e.resource()); got != 200 || e.TokenRequests() != 1 {
+		t.Errorf("after it: %d, with %d token requests, want 1", got, e.TokenRequests())
+	}
+}
+
 // waitUntil waits for another process, which no bubble holds.
 func waitUntil(t *testing.T, done func() bool) {
 	t.Helper()

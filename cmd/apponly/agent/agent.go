@@ -91,7 +91,10 @@ func (a *Agent) Run(ctx context.Context, ready func(Addresses)) error {
 		return err
 	}
 	if ready != nil {
-		ready(r.addresses())
+		a.mu.Lock() // a reload may change the doors by now
+		at := r.addresses()
+		a.mu.Unlock()
+		ready(at)
 	}
 	select {
 	case <-ctx.Done():

@@ -81,6 +81,7 @@ func (k *checker) listen() {
 		k.add("header_file", "is missing: over TCP callers prove themselves with the secret in it")
 	}
 	k.path("header_file", k.cfg.HeaderFile)
+	k.take("header_file", k.cfg.HeaderFile)
 	k.take("listen.tcp", l.TCP)
 	k.take("listen.imds", l.IMDS)
 	k.take("health.tcp", k.cfg.Health.TCP)
@@ -290,8 +291,9 @@ func (k *checker) proxy(key string, p Proxy) {
 	k.socket(key+".socket", p.Socket, p.SocketMode)
 	k.upstream(key+".to", p.To)
 	for i, m := range p.Methods {
-		if m != strings.ToUpper(m) || m == http.MethodConnect || !appName.MatchString(m) {
-			k.add(fmt.Sprintf("%s.methods[%d]", key, i), "want a method such as GET, in capitals, and not CONNECT")
+		// A server answers TRACE with the request that it got: with the token.
+		if m != strings.ToUpper(m) || slices.Contains([]string{http.MethodConnect, http.MethodTrace, "TRACK"}, m) || !appName.MatchString(m) {
+			k.add(fmt.Sprintf("%s.methods[%d]", key, i), "want a method such as GET, in capitals, and not CONNECT or TRACE")
 		}
 	}
 }

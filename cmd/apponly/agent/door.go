@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -125,9 +126,12 @@ func removeStale(path string) error {
 		return fmt.Errorf("%s is there and not a socket", path)
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
+	switch {
+	case err == nil:
 		conn.Close()
 		return fmt.Errorf("%s: %w", path, errServing)
+	case !errors.Is(err, syscall.ECONNREFUSED): // it is another user's, for datagrams, or busy
+		return fmt.Errorf("%s is there and may be in use: %w", path, err)
 	}
 	return os.Remove(path)
 }

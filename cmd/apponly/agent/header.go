@@ -88,6 +88,9 @@ func (f *headerFile) matches(given string) bool {
 
 // readHeader returns the hash of the secret in a file that others cannot read.
 func readHeader(path string) (hash [32]byte, err error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // a pipe would keep us in Open
+		return hash, fmt.Errorf("header_file: %s is not a file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return hash, fmt.Errorf("header_file: %w", err)
@@ -111,7 +114,8 @@ func readHeader(path string) (hash [32]byte, err error) {
 }
 
 // writeHeader makes a new secret, and places its file with os.Link, which leaves an
-// existing one, or os.Rename. A reader never sees half of it.
+// existing one, or os.Rename. A reader never sees half of it, and who could read the
+// file before can read it after.
 func writeHeader(path string, place func(from, to string) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".header-*") // 0600
 	if err != nil {
@@ -121,6 +125,9 @@ func writeHeader(path string, place func(from, to string) error) error {
 	random := make([]byte, 32)
 	rand.Read(random)
 	_, err = f.WriteString(base64.RawURLEncoding.EncodeToString(random) + "\n")
+	if old, e := os.Stat(path); err == nil && e == nil {
+		err = errors.Join(giveTo(f, old), f.Chmod(old.Mode().Perm()))
+	}
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = place(f.Name(), path)

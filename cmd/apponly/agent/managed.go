@@ -85,7 +85,7 @@ func (c *call) managed(version string) (t apponly.Token, resource string, no *re
 		return t, "", refused(http.StatusBadRequest, invalidRequest, "the parameter resource is missing")
 	}
 	id := q.Get("client_id")
-	app, found := c.findApp(id)
+	app, found := c.findApp(c.who, id)
 	if found && id != "" { // a name that is not for this caller is no name
 		found = mayUse(c.cfg.Callers, c.who, app)
 	}

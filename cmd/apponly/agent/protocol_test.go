@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apponly/apponly"
 	"github.com/apponly/apponly/cmd/apponly/agent"
 )
 
@@ -233,6 +234,37 @@ func TestAuthorizationHeader(t *testing.T) {
 	for query, want := range map[string]int{"": 400, "?scope=": 400, "?scope=x": 403, "?app=x&scope=" + w.API().Scope(): 403} {
 		if a := w.ask(w.to("GET", "/v1/authorization-header"+query, "")); a.status != want || isToken(a.body) {
 			t.Errorf("%q: %d, want %d", query, a.status, want)
+		}
+	}
+}
+
+// One app may be there for several tenants. Who names it by its ID gets the one that is
+// for this caller, each time.
+func TestAppsOfOneID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := w.AddTenant("fabrikam.example")
+	for i := range 8 {
+		name := fmt.Sprintf("app%d", i)
+		c, err := apponly.New(other.ID(), w.App().ClientID(), apponly.Secret(w.Server.Secret()), &apponly.Options{Cloud: w.Cloud(), HTTPClient: w.HTTPClient()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.clients[name] = c
+	}
+	w.clients["mine"] = w.client(t)
+	cfg := *w.cfg
+	cfg.Apps = map[string]agent.App{}
+	for name := range w.clients {
+		cfg.Apps[name] = agent.App{From: "env"}
+	}
+	cfg.Callers = []agent.Caller{{Header: agent.DefaultHeader, Scopes: []string{w.API().Scope()}, Apps: []string{"mine"}}}
+	if err := w.agent.Reload(&cfg, w.clients); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if a := w.post(fmt.Sprintf(`{"scope":%q,"app":%q}`, w.API().Scope(), w.App().ClientID())); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
 		}
 	}
 }

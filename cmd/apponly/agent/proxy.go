@@ -60,6 +60,7 @@ func newProxy(p Proxy, client *apponly.Client) (*proxy, error) {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			strip(r.Out.Header)
+			r.Out.Trailer = nil // headers of the caller's by another way
 		},
 		Transport:    transport,
 		ErrorHandler: proxyError,
@@ -72,14 +73,18 @@ var upstreams = http.DefaultTransport.(*http.Transport).Clone()
 
 // strip takes away what is the caller's and must not reach the API: the token is the
 // agent's, cookies and addresses are nobody's there, and the secret is for the agent.
-// An upgrade would turn the request into something else.
+// An upgrade would turn the request into something else, and some servers, those of
+// OData among them, take the method from a header rather than from the request.
 func strip(h http.Header) {
 	for name := range h {
 		if strings.HasPrefix(name, "X-Forwarded-") {
 			delete(h, name)
 		}
 	}
-	for _, name := range []string{"Authorization", "Cookie", "Forwarded", "Via", "X-Real-Ip", "Upgrade", "Connection", identityHeader, "Proxy-Authorization"} {
+	for _, name := range []string{
+		"Authorization", "Proxy-Authorization", identityHeader, "Cookie", "Forwarded", "Via", "X-Real-Ip",
+		"Upgrade", "Connection", "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override",
+	} {
 		h.Del(name)
 	}
 }
@@ -162,15 +167,29 @@ func (p *proxy) admit(c *call) *refusal {
 	return nil
 }
 
-// climbs reports whether a path has segments that could lead out of the path of To. A
-// backslash is a slash to some servers.
+// onceMore decodes what matters in a path, and leaves alone what is no encoding.
+var onceMore = strings.NewReplacer("%2e", ".", "%2E", ".", "%2f", "/", "%2F", "/", "%5c", `\`, "%5C", `\`, "%3b", ";", "%3B", ";", "%25", "%")
+
+// mostDecoded is how often a path may turn out to be encoded, beyond the first time.
+const mostDecoded = 4
+
+// climbs reports whether a path has segments that could lead out of the path of To, in
+// the eyes of any server: some take a backslash for a slash, some cut parameters off a
+// segment before they look at it, some decode a path twice.
 func climbs(path string) bool {
-	for segment := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
-		if segment == "." || segment == ".." {
-			return true
+	for range mostDecoded {
+		for segment := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
+			if name, _, _ := strings.Cut(segment, ";"); name == "." || name == ".." {
+				return true
+			}
 		}
+		decoded := onceMore.Replace(path)
+		if decoded == path {
+			return false
+		}
+		path = decoded
 	}
-	return false
+	return true
 }
 
 // forward passes the request on once there is a token. A body that is short and whose

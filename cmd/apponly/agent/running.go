@@ -63,7 +63,7 @@ func (r *running) keep(plans []doorPlan) {
 			delete(r.doors, id)
 			r.closing.Go(d.close)
 		} else if p.network == "unix" {
-			os.Chmod(p.addr, os.FileMode(p.mode)) // if the socket was removed, nobody reaches it
+			chmodSocket(p.addr, os.FileMode(p.mode)) // if the socket was removed, nobody reaches it
 		}
 	}
 }

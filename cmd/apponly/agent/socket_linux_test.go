@@ -4,6 +4,7 @@ package agent_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -177,5 +178,46 @@ func TestProxyOnSocket(t *testing.T) {
 	}
 	if seen, _ := to.requests(); len(seen) != 1 {
 		t.Errorf("%d requests at the API, want 1", len(seen))
+	}
+}
+
+// Only a socket that refuses connections was left behind. One that cannot be connected
+// to for another reason is somebody's.
+func TestSocketOfAnotherProgram(t *testing.T) {
+	t.Parallel()
+	w, path := onSocket(t, "", os.Getuid())
+	logs, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer logs.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := w.agent.Run(ctx, func(agent.Addresses) { cancel() }); err == nil {
+		t.Error("it took the place of a socket for datagrams")
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != os.ModeSocket {
+		t.Errorf("the socket is gone: %v", err)
+	}
+}
+
+// Who may write to the directory of the socket can put something else in its place. The
+// agent does not change what that leads to.
+func TestSocketIsNoLink(t *testing.T) {
+	t.Parallel()
+	w, path := onSocket(t, "0600", os.Getuid())
+	w.run(t)
+	precious := filepath.Join(t.TempDir(), "precious")
+	err := errors.Join(os.WriteFile(precious, nil, 0o600), os.Remove(path), os.Symlink(precious, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := *w.cfg
+	cfg.Listen.SocketMode = "0666"
+	if err := w.agent.Reload(&cfg, w.clients); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(precious); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("a file elsewhere has now mode %v, %v", info.Mode(), err)
 	}
 }

@@ -19,3 +19,5 @@ var errNoPeer = errors.New("this system does not tell who is at the other end of
 func peerUID(*net.UnixConn) (uint32, error) { return 0, errNoPeer }
 
 func listenSocket(string, os.FileMode) (net.Listener, error) { return nil, errNoPeer }
+
+func chmodSocket(string, os.FileMode) error { return errNoPeer }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 
@@ -63,16 +64,15 @@ func newState(cfg *Config, clients map[string]*apponly.Client, old *state) (*sta
 }
 
 // findApp returns the name of the app that a caller means: by its name, or by its
-// client ID as SDKs do.
-func (s *state) findApp(name string) (string, bool) {
-	if name == "" {
-		name = DefaultApp
-	}
+// client ID as SDKs do. Of several with one client ID, in different tenants, it is the
+// first by name that the caller may use.
+func (s *state) findApp(who identity, name string) (string, bool) {
+	name = appOr(name)
 	if s.clients[name] != nil {
 		return name, true
 	}
-	for app, c := range s.clients {
-		if id := c.ClientID(); id != "" && strings.EqualFold(id, name) {
+	for _, app := range slices.Sorted(maps.Keys(s.clients)) {
+		if id := s.clients[app].ClientID(); id != "" && strings.EqualFold(id, name) && mayUse(s.cfg.Callers, who, app) {
 			return app, true
 		}
 	}

@@ -130,7 +130,7 @@ func isShared(client *apponly.Client, scope string, t apponly.Token) bool {
 // permitNamed is permit for an app that the caller has named. status is for an app that
 // there is not: a caller who may not use it is told the same.
 func (c *call) permitNamed(name, scope string, status int) *refusal {
-	app, found := c.findApp(name)
+	app, found := c.findApp(c.who, name)
 	switch {
 	case scope == "":
 		return refused(http.StatusBadRequest, invalidRequest, "the scope is missing")
