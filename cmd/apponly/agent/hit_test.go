@@ -84,14 +84,14 @@ func (w *world) timePerCall(t *testing.T, c *http.Client, url string) time.Durat
 	return time.Since(start) / (2 * each)
 }
 
-// A hundred clients call 100,000 times, and nothing grows.
+// A hundred clients call again and again, and nothing grows.
 func TestNothingGrows(t *testing.T) {
 	w := newWorld(t, func(c *agent.Config) { c.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil)) })
 	at, _ := w.run(t)
 	const clients = 100
-	calls := 1000
+	calls := 100 // 10,000 in all: what leaks 50 bytes with each of them is seen
 	if raceEnabled {
-		calls = 100
+		calls = 50
 	}
 	transports := make([]*http.Transport, clients)
 	for i := range transports {
@@ -121,7 +121,7 @@ func TestNothingGrows(t *testing.T) {
 	heap, goroutines := round(calls / 10) // connections and buffers are there
 	heapAfter, goroutinesAfter := round(calls)
 	t.Logf("heap %d KiB, then %d KiB; goroutines %d, then %d; %d token requests", heap>>10, heapAfter>>10, goroutines, goroutinesAfter, w.TokenRequests())
-	if heapAfter > heap+heap/4+1<<20 || goroutinesAfter > goroutines+10 || w.TokenRequests() != 1 {
+	if heapAfter > heap+heap/16+256<<10 || goroutinesAfter > goroutines+10 || w.TokenRequests() != 1 {
 		t.Errorf("after %d calls there is more: see above", clients*calls)
 	}
 }
