@@ -13,8 +13,7 @@ trap '[ -z "$emulator" ] || kill "$emulator"; wait 2>/dev/null; rm -rf "$work"' 
 
 command=${1:-$work/apponly}
 [ $# -gt 0 ] || (cd "$here/../cmd/apponly" && go build -o "$command" .) || exit 1
-printf 'arm: true\n' >"$work/config.yaml"
-"$command" emulator --config "$work/config.yaml" --proxy 127.0.0.1:0 --dir "$work/entra" >/dev/null 2>"$work/log" &
+"$command" emulator --proxy 127.0.0.1:0 --dir "$work/entra" >/dev/null 2>"$work/log" &
 emulator=$!
 for _ in $(seq 100); do [ -e "$work/entra/emulator.json" ] && break; sleep 0.1; done
 [ -e "$work/entra/emulator.json" ] || { cat "$work/log"; exit 1; }

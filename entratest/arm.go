@@ -62,7 +62,7 @@ func (s *Server) servesResourceManager() bool {
 // resourceManagement answers as Azure Resource Manager does.
 func (c *call) resourceManagement(string) answer {
 	if !c.s.servesResourceManager() {
-		return answer{status: http.StatusNotFound}
+		return answer{status: http.StatusNotFound, reason: "Azure Resource Manager is not served: see SetResourceManager, and arm in a configuration"}
 	}
 	t, refused := c.armCaller()
 	if refused.status != 0 {

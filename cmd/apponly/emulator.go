@@ -162,6 +162,7 @@ func emulate(cmd *cobra.Command, opts emulatorOptions) (err error) {
 	sts := entratest.NewServer()
 	defer sts.Close()
 	sts.SetAdmin(opts.admin)
+	sts.SetResourceManager(opts.proxy != "") // which leads there: az asks it before its login is done
 	var applied emuconfig.Applied
 	if opts.config != "" {
 		if applied, err = emuconfig.Apply(sts, opts.config); err != nil {

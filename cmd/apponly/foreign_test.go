@@ -105,12 +105,41 @@ func TestForeign(t *testing.T) {
 		}
 	}
 
+	// What az login asks for right after its token, unless the configuration says otherwise.
+	const subscriptions = "https://management.azure.com/subscriptions?api-version=2022-12-01"
+	if got := statusOf(t, client, subscriptions); got != http.StatusUnauthorized {
+		t.Errorf("Azure Resource Manager without a token: %d, want 401", got)
+	}
+	config := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(config, []byte("arm: false\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other := start(t, "--config", config, "--proxy", "127.0.0.1:0")
+	if proxy, err = url.Parse(other.Proxy); err != nil {
+		t.Fatal(err)
+	}
+	otherClient := other.client(t)
+	otherClient.Transport.(*http.Transport).Proxy = http.ProxyURL(proxy)
+	if got := statusOf(t, otherClient, subscriptions); got != http.StatusNotFound {
+		t.Errorf("Azure Resource Manager that is off: %d, want 404", got)
+	}
+
 	// The next emulator in the directory has no proxy, and does not leave one behind.
 	e.stop(os.Interrupt)
 	start(t, "--dir", dir)
 	if _, err := os.Stat(e.EnvForeignFile); err == nil {
 		t.Error("env-foreign is still there, and its proxy is gone")
 	}
+}
+
+func statusOf(t *testing.T, client *http.Client, u string) int {
+	t.Helper()
+	resp, err := client.Get(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
 }
 
 func trusting(t *testing.T, roots *x509.CertPool) *http.Client {

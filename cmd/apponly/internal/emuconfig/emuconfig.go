@@ -108,7 +108,9 @@ func (l *loader) file(f file) {
 	l.sts.SetTokenLifetime(f.TokenLifetime.v)
 	l.sts.SetRefreshIn(f.RefreshIn.v)
 	l.sts.SetPropagation(f.Propagation.v) // before what it delays
-	l.sts.SetResourceManager(f.ARM.v)
+	if f.ARM.good {
+		l.sts.SetResourceManager(f.ARM.v)
+	}
 	each(f.Tenants, l.tenant)
 	each(f.Apps, l.app)
 	each(f.Resources, l.resource)
