@@ -51,15 +51,27 @@ func (l *loader) app(a *app) {
 			l.ok(c.File, l.load.AddCertificatePEM(a.made, pem))
 		}
 	}
+	l.federated(a)
+}
+
+// federated adds the federated credentials of an app. The emulator takes the same one
+// again, as jobs may bring it; in one list it is a mistake.
+func (l *loader) federated(a *app) {
+	lines := map[entratest.FederatedCredential]int{}
 	for _, f := range a.Federated {
-		if f.Issuer.good && f.Subject.good {
-			if f.Issuer.v == demoName {
-				f.Issuer.v = l.sts.Issuer().URL()
-			}
-			l.ok(f, l.load.AddFederatedCredential(a.made, entratest.FederatedCredential{
-				Issuer: f.Issuer.v, Subject: f.Subject.v, Audience: f.Audience.or(l.sts.Cloud().ExchangeAudience()),
-			}))
+		if !f.Issuer.good || !f.Subject.good {
+			continue
 		}
+		if f.Issuer.v == demoName {
+			f.Issuer.v = l.sts.Issuer().URL()
+		}
+		fc := entratest.FederatedCredential{Issuer: f.Issuer.v, Subject: f.Subject.v, Audience: f.Audience.or(l.sts.Cloud().ExchangeAudience())}
+		if lines[fc] > 0 {
+			l.add(f.Place, "is the one in line %d", lines[fc])
+			continue
+		}
+		lines[fc] = f.Line
+		l.ok(f, l.load.AddFederatedCredential(a.made, fc))
 	}
 }
 
@@ -185,7 +197,11 @@ func (l *loader) grant(g grant) {
 		t, g.Tenant.Place = &tenant{made: l.home(a.Home)}, g.Place
 	}
 	if err := l.load.Grant(r.made, t.made, a.made, values(g.Roles)...); err != nil {
-		l.add(g.Tenant.Place, "%v: see installs", err)
+		inFile := strings.NewReplacer( // where the file may have left the IDs to chance
+			a.made.ClientID(), "the app "+clean(g.App.v),
+			r.made.AppID(), "the resource "+clean(g.Resource.v),
+			t.made.ID(), clean(cmp.Or(g.Tenant.v, a.Home.v, demoName)))
+		l.add(g.Tenant.Place, "%s: see installs", inFile.Replace(err.Error()))
 	}
 }
 
