@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -238,39 +236,10 @@ func TestTwoCommands(t *testing.T) {
 	for i := range lines {
 		lines[i], _, _ = strings.Cut(lines[i], " #")
 	}
-	bin, dir := t.TempDir(), t.TempDir()
-	wrapper := "#!/bin/sh\n" + asCommand + "=1 exec " + quote(os.Args[0]) + " \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(bin, "apponly"), []byte(wrapper), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	shell := func(script string) *exec.Cmd {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-		cmd := exec.CommandContext(ctx, "sh", "-c", "set -eu\n"+script)
-		cmd.Dir, cmd.Env = dir, append(clean(), "PATH="+bin+":"+os.Getenv("PATH"), "HTTP_PROXY=http://127.0.0.1:1", "GORACE=atexit_sleep_ms=10")
-		t.Cleanup(cancel)
-		return cmd
-	}
-	serve := func(script, file string) {
-		// In the place of its shell, so that it is the process that is ended.
-		cut := strings.LastIndex(script, "apponly ")
-		cmd := shell(script[:cut] + "exec " + script[cut:])
-		stderr := &lockedBuffer{}
-		cmd.Stderr = stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			cmd.Process.Signal(os.Interrupt)
-			cmd.Wait()
-			if t.Failed() {
-				t.Logf("%s:\n%s", script, stderr)
-			}
-		})
-		waitUntil(t, func() bool { _, err := os.Stat(filepath.Join(dir, file)); return err == nil })
-	}
-	serve(lines[0], "entra/emulator.json")
+	p := newPrompt(t)
+	p.serve(t, lines[0], "entra/emulator.json")
 	// Another port than the one that everybody has, in case somebody has it.
-	serve(strings.Replace(lines[1], " agent ", " agent --addr 127.0.0.1:0 ", 1), "agent/agent.json")
+	p.serve(t, strings.Replace(lines[1], " agent ", " agent --addr 127.0.0.1:0 ", 1), "agent/agent.json")
 	examples := absolute(t, agentExamples)
 	scope := `export APPONLY_SCOPE="$(. ./entra/env; echo "$APPONLY_SCOPE")"` + "\n" + lines[2] + "\n"
 	clients := map[string]string{"curl": quote(filepath.Join(examples, "client.sh"))}
@@ -295,7 +264,9 @@ func TestTwoCommands(t *testing.T) {
 		delete(clients, "curl")
 	}
 	for name, client := range clients {
-		out, err := shell(scope + client).CombinedOutput()
+		cmd := p.shell(t, scope+client)
+		cmd.Env = append(cmd.Env, "HTTP_PROXY=http://127.0.0.1:1")
+		out, err := cmd.CombinedOutput()
 		if err != nil || !strings.HasPrefix(string(out), "a token ") || strings.Contains(string(out), "eyJ") {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
