@@ -128,42 +128,54 @@ func leftAlone(line string) (key string) {
 	return ""
 }
 
-// holdGoTest looks for what a line of "go test" names: tests, benchmarks, fuzz targets and
-// flags of their packages.
+var (
+	plainFlag = regexp.MustCompile(`^-(run|fuzz|fuzztime|race|shuffle=on|v)$`) // go test's own
+	nothing   = "^$"
+)
+
+// holdGoTest looks for what a line of "go test" names: tests, fuzz targets and flags of
+// their packages.
 func holdGoTest(t *testing.T, page, line string) {
 	t.Helper()
-	words := strings.Fields(strings.ReplaceAll(line, "'", ""))
-	code := ""
+	words := strings.Fields(strings.NewReplacer("'", "", `"`, "").Replace(line))
+	code := testsOf(t, words)
+	previous := ""
+	for _, word := range words {
+		if previous == "-run" || previous == "-fuzz" {
+			for name := range strings.SplitSeq(word, "|") {
+				begins := regexp.MustCompile(`(?m)^func (Test|Fuzz)\w*` + strings.TrimPrefix(strings.TrimPrefix(name, "Test"), "Fuzz"))
+				if name != nothing && !begins.MatchString(code) {
+					t.Errorf("%s: %s: there is no test %s", page, line, name)
+				}
+			}
+		} else if strings.HasPrefix(word, "-") && !plainFlag.MatchString(word) && !strings.Contains(code, `("`+word[1:]+`", `) {
+			t.Errorf("%s: %s: there is no flag %s", page, line, word)
+		}
+		previous = word
+	}
+}
+
+// testsOf returns the tests of the packages among the words.
+func testsOf(t *testing.T, words []string) string {
+	t.Helper()
+	var code strings.Builder
 	for _, word := range words {
 		if word != "." && !strings.HasPrefix(word, "./") {
 			continue
 		}
 		files, _ := filepath.Glob(filepath.Join(checkout, word, "*_test.go"))
+		if len(files) == 0 {
+			t.Errorf("%q: there is no package %s", words, word)
+		}
 		for _, file := range files {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			code += string(text)
+			code.Write(text)
 		}
 	}
-	if code == "" {
-		t.Errorf("%s: %s: there is no such package", page, line)
-	}
-	for i, word := range words {
-		switch word = strings.Trim(word, `"`); {
-		case i > 0 && (words[i-1] == "-run" || words[i-1] == "-fuzz"):
-			for name := range strings.SplitSeq(word, "|") {
-				if name != "^$" && !regexp.MustCompile(`(?m)^func (Test|Fuzz)\w*`+strings.TrimPrefix(strings.TrimPrefix(name, "Test"), "Fuzz")).MatchString(code) {
-					t.Errorf("%s: %s: there is no test %s", page, line, name)
-				}
-			}
-		case strings.HasPrefix(word, "-") && !regexp.MustCompile(`^-(run|fuzz|fuzztime|race|shuffle=on|v)$`).MatchString(word):
-			if !strings.Contains(code, `("`+word[1:]+`", `) {
-				t.Errorf("%s: %s: there is no flag %s", page, line, word)
-			}
-		}
-	}
+	return code.String()
 }
 
 // typeGo runs a line that builds something of this repository.
