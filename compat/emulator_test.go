@@ -59,6 +59,7 @@ func start(t *testing.T) *emulator {
 	s := entratest.New(t)
 	e := &emulator{Server: s, identity: s.Tenant().NewManagedIdentity()}
 	s.API().Grant(s.Tenant(), e.identity.App(), "Data.Read.All")
+	s.SetResourceManager(true)
 	proxy, _ := s.StartProxy()
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {

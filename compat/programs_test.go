@@ -78,6 +78,13 @@ var programs = map[string]func(context.Context) (string, error){
 	"HashiCorp secret": func(ctx context.Context) (string, error) {
 		return authorize(ctx, auth.Credentials{EnableAuthenticatingUsingClientSecret: true, ClientSecret: my("SECRET")})
 	},
+	"HashiCorp metadata_host": func(ctx context.Context) (string, error) {
+		env, err := environments.FromEndpoint(ctx, "https://management.azure.com")
+		if err != nil {
+			return "", err
+		}
+		return authorizeIn(ctx, *env, auth.Credentials{EnableAuthenticatingUsingClientSecret: true, ClientSecret: my("SECRET")})
+	},
 	"HashiCorp certificate": func(ctx context.Context) (string, error) {
 		return authorize(ctx, auth.Credentials{EnableAuthenticatingUsingClientCertificate: true, ClientCertificatePath: my("PFX")})
 	},
@@ -154,7 +161,11 @@ func acquire(ctx context.Context, cred confidential.Credential, err error) (stri
 
 // authorize is what Terraform's providers do first.
 func authorize(ctx context.Context, c auth.Credentials) (string, error) {
-	c.Environment, c.TenantID, c.ClientID = *environments.AzurePublic(), my("TENANT"), my("CLIENT")
+	return authorizeIn(ctx, *environments.AzurePublic(), c)
+}
+
+func authorizeIn(ctx context.Context, env environments.Environment, c auth.Credentials) (string, error) {
+	c.Environment, c.TenantID, c.ClientID = env, my("TENANT"), my("CLIENT")
 	authorizer, err := auth.NewAuthorizerFromCredentials(ctx, c, c.Environment.ResourceManager)
 	if err != nil {
 		return "", err

@@ -18,10 +18,11 @@ import (
 )
 
 // SetResourceManager serves the few routes of Azure Resource Manager that "az login" and
-// Terraform begin with, or stops that, which is the default: /tenants, /subscriptions, and
-// below a subscription its providers and resource groups, of which there are none. They are
-// at any host that leads to the emulator, management.azure.com and its siblings among them
-// ([Server.StartProxy]), and want a token for Azure Resource Manager ([Server.Microsoft]).
+// Terraform begin with, or stops that, which is the default: /metadata/endpoints, for
+// everybody, and with a token for Azure Resource Manager ([Server.Microsoft]) /tenants,
+// /subscriptions, and below a subscription its providers and resource groups, of which there
+// are none. They are at any host that leads to the emulator, management.azure.com and its
+// siblings among them ([Server.StartProxy]).
 // A caller sees its own tenant, and the one subscription of that: [Tenant.SubscriptionID].
 func (s *Server) SetResourceManager(on bool) { s.update(func() { s.arm = on }) }
 
@@ -59,10 +60,16 @@ func (s *Server) servesResourceManager() bool {
 	return s.arm
 }
 
+// armOff returns the answer where it is not served.
+func (c *call) armOff() (answer, bool) {
+	return answer{status: http.StatusNotFound, reason: "Azure Resource Manager is not served: see SetResourceManager, and arm in a configuration"},
+		!c.s.servesResourceManager()
+}
+
 // resourceManagement answers as Azure Resource Manager does.
 func (c *call) resourceManagement(string) answer {
-	if !c.s.servesResourceManager() {
-		return answer{status: http.StatusNotFound, reason: "Azure Resource Manager is not served: see SetResourceManager, and arm in a configuration"}
+	if ans, off := c.armOff(); off {
+		return ans
 	}
 	t, refused := c.armCaller()
 	if refused.status != 0 {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -151,4 +152,43 @@ func TestResourceManagerExpiry(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 	})
+}
+
+// TestResourceManagerMetadata has each host name the services of its cloud, and the emulator
+// itself; nobody needs a token for it.
+func TestResourceManagerMetadata(t *testing.T) {
+	s := entratest.New(t)
+	const path = "/metadata/endpoints?api-version=2022-09-01"
+	if got := askARM(t, s, http.MethodGet, "https://management.azure.com"+path, ""); got.Status != http.StatusNotFound {
+		t.Errorf("before it is served: %d", got.Status)
+	}
+	s.SetResourceManager(true)
+	if got := askARM(t, s, http.MethodGet, "https://management.azure.com/metadata/endpoints", ""); got.Error.Code != "MissingApiVersionParameter" {
+		t.Errorf("without api-version: %+v", got)
+	}
+	own := s.Cloud().Authority()
+	for host, want := range map[string][]string{
+		"https://management.azure.com":         {"AzureCloud", "https://login.microsoftonline.com", "https://management.core.windows.net/", "https://graph.microsoft.com/", "vault.azure.net", "core.windows.net"},
+		"https://management.usgovcloudapi.net": {"AzureUSGovernment", "https://login.microsoftonline.us", "https://management.core.usgovcloudapi.net/", "https://graph.microsoft.us/", "vault.usgovcloudapi.net", "core.usgovcloudapi.net"},
+		"https://management.chinacloudapi.cn":  {"AzureChinaCloud", "https://login.partner.microsoftonline.cn", "https://management.core.chinacloudapi.cn/", "https://microsoftgraph.chinacloudapi.cn/", "vault.azure.cn", "core.chinacloudapi.cn"},
+		own:                                    {"AzureCloud", own, "https://management.core.windows.net/", "https://graph.microsoft.com/", "vault.azure.net", "core.windows.net"},
+	} {
+		rec := httptest.NewRecorder()
+		s.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, host+path, nil))
+		var got struct {
+			Name, ResourceManager, MicrosoftGraphResourceID string
+			Authentication                                  struct {
+				LoginEndpoint string
+				Audiences     []string
+			}
+			Suffixes struct{ KeyVaultDNS, Storage string }
+		}
+		if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil || len(got.Authentication.Audiences) != 2 {
+			t.Fatalf("%s: %d %s", host, rec.Code, rec.Body)
+		}
+		names := []string{got.Name, got.Authentication.LoginEndpoint, got.Authentication.Audiences[0], got.MicrosoftGraphResourceID, got.Suffixes.KeyVaultDNS, got.Suffixes.Storage}
+		if !slices.Equal(names, want) || got.ResourceManager != host+"/" {
+			t.Errorf("%s: %q at %s, want %q", host, names, got.ResourceManager, want)
+		}
+	}
 }

@@ -259,6 +259,7 @@ var routes = []route{
 	{name: "discovery", path: discoveryPath, read: true, handle: (*call).instanceDiscovery},
 	{name: endpointConsent, path: consentPathV1, handle: (*call).adminConsent},
 	{name: endpointConsent, path: consentPathV2, handle: (*call).adminConsent},
+	{name: "arm", path: armMetadataPath, read: true, handle: (*call).armMetadata},
 	{name: "arm", path: tenantsPath, read: true, handle: (*call).resourceManagement},
 	{name: "arm", path: subscriptionsPath, read: true, handle: (*call).resourceManagement},
 	{name: "arm", path: subscriptionsPath + "/", read: true, handle: (*call).resourceManagement},

@@ -16,6 +16,12 @@ const (
 	azureADGraphID   = "00000002-0000-0000-c000-000000000000"
 	microsoftGraphID = "00000003-0000-0000-c000-000000000000"
 	resourceManager  = "797f4846-ba00-4fd7-ba43-dac1f8f63013"
+	keyVaultID       = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093"
+	managedHSMID     = "589d5083-6f11-4d30-a62a-a4b316a14abf"
+	storageID        = "e406a681-f3d4-42a8-90b6-c2b029497af1"
+	sqlID            = "022907d3-0f1b-48f7-badc-1ba6abab6d66" // SQL Database
+	openSourceSQLID  = "123cd850-d9df-40bd-94d5-c9f07b7fa203" // PostgreSQL and MySQL
+	logAnalyticsID   = "ca7f3f0b-7d91-482c-8e09-c5d840d0eac5"
 )
 
 // microsoftAPI is one that is in every tenant.
@@ -44,26 +50,26 @@ var microsoftAPIs = []microsoftAPI{
 		{"https://management.usgovcloudapi.net", "https://management.core.usgovcloudapi.net"},
 		{"https://management.chinacloudapi.cn", "https://management.core.chinacloudapi.cn"},
 	}},
-	{"cfa8b339-82a2-471a-a3c9-0fc0be7a4093", [3][]string{ // Key Vault
+	{keyVaultID, [3][]string{
 		{"https://vault.azure.net"}, {"https://vault.usgovcloudapi.net"}, {"https://vault.azure.cn"},
 	}},
-	{"589d5083-6f11-4d30-a62a-a4b316a14abf", [3][]string{ // Key Vault Managed HSM
+	{managedHSMID, [3][]string{
 		{"https://managedhsm.azure.net"}, {"https://managedhsm.usgovcloudapi.net"}, {"https://managedhsm.azure.cn"},
 	}},
-	{"e406a681-f3d4-42a8-90b6-c2b029497af1", [3][]string{ // Storage, also by the URL of an account
+	{storageID, [3][]string{ // also by the URL of an account
 		{"https://storage.azure.com", "*.core.windows.net"},
 		{"https://storage.azure.com", "*.core.usgovcloudapi.net"},
 		{"https://storage.azure.com", "*.core.chinacloudapi.cn"},
 	}},
-	{"022907d3-0f1b-48f7-badc-1ba6abab6d66", [3][]string{ // SQL Database
+	{sqlID, [3][]string{
 		{"https://database.windows.net"}, {"https://database.usgovcloudapi.net"}, {"https://database.chinacloudapi.cn"},
 	}},
-	{"123cd850-d9df-40bd-94d5-c9f07b7fa203", [3][]string{ // PostgreSQL and MySQL
+	{openSourceSQLID, [3][]string{
 		{"https://ossrdbms-aad.database.windows.net"}, {"https://ossrdbms-aad.database.usgovcloudapi.net"}, {"https://ossrdbms-aad.database.chinacloudapi.cn"},
 	}},
-	// Log Analytics. Which ID the ingestion of Azure Monitor has is published nowhere that
+	// Which ID the ingestion of Azure Monitor has is published nowhere that
 	// was found; its tokens are of version 1, which show the URI.
-	{"ca7f3f0b-7d91-482c-8e09-c5d840d0eac5", [3][]string{
+	{logAnalyticsID, [3][]string{
 		{"https://api.loganalytics.io", "https://monitor.azure.com"},
 		{"https://api.loganalytics.us", "https://monitor.azure.us"},
 		{"https://api.loganalytics.azure.cn", "https://monitor.azure.cn"},
