@@ -193,7 +193,7 @@ func TestAgentExitStatus(t *testing.T) {
 		"no port":                  {[]string{"--scope", scope, "--health", "x"}, 2, "--health: want host:port"},
 		"nowhere":                  {[]string{"--scope", scope, "--addr", ""}, 2, "nothing to listen on"},
 		"both":                     {[]string{"--scope", scope, "--config", bad}, 2, "--scope does not go with --config"},
-		"bad config":               {[]string{"--config", bad}, 2, bad + `:2: unknown key "callerz"`},
+		"bad config":               {[]string{"--config", bad}, 2, bad + `:2: callerz: unknown key, did you mean callers?`},
 		"no config":                {[]string{"--config", bad + "x"}, 2, "--config: open"},
 		"no credential":            {[]string{"--scope", scope, "--addr", "127.0.0.1:0"}, 1, "no credential in the environment"},
 		"env of none":              {[]string{"env", "--dir", t.TempDir()}, 1, "is an agent running there?"},

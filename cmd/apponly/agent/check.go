@@ -20,7 +20,14 @@ import (
 // check reports everything that is wrong with a configuration by itself, as a
 // [*ConfigError].
 func (c *Config) check() error {
-	k := &checker{cfg: c, error: &ConfigError{}}
+	e := &ConfigError{}
+	c.faults(e)
+	return e.OrNil()
+}
+
+// faults adds what is wrong with a configuration.
+func (c *Config) faults(e *ConfigError) {
+	k := &checker{cfg: c, error: e}
 	k.listen()
 	k.apps()
 	k.shared()
@@ -36,10 +43,6 @@ func (c *Config) check() error {
 	for i, scope := range c.Warm {
 		k.scope(fmt.Sprintf("warm[%d]", i), scope)
 	}
-	if len(k.error.Faults) == 0 {
-		return nil
-	}
-	return k.error
 }
 
 type checker struct {
@@ -49,7 +52,7 @@ type checker struct {
 }
 
 func (k *checker) add(key, format string, args ...any) {
-	k.error.Faults = append(k.error.Faults, Fault{Key: key, Text: fmt.Sprintf(format, args...)})
+	k.error.Add(k.error.Find(key), format, args...)
 }
 
 // take notes that something has a use, and faults a second one.

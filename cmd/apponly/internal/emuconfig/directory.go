@@ -8,12 +8,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apponly/apponly/cmd/apponly/internal/yamlfile"
 	"github.com/apponly/apponly/entratest"
 )
 
 func (l *loader) tenant(t *tenant) {
 	if !t.ID.given() && len(t.Domains) == 0 {
-		l.add(t.Place, "want an id or domains: nobody could name this tenant")
+		l.Add(t.Place, "want an id or domains: nobody could name this tenant")
 	}
 	claim(l, l.tenants, &t.ID, t)
 	for i := range t.Domains {
@@ -67,7 +68,7 @@ func (l *loader) federated(a *app) {
 		}
 		fc := entratest.FederatedCredential{Issuer: f.Issuer.v, Subject: f.Subject.v, Audience: f.Audience.or(l.sts.Cloud().ExchangeAudience())}
 		if lines[fc] > 0 {
-			l.add(f.Place, "is the one in line %d", lines[fc])
+			l.Add(f.Place, "is the one in line %d", lines[fc])
 			continue
 		}
 		lines[fc] = f.Line
@@ -87,9 +88,9 @@ func (l *loader) secret(a *entratest.App, s secret) {
 	case !s.NotBefore.good || start.Before(end):
 		l.ok(s, l.load.AddSecret(a, s.Value.v, start, end))
 	case s.NotAfter.good:
-		l.add(s.NotAfter.Place, "is not after not_before")
+		l.Add(s.NotAfter.Place, "is not after not_before")
 	case !s.NotAfter.given():
-		l.add(s.NotBefore.Place, "is not before the end, which is a year from the start unless not_after says another")
+		l.Add(s.NotBefore.Place, "is not before the end, which is a year from the start unless not_after says another")
 	}
 }
 
@@ -118,10 +119,10 @@ func (l *loader) api(home *entratest.Tenant, r *resource) (*entratest.Resource, 
 		return l.load.NewResource(home, r.AppID.v, r.URI.v, values(r.Roles)...)
 	}
 	if r.Home.good && l.tenants[strings.ToLower(r.Home.v)] != l.tenants[strings.ToLower(a.Home.v)] {
-		l.add(r.Home.Place, "is not the tenant of the app with this ID, in line %d", a.Home.Line)
+		l.Add(r.Home.Place, "is not the tenant of the app with this ID, in line %d", a.Home.Line)
 	}
 	if r.MultiTenant.given() && r.MultiTenant.or(true) != a.MultiTenant.or(true) {
-		l.add(r.MultiTenant.Place, "is not as for the app with this ID, in line %d", a.Line)
+		l.Add(r.MultiTenant.Place, "is not as for the app with this ID, in line %d", a.Line)
 	}
 	r.MultiTenant = a.MultiTenant
 	return l.load.Expose(a.made, r.URI.v, values(r.Roles)...)
@@ -154,7 +155,7 @@ func (l *loader) issuer(i issuer) {
 
 func (l *loader) install(i install) {
 	if i.App.given() == i.Resource.given() {
-		l.add(i.Place, "want an app or a resource, one of them")
+		l.Add(i.Place, "want an app or a resource, one of them")
 	}
 	a := find(l, l.apps, i.App, "app")
 	r := find(l, l.resources, resourceName(i.Resource), "resource")
@@ -175,7 +176,7 @@ func (l *loader) install(i install) {
 // alone refuses to install in a tenant what is for its own.
 func (l *loader) alone(r registration, t *tenant, name scalar[string]) {
 	if !r.MultiTenant.or(true) && l.tenants[strings.ToLower(r.Home.v)] != t {
-		l.add(name.Place, "it is for its own tenant alone: multi_tenant is false in line %d", r.MultiTenant.Line)
+		l.Add(name.Place, "it is for its own tenant alone: multi_tenant is false in line %d", r.MultiTenant.Line)
 	}
 }
 
@@ -198,10 +199,10 @@ func (l *loader) grant(g grant) {
 	}
 	if err := l.load.Grant(r.made, t.made, a.made, values(g.Roles)...); err != nil {
 		inFile := strings.NewReplacer( // where the file may have left the IDs to chance
-			a.made.ClientID(), "the app "+clean(g.App.v),
-			r.made.AppID(), "the resource "+clean(g.Resource.v),
-			t.made.ID(), clean(cmp.Or(g.Tenant.v, a.Home.v, demoName)))
-		l.add(g.Tenant.Place, "%s: see installs", inFile.Replace(err.Error()))
+			a.made.ClientID(), "the app "+yamlfile.Clean(g.App.v),
+			r.made.AppID(), "the resource "+yamlfile.Clean(g.Resource.v),
+			t.made.ID(), yamlfile.Clean(cmp.Or(g.Tenant.v, a.Home.v, demoName)))
+		l.Add(g.Tenant.Place, "%s: see installs", inFile.Replace(err.Error()))
 	}
 }
 
@@ -216,7 +217,7 @@ func (l *loader) rolesOf(q requirement) *resource {
 	r := find(l, l.resources, resourceName(q.Resource), "resource")
 	for _, role := range q.Roles {
 		if r != nil && role.good && !slices.Contains(r.made.Roles(), role.v) {
-			l.add(role.Place, "the resource %s defines no role %q", clean(q.Resource.v), clean(role.v))
+			l.Add(role.Place, "the resource %s defines no role %q", yamlfile.Clean(q.Resource.v), yamlfile.Clean(role.v))
 		}
 	}
 	return r

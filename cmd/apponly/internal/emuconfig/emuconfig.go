@@ -6,16 +6,21 @@ package emuconfig
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"time"
 
+	"github.com/apponly/apponly/cmd/apponly/internal/yamlfile"
 	"github.com/apponly/apponly/entratest"
 	"github.com/apponly/apponly/internal/ident"
 )
+
+// An Error is everything that is wrong with a file.
+type Error = yamlfile.Error
+
+// A Place is where a value stands in a file.
+type Place = yamlfile.Place
 
 // demoName refers to the emulator's own tenant, app, API or issuer.
 const demoName = "demo"
@@ -45,7 +50,7 @@ type Env struct {
 // is of no use then: it has what was right in the file, and the demo in place of
 // what was not.
 func Apply(sts *entratest.Server, path string) (Applied, error) {
-	data, err := readFile(path)
+	data, err := yamlfile.Read(path)
 	if err != nil {
 		return Applied{}, fmt.Errorf("--config: %w", err)
 	}
@@ -58,26 +63,9 @@ func Apply(sts *entratest.Server, path string) (Applied, error) {
 		machines:  make(map[string]Place),
 	}
 	var f file
-	l.parse(data, &f)
+	l.Parse(data, &f)
 	l.file(f)
-	return l.applied, l.orNil()
-}
-
-// maxFile bounds a configuration and the files it names; a thousand tenants are
-// a tenth of it.
-const maxFile = 1 << 20
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s is larger than 1 MiB", path)
-	}
-	return data, err
+	return l.applied, l.OrNil()
 }
 
 // A loader adds one file to one emulator. After a fault it goes on, to report all
@@ -156,7 +144,7 @@ func (l *loader) ok(given any, err error) {
 			}
 		}
 	}
-	l.add(place, "%s", text)
+	l.Add(place, "%s", text)
 }
 
 // told notes an ID that the file left to chance.
@@ -168,16 +156,16 @@ func (l *loader) told(what, name string, chosen scalar[string], id string) {
 
 // claim registers a name for its owner. A name that is not free is a fault, and
 // counts as one that could not be read from then on.
-func claim[T interface{ line() int }](l *loader, known map[string]T, name *scalar[string], owner T) {
+func claim[T interface{ At() int }](l *loader, known map[string]T, name *scalar[string], owner T) {
 	if !name.good {
 		return
 	}
 	other, taken := known[name.v]
 	switch {
 	case name.v == demoName:
-		l.add(name.Place, "%q is the emulator's own", demoName)
+		l.Add(name.Place, "%q is the emulator's own", demoName)
 	case taken:
-		l.add(name.Place, "%q is taken in line %d", clean(name.v), other.line())
+		l.Add(name.Place, "%q is taken in line %d", yamlfile.Clean(name.v), other.At())
 	default:
 		known[name.v] = owner
 		return
@@ -196,7 +184,7 @@ func find[T any](l *loader, known map[string]*T, ref scalar[string], what string
 		got = known[strings.ToLower(ref.v)]
 	}
 	if got == nil {
-		l.add(ref.Place, "there is no %s %q in this file", what, clean(ref.v))
+		l.Add(ref.Place, "there is no %s %q in this file", what, yamlfile.Clean(ref.v))
 	}
 	return got
 }
@@ -206,7 +194,7 @@ func (l *loader) once(list []scalar[string]) {
 	seen := map[string]bool{}
 	for _, v := range list {
 		if v.good && seen[v.v] {
-			l.add(v.Place, "%q is there twice", clean(v.v))
+			l.Add(v.Place, "%q is there twice", yamlfile.Clean(v.v))
 		}
 		seen[v.v] = true
 	}
@@ -221,7 +209,7 @@ func (l *loader) readFile(name scalar[string]) []byte {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(l.dir, path)
 	}
-	data, err := readFile(path)
+	data, err := yamlfile.Read(path)
 	l.ok(name, err)
 	return data
 }

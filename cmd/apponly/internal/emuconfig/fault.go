@@ -40,7 +40,7 @@ func (l *loader) fault(f fault) {
 		Times: f.Times.v, Probability: f.Probability.v, Delay: f.Delay.v,
 		Status: f.Status.v, RetryAfter: f.RetryAfter.v, Code: f.Code.v, Connection: f.Connection.v,
 	}
-	if len(l.Faults) == before && !l.inside(f.Place) {
+	if len(l.Faults) == before && !l.Inside(f.Place) {
 		_, err := l.sts.AddFault(made)
 		l.ok(f, err)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/apponly/apponly/entratest"
 )
 
-// What can stand in a file, as Error.decode reads it by the tags.
+// What can stand in a file, as package yamlfile reads it by the tags.
 
 type file struct {
 	Place

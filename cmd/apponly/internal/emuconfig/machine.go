@@ -15,7 +15,7 @@ func (l *loader) machine(m machine, env func() map[string]string) {
 	switch name := m.Name; {
 	case !name.good:
 	case name.v == ForeignName:
-		l.add(name.Place, "%q is the emulator's own", name.v)
+		l.Add(name.Place, "%q is the emulator's own", name.v)
 	default:
 		claim(l, l.machines, &name, name.Place)
 		l.applied.Envs = append(l.applied.Envs, Env{m.Name.v, env})
@@ -51,7 +51,7 @@ func (l *loader) githubJob(j job) {
 
 func (l *loader) pipelineJob(j job) {
 	if path, ok := strings.CutPrefix(j.Subject.v, "sc://"); j.Subject.good && (!ok || strings.Count(path, "/") != 2) {
-		l.add(j.Subject.Place, "want sc://organization/project/connection")
+		l.Add(j.Subject.Place, "want sc://organization/project/connection")
 	}
 	made := l.sts.NewPipelineJob(j.Subject.v)
 	l.machine(j.machine, l.trusting(j.Apps, made.FederatedCredential(), func() map[string]string {
@@ -63,7 +63,7 @@ func (l *loader) pipelineJob(j job) {
 
 func (l *loader) googleVM(v googleVM) {
 	if l.vm {
-		l.add(v.Place, "want one: the emulator is one machine")
+		l.Add(v.Place, "want one: the emulator is one machine")
 	}
 	l.vm = true
 	made := l.sts.NewGoogleVM()

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/apponly/apponly/cmd/apponly/internal/yamlfile"
 	"github.com/apponly/apponly/internal/ident"
 )
 
@@ -47,18 +48,12 @@ func values(list []scalar[string]) []string {
 	return good
 }
 
-// decode implements decoder. What is wrong with a value is told without it, since
-// a secret may stand in the wrong place.
-func (s *scalar[T]) decode(e *Error, n *yaml.Node, p Place, kind string) {
-	if s.Place = p; !e.is(n, p, yaml.ScalarNode, "a single value") {
-		return
+// DecodeNode implements [yamlfile.Decoder].
+func (s *scalar[T]) DecodeNode(e *Error, n *yaml.Node, p Place, kind string) {
+	s.Place = p
+	if v, ok := e.Scalar(n, p, kinds[kind]); ok {
+		s.v, s.good = v.(T), true
 	}
-	v, err := kinds[kind](n)
-	if err != nil {
-		e.add(p, "%v", err)
-		return
-	}
-	s.v, s.good = v.(T), true
 }
 
 // forever is longer than any emulator runs, and short enough to add to a time.
@@ -67,44 +62,39 @@ const forever = 100 * 365 * 24 * time.Hour
 var fileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$`)
 
 // kinds is how scalars are read, by what the tags call them.
-var kinds = map[string]func(*yaml.Node) (any, error){
-	"text": want("text that is not empty, in quotes if it looks like something else", func(n *yaml.Node) (any, bool) {
-		return n.Value, n.Value != "" && (n.ShortTag() == "!!str" || n.ShortTag() == "!!timestamp")
-	}),
-	"bool": want("true or false", func(n *yaml.Node) (any, bool) {
-		v, err := strconv.ParseBool(strings.ToLower(n.Value))
-		return v, err == nil && n.ShortTag() == "!!bool"
-	}),
-	"count": want("a whole number, 0 or more", func(n *yaml.Node) (any, bool) {
+var kinds = map[string]yamlfile.Kind{
+	"text": yamlfile.Text,
+	"bool": yamlfile.Bool,
+	"count": yamlfile.Want("a whole number, 0 or more", func(n *yaml.Node) (any, bool) {
 		v, err := strconv.Atoi(n.Value)
 		return v, err == nil && v >= 0 && n.ShortTag() == "!!int"
 	}),
-	"chance": want("a number over 0, up to 1", func(n *yaml.Node) (any, bool) {
+	"chance": yamlfile.Want("a number over 0, up to 1", func(n *yaml.Node) (any, bool) {
 		v, err := strconv.ParseFloat(n.Value, 64)
 		return v, err == nil && v > 0 && v <= 1
 	}),
 	"verbatim": func(n *yaml.Node) (any, error) { return n.Value, nil },
-	"guid": want("a GUID, not the empty one", func(n *yaml.Node) (any, bool) {
+	"guid": yamlfile.Want("a GUID, not the empty one", func(n *yaml.Node) (any, bool) {
 		return strings.ToLower(n.Value), ident.IsGUID(n.Value) && strings.Trim(n.Value, "0-") != ""
 	}),
-	"domain": want("a domain name of two labels or more", func(n *yaml.Node) (any, bool) {
+	"domain": yamlfile.Want("a domain name of two labels or more", func(n *yaml.Node) (any, bool) {
 		return strings.ToLower(n.Value), ident.IsDomain(n.Value)
 	}),
 	// What can end the name of a file, on every system.
-	"name": want("a name of letters, digits, dots, dashes and underscores, 40 at most", func(n *yaml.Node) (any, bool) {
+	"name": yamlfile.Want("a name of letters, digits, dots, dashes and underscores, 40 at most", func(n *yaml.Node) (any, bool) {
 		return n.Value, fileName.MatchString(n.Value) && n.ShortTag() == "!!str"
 	}),
 	// What can stand before "/.default" in a scope.
-	"uri": want("a URI such as api://orders or https://orders.example", func(n *yaml.Node) (any, bool) {
+	"uri": yamlfile.Want("a URI such as api://orders or https://orders.example", func(n *yaml.Node) (any, bool) {
 		u, err := url.Parse(n.Value)
 		return n.Value, n.ShortTag() == "!!str" && err == nil && u.Scheme != "" && u.Host+u.Opaque != "" && !strings.ContainsAny(n.Value, " \t\r\n")
 	}),
-	"issuer": want("the https URL of an issuer, of 600 characters at most", func(n *yaml.Node) (any, bool) {
+	"issuer": yamlfile.Want("the https URL of an issuer, of 600 characters at most", func(n *yaml.Node) (any, bool) {
 		u, err := url.Parse(n.Value)
 		return n.Value, n.Value == demoName ||
 			n.ShortTag() == "!!str" && err == nil && u.Scheme == "https" && u.Host != "" && utf8.RuneCountInString(n.Value) <= 600
 	}),
-	"date": want("a date such as 2027-01-31 or 2027-01-31T12:00:00Z, or a duration from now such as -1h", func(n *yaml.Node) (any, bool) {
+	"date": yamlfile.Want("a date such as 2027-01-31 or 2027-01-31T12:00:00Z, or a duration from now such as -1h", func(n *yaml.Node) (any, bool) {
 		for _, layout := range []string{time.RFC3339, time.DateOnly} {
 			if t, err := time.Parse(layout, n.Value); err == nil && !t.IsZero() {
 				return date(func(time.Time) time.Time { return t }), true
@@ -120,18 +110,8 @@ var kinds = map[string]func(*yaml.Node) (any, error){
 	"wait":     between(time.Second, time.Hour),
 }
 
-// want makes a kind of a reader that says whether it could.
-func want(what string, read func(*yaml.Node) (any, bool)) func(*yaml.Node) (any, error) {
-	return func(n *yaml.Node) (any, error) {
-		if v, ok := read(n); ok {
-			return v, nil
-		}
-		return nil, errors.New("want " + what)
-	}
-}
-
 // between takes a duration within bounds.
-func between(least, most time.Duration) func(*yaml.Node) (any, error) {
+func between(least, most time.Duration) yamlfile.Kind {
 	return func(n *yaml.Node) (any, error) {
 		switch d, err := time.ParseDuration(n.Value); {
 		case err != nil:

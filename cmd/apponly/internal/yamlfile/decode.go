@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 
-package emuconfig
+// Package yamlfile reads configuration files: of each thing that is wrong it tells the
+// line, the key, and what was probably meant, and all of them at once.
+package yamlfile
 
 import (
 	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -19,20 +23,38 @@ import (
 	"github.com/apponly/apponly/internal/ident"
 )
 
-// parse reads a file into dst; nothing of one that is broken so badly that no key
-// can be relied on.
-func (e *Error) parse(data []byte, dst any) {
+// MaxSize bounds a file: a thousand tenants of the emulator are a tenth of it.
+const MaxSize = 1 << 20
+
+// Read returns what is in a file of at most MaxSize.
+func Read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err == nil && len(data) > MaxSize {
+		err = fmt.Errorf("%s is larger than 1 MiB", path)
+	}
+	return data, err
+}
+
+// Parse reads a file into the struct that dst points to; nothing of one that is broken
+// so badly that no key can be relied on. Keys are told by tags, `file:"key"`, for a
+// [Decoder] with its kind, `file:"key,kind"`, and with ",required" at the end.
+func (e *Error) Parse(data []byte, dst any) {
 	var docs []yaml.Node
 	if err := yaml.Load(data, &docs, yaml.WithAllDocuments()); err != nil {
 		if l, ok := errors.AsType[*yaml.LoadError](err); ok {
-			e.add(Place{Line: cmp.Or(l.Mark.Line, unreadableLine(data))}, "YAML: %s", l.Message)
+			e.Add(Place{Line: cmp.Or(l.Mark.Line, unreadableLine(data))}, "YAML: %s", l.Message)
 		} else {
-			e.add(Place{}, "YAML: %v", err)
+			e.Add(Place{}, "YAML: %v", err)
 		}
 		return
 	}
 	if len(docs) > 1 {
-		e.add(Place{Line: docs[1].Line}, "YAML: want one document, here is a second")
+		e.Add(Place{Line: docs[1].Line}, "YAML: want one document, here is a second")
 	}
 	if len(docs) > 0 && len(docs[0].Content) > 0 && !isNull(docs[0].Content[0]) {
 		root := docs[0].Content[0]
@@ -49,31 +71,50 @@ func unreadableLine(data []byte) int {
 	})
 }
 
-// A decoder is a value that reads itself from a node: a scalar of a kind, or what
-// is no list of fields.
-type decoder interface {
-	decode(e *Error, n *yaml.Node, p Place, kind string)
+// A Decoder is a value that reads itself from a node.
+type Decoder interface {
+	DecodeNode(e *Error, n *yaml.Node, p Place, kind string)
 }
 
-// decode reads a node into dst: a decoder, a struct of tagged fields, or a list or
-// a pointer of those. The library's own decoding into structs reports the line of
-// a fault but not its key, and loses the places of good values, which checks that
-// compare two values need.
+// decode reads a node into dst: a decoder, a struct of tagged fields, a text, number or
+// bool, or a list, a map or a pointer of those. The library's own decoding into structs
+// reports the line of a fault but not its key, and loses the places of good values,
+// which checks that compare two values need.
 func (e *Error) decode(n *yaml.Node, p Place, kind string, dst reflect.Value) {
-	d, ok := dst.Addr().Interface().(decoder)
-	switch {
-	case ok:
-		d.decode(e, n, p, kind)
-	case dst.Kind() == reflect.Pointer:
+	if e.lines == nil {
+		e.lines = make(map[string]int)
+	}
+	e.lines[p.Key] = p.Line
+	if d, ok := dst.Addr().Interface().(Decoder); ok {
+		d.DecodeNode(e, n, p, kind)
+		return
+	}
+	switch dst.Kind() {
+	case reflect.Pointer:
 		dst.Set(reflect.New(dst.Type().Elem()))
 		e.decode(n, p, kind, dst.Elem())
-	case dst.Kind() == reflect.Struct:
-		dst.FieldByName("Place").Set(reflect.ValueOf(p))
+	case reflect.Struct:
+		if place := dst.FieldByName("Place"); place.IsValid() {
+			place.Set(reflect.ValueOf(p))
+		}
 		e.fields(n, p, dst)
-	case e.is(n, p, yaml.SequenceNode, "a list"):
-		dst.Set(reflect.MakeSlice(dst.Type(), len(n.Content), len(n.Content)))
-		for i, item := range n.Content {
-			e.decode(item, Place{item.Line, fmt.Sprintf("%s[%d]", p.Key, i)}, kind, dst.Index(i))
+	case reflect.Map:
+		dst.Set(reflect.MakeMap(dst.Type()))
+		e.keys(n, p, func(key string, v *yaml.Node, at Place) {
+			value := reflect.New(dst.Type().Elem()).Elem()
+			e.decode(v, at, kind, value)
+			dst.SetMapIndex(reflect.ValueOf(key), value)
+		})
+	case reflect.Slice:
+		if e.is(n, p, yaml.SequenceNode, "a list") {
+			dst.Set(reflect.MakeSlice(dst.Type(), len(n.Content), len(n.Content)))
+			for i, item := range n.Content {
+				e.decode(item, Place{item.Line, fmt.Sprintf("%s[%d]", p.Key, i)}, kind, dst.Index(i))
+			}
+		}
+	default:
+		if v, ok := e.Scalar(n, p, plain[dst.Kind()]); ok {
+			dst.Set(reflect.ValueOf(v))
 		}
 	}
 }
@@ -94,12 +135,12 @@ func (e *Error) fields(n *yaml.Node, p Place, dst reflect.Value) {
 		if read := fields[key]; read != nil {
 			read(v, at)
 		} else {
-			e.add(at, "unknown key, %s", suggest(key, slices.Sorted(maps.Keys(fields))))
+			e.Add(at, "unknown key, %s", suggest(key, slices.Sorted(maps.Keys(fields))))
 		}
 	})
 	for _, key := range required {
 		if seen != nil && seen[key] == 0 {
-			e.add(p.join(key), "is missing")
+			e.Add(p.Join(key), "is missing")
 		}
 	}
 }
@@ -116,12 +157,12 @@ func (e *Error) keys(n *yaml.Node, p Place, read func(key string, v *yaml.Node, 
 		at := Place{key.Line, p.Key}
 		switch {
 		case key.Kind != yaml.ScalarNode:
-			e.add(at, "a key is not a word")
+			e.Add(at, "a key is not a word")
 		case seen[key.Value] > 0:
-			e.add(at.join(key.Value), "is in line %d already", seen[key.Value])
+			e.Add(at.Join(key.Value), "is in line %d already", seen[key.Value])
 		default:
 			seen[key.Value] = key.Line
-			read(key.Value, n.Content[i+1], at.join(key.Value))
+			read(key.Value, n.Content[i+1], at.Join(key.Value))
 		}
 	}
 	return seen
@@ -134,30 +175,11 @@ func suggest(word string, keys []string) string {
 	for _, key := range keys {
 		parent.AddCommand(&cobra.Command{Use: key, Run: func(*cobra.Command, []string) {}})
 	}
-	if near := parent.SuggestionsFor(clean(word)); len(near) > 0 {
+	if near := parent.SuggestionsFor(Clean(word)); len(near) > 0 {
 		return "did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return "want one of " + strings.Join(keys, ", ")
 }
 
-// is reports whether a node is of a kind, and adds a fault if not. A file of
-// aliases can unfold to a thousand times its size, and nothing here is worth
-// guarding against that.
-func (e *Error) is(n *yaml.Node, p Place, kind yaml.Kind, want string) bool {
-	switch {
-	case n.Kind == yaml.AliasNode:
-		e.add(p, "aliases are not supported: write it out")
-	case isNull(n):
-		e.add(p, "there is nothing: want %s", want)
-	case n.Kind != kind:
-		e.add(p, "want %s", want)
-	default:
-		return true
-	}
-	return false
-}
-
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
-
-// clean makes what a file says fit for a line of an error.
-func clean(s string) string { return ident.OneLine(s, 63) }
+// Clean makes what a file says fit for a line of an error.
+func Clean(s string) string { return ident.OneLine(s, 63) }

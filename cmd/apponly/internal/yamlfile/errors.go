@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package emuconfig
+package yamlfile
 
 import (
 	"cmp"
@@ -11,8 +11,10 @@ import (
 
 // An Error is everything that is wrong with a file.
 type Error struct {
-	File   string
+	File   string  // "": it was not read from one
 	Faults []Fault // in the order of the file
+
+	lines map[string]int // of what was read, by key
 }
 
 // A Fault is one thing that is wrong.
@@ -27,29 +29,41 @@ type Place struct {
 	Key  string // "apps[0].secrets[1].value"
 }
 
-// join is the place of a key in what is at p.
-func (p Place) join(key string) Place {
-	key = clean(key)
+// Join is the place of a key in what is at p.
+func (p Place) Join(key string) Place {
+	key = Clean(key)
 	if p.Key != "" {
 		key = p.Key + "." + key
 	}
 	return Place{p.Line, key}
 }
 
-// line says where the owner of a taken name is.
-func (p Place) line() int { return p.Line }
+// At is the line, of whatever has a Place in it.
+func (p Place) At() int { return p.Line }
 
-func (e *Error) add(p Place, format string, args ...any) {
+// Find returns the place of a key such as "callers[0].scopes[1]", in the line of what
+// is nearest to it if it is not there.
+func (e *Error) Find(key string) Place {
+	for near := key; near != ""; near = near[:max(0, strings.LastIndexAny(near, ".["))] {
+		if line := e.lines[near]; line > 0 {
+			return Place{line, key}
+		}
+	}
+	return Place{0, key}
+}
+
+// Add adds a fault.
+func (e *Error) Add(p Place, format string, args ...any) {
 	e.Faults = append(e.Faults, Fault{p, fmt.Sprintf(format, args...)})
 }
 
-// inside reports whether anything is wrong in what begins at p.
-func (e *Error) inside(p Place) bool {
+// Inside reports whether anything is wrong in what begins at p.
+func (e *Error) Inside(p Place) bool {
 	return slices.ContainsFunc(e.Faults, func(f Fault) bool { return strings.HasPrefix(f.Key, p.Key) })
 }
 
-// orNil returns e if anything is wrong.
-func (e *Error) orNil() error {
+// OrNil returns e, in the order of the file, if anything is wrong.
+func (e *Error) OrNil() error {
 	if len(e.Faults) == 0 {
 		return nil
 	}
@@ -65,14 +79,17 @@ const maxTold = 50
 func (e *Error) Error() string {
 	var lines []string
 	for _, f := range e.Faults[:min(len(e.Faults), maxTold)] {
-		place := fmt.Sprintf("%s:%d: ", e.File, max(f.Line, 1))
+		place := ""
+		if e.File != "" {
+			place = fmt.Sprintf("%s:%d: ", e.File, max(f.Line, 1))
+		}
 		if f.Key != "" {
 			place += f.Key + ": "
 		}
 		lines = append(lines, place+f.Text)
 	}
 	if more := len(e.Faults) - maxTold; more > 0 {
-		lines = append(lines, fmt.Sprintf("%s: and %d more", e.File, more))
+		lines = append(lines, strings.TrimPrefix(fmt.Sprintf("%s: and %d more", e.File, more), ": "))
 	}
 	return strings.Join(lines, "\n")
 }
