@@ -8,6 +8,7 @@ const most = 100;
 const list = document.getElementById("list");
 const live = document.getElementById("live");
 const state = document.getElementById("state");
+let latest = "";
 let shown = "";
 
 const source = new EventSource(list.dataset.events);
@@ -30,8 +31,16 @@ source.addEventListener("request", (e) => {
 });
 
 source.addEventListener("state", (e) => {
-  // Not while somebody is about to press one of its buttons by the keyboard.
-  if (e.data === shown || state.contains(document.activeElement)) return;
-  shown = e.data;
-  state.innerHTML = e.data;
+  latest = e.data;
+  drawState();
 });
+
+// Focus is between two elements while it leaves one.
+state.addEventListener("focusout", () => setTimeout(drawState));
+
+function drawState() {
+  // Not while somebody is about to press one of its buttons by the keyboard.
+  if (latest === shown || state.contains(document.activeElement)) return;
+  shown = latest;
+  state.innerHTML = latest;
+}

@@ -125,6 +125,27 @@ func TestEmulatorPageIsLive(t *testing.T) {
 	b.quietly()
 }
 
+// What is beside the requests does not change under somebody who is about to press a button
+// there, and does as soon as they are not.
+func TestEmulatorPageKeepsFocus(t *testing.T) {
+	e := newEmulated(t)
+	b := newTab(t)
+	b.open(e.address)
+	b.until("the stream", `document.getElementById("live").textContent === "Live"`)
+	script[bool](b, `(document.querySelector('`+blocks+`').focus(), true)`)
+	if err := e.bySecret(); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the request", `document.querySelectorAll("#list > li.accepted").length === 1`)
+	counted := fmt.Sprintf(`document.querySelector("#state dd").textContent === "%d"`, e.entra.Counters().Requests)
+	if !script[bool](b, `document.activeElement.matches('`+blocks+`')`) || script[bool](b, counted) {
+		t.Error("the button went away from under the keyboard")
+	}
+	script[bool](b, `(document.activeElement.blur(), true)`)
+	b.until("the counters", counted)
+	b.quietly()
+}
+
 // Without a script the page is as it was when it was loaded.
 func TestEmulatorPageWithoutScript(t *testing.T) {
 	e := newEmulated(t)
