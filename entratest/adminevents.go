@@ -64,6 +64,7 @@ func (e *eventStream) serve(w http.ResponseWriter, r *http.Request) {
 			if _, err := w.Write([]byte(text)); err != nil || control.Flush() != nil {
 				return
 			}
+			_ = control.SetWriteDeadline(time.Time{}) // it would end a stream of HTTP/2 that is silent
 		}
 		text = ""
 		select {

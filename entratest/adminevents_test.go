@@ -4,8 +4,10 @@ package entratest_test
 
 import (
 	"bufio"
+	"context"
 	"html"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,7 +22,12 @@ import (
 // follow opens the stream of a page.
 func follow(t *testing.T, s *entratest.Server, query string) (*http.Response, <-chan string) {
 	t.Helper()
-	resp, err := s.HTTPClient().Get(s.Cloud().Authority() + "/_emulator/events" + query)
+	return followBy(t, s.HTTPClient(), s.Cloud().Authority()+"/_emulator/events"+query)
+}
+
+func followBy(t *testing.T, client *http.Client, address string) (*http.Response, <-chan string) {
+	t.Helper()
+	resp, err := client.Get(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +188,56 @@ func TestAdminEventsDropSlowReaders(t *testing.T) {
 		if after := <-done; after != 10*time.Second {
 			t.Errorf("dropped after %v", after)
 		}
+	})
+}
+
+// pipes is a listener whose connections are in memory, as a bubble needs it.
+type pipes struct {
+	net.Listener
+	conns chan net.Conn
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	conn, ok := <-p.conns
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (p pipes) Close() error { close(p.conns); return nil }
+
+func (p pipes) DialContext(context.Context, string, string) (net.Conn, error) {
+	here, there := net.Pipe()
+	p.conns <- there
+	return here, nil
+}
+
+// TestAdminEventsHTTP2 has a stream live on, as browsers have it: a deadline that has
+// passed ends one of HTTP/2 even while nothing is written.
+func TestAdminEventsHTTP2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := entratest.New(t)
+		ln := pipes{conns: make(chan net.Conn)}
+		var protocols http.Protocols
+		protocols.SetUnencryptedHTTP2(true)
+		server := &http.Server{Handler: s, Protocols: &protocols}
+		go server.Serve(ln)
+		transport := &http.Transport{DialContext: ln.DialContext, Protocols: &protocols}
+		resp, lines := followBy(t, &http.Client{Transport: transport}, "http://127.0.0.1/_emulator/events")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := taken(lines); resp.ProtoMajor != 2 || strings.HasSuffix(got, "(end)") || strings.Count(got, ": alive\n") != 4 {
+			t.Errorf("after a minute of %s: %s", resp.Proto, got)
+		}
+		s.Close()
+		synctest.Wait()
+		if got := taken(lines); !strings.HasSuffix(got, "(end)") {
+			t.Errorf("after Close: %s", got)
+		}
+		resp.Body.Close()
+		transport.CloseIdleConnections()
+		server.Close()
 	})
 }
 
