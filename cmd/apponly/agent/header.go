@@ -14,13 +14,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// oldHeaderTime is how long the previous header secret is good for: until the
+// oldHeaderTime is how long a previous header secret is good for: until the
 // programs that have it in their environment have been started again.
 const oldHeaderTime = 10 * time.Minute
 
@@ -36,9 +37,18 @@ type headerFile struct {
 }
 
 type headerHashes struct {
-	current, previous [32]byte
-	until             time.Time // of previous; zero: there is none
+	current  [32]byte
+	previous []oldHeader // oldest first
 }
+
+type oldHeader struct {
+	hash  [32]byte
+	until time.Time
+}
+
+// mostOldHeaders bounds previous: who rotates more often within ten minutes loses the
+// oldest before its time.
+const mostOldHeaders = 16
 
 // openHeaderFile reads the file, or makes it.
 func openHeaderFile(path string) (*headerFile, error) {
@@ -57,7 +67,7 @@ func openHeaderFile(path string) (*headerFile, error) {
 }
 
 // rotate takes another secret: what somebody has put into the file since, else a new
-// one. The old one stays good for ten minutes.
+// one. The old one stays good for ten minutes, however many come after it.
 func (f *headerFile) rotate() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -71,7 +81,10 @@ func (f *headerFile) rotate() error {
 	if err != nil {
 		return err
 	}
-	f.good.Store(&headerHashes{current: secret, previous: old.current, until: time.Now().Add(oldHeaderTime)})
+	now := time.Now()
+	kept := slices.DeleteFunc(slices.Clone(old.previous), func(h oldHeader) bool { return !now.Before(h.until) })
+	kept = append(kept, oldHeader{old.current, now.Add(oldHeaderTime)})
+	f.good.Store(&headerHashes{secret, kept[max(0, len(kept)-mostOldHeaders):]})
 	return nil
 }
 
@@ -81,9 +94,13 @@ func (f *headerFile) matches(given string) bool {
 		return false
 	}
 	hash, good := sha256.Sum256([]byte(given)), f.good.Load()
-	now := subtle.ConstantTimeCompare(hash[:], good.current[:])
-	before := subtle.ConstantTimeCompare(hash[:], good.previous[:])
-	return now == 1 || before == 1 && time.Now().Before(good.until)
+	found := subtle.ConstantTimeCompare(hash[:], good.current[:])
+	for _, old := range good.previous {
+		if same := subtle.ConstantTimeCompare(hash[:], old.hash[:]); time.Now().Before(old.until) {
+			found |= same
+		}
+	}
+	return found == 1
 }
 
 // readHeader returns the hash of the secret in a file that others cannot read.

@@ -102,6 +102,38 @@ func TestHeaderIsRotated(t *testing.T) {
 	})
 }
 
+// Each reload of a configuration changes the secret. Two in a row do not cut off who has
+// the one from before the first.
+func TestHeaderIsRotatedAgainSoon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		status := func(secret string) int { return w.ask(w.request(set("X-IDENTITY-HEADER", secret))).status }
+		secrets := []string{w.secret}
+		for range 5 {
+			time.Sleep(time.Minute)
+			if err := w.agent.RotateHeader(); err != nil {
+				t.Fatal(err)
+			}
+			secrets = append(secrets, readSecret(t, w.cfg.HeaderFile))
+		}
+		time.Sleep(7*time.Minute - time.Second) // a second before the next of them ends
+		for i, want := range []int{401, 200, 200, 200, 200, 200} {
+			if got := status(secrets[i]); got != want {
+				t.Errorf("secret %d: %d, want %d", i, got, want)
+			}
+		}
+		for range 100 { // and nothing grows
+			if err := w.agent.RotateHeader(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := status(secrets[5]); got != 401 {
+			t.Errorf("a hundred rotations later: %d", got)
+		}
+	})
+}
+
 func TestHeaderFileFaults(t *testing.T) {
 	t.Parallel()
 	good := strings.Repeat("s", 43)

@@ -73,8 +73,8 @@ var upstreams = http.DefaultTransport.(*http.Transport).Clone()
 
 // strip takes away what is the caller's and must not reach the API: the token is the
 // agent's, cookies and addresses are nobody's there, and the secret is for the agent.
-// An upgrade would turn the request into something else, and some servers, those of
-// OData among them, take the method from a header rather than from the request.
+// An upgrade would turn the request into something else, and some servers take the
+// method (those of OData) or the path (those behind IIS) from a header.
 func strip(h http.Header) {
 	for name := range h {
 		if strings.HasPrefix(name, "X-Forwarded-") {
@@ -83,7 +83,7 @@ func strip(h http.Header) {
 	}
 	for _, name := range []string{
 		"Authorization", "Proxy-Authorization", identityHeader, "Cookie", "Forwarded", "Via", "X-Real-Ip",
-		"Upgrade", "Connection", "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override",
+		"Upgrade", "Connection", "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url",
 	} {
 		h.Del(name)
 	}

@@ -35,11 +35,11 @@ func TestProxyTakesTrailersAway(t *testing.T) {
 	}
 }
 
-// A method that is not listed does not go along as a header either.
-func TestProxyTakesOtherMethodsAway(t *testing.T) {
+// A method that is not listed does not go along as a header either, nor another path.
+func TestProxyTakesOverridesAway(t *testing.T) {
 	t.Parallel()
 	w, to, h := behindProxy(t, nil)
-	names := []string{"X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"}
+	names := []string{"X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"}
 	var changes []change
 	for _, name := range names {
 		changes = append(changes, set(name, "DELETE"))
