@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -55,24 +56,27 @@ func TestExecCredentialOfAnotherVersion(t *testing.T) {
 	}
 }
 
-// A world is an emulated Entra, an API server and the command.
+// aks is the server app of all clusters of AKS that trust Entra.
+const aks = "6dae42f8-4368-4678-94ff-3960e28e3630"
+
+// A world is an emulated Entra, an API server and the command, on the PATH.
 type world struct {
-	sts     *entratest.Server
-	api     *httptest.Server
-	let     atomic.Int32 // requests that were let in
-	command string
-	env     map[string]string
+	sts *entratest.Server
+	api *httptest.Server
+	let atomic.Int32 // requests that were let in
+	env map[string]string
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{sts: entratest.New(t), command: filepath.Join(t.TempDir(), "apponly")}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", w.command, ".")
+	w, bin := &world{sts: entratest.New(t)}, t.TempDir()
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "apponly"), ".")
 	build.Dir = "../../cmd/apponly"
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	authority, _ := w.sts.StartTLS()
-	verifier, err := verify.New(w.sts.API().AppID(), []verify.Rule{{Tenant: w.sts.Tenant().ID(), Roles: []string{"Data.Read.All"}}},
+	verifier, err := verify.New(aks, []verify.Rule{{Tenant: w.sts.Tenant().ID(), Client: w.sts.App().ClientID()}},
 		&verify.Options{Cloud: w.sts.Cloud(), HTTPClient: w.sts.HTTPClient()})
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +95,8 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// client returns client-go's way to the API server by a kubeconfig.
+// client returns client-go's way to the API server by the kubeconfig of
+// docs/kubernetes.md, with the environment of the app.
 func (w *world) client(t *testing.T, apiVersion string) *http.Client {
 	t.Helper()
 	var env strings.Builder
@@ -105,15 +110,7 @@ contexts:
 - {name: emulated, context: {cluster: emulated, user: worker}}
 clusters:
 - {name: emulated, cluster: {server: "` + w.api.URL + `", insecure-skip-tls-verify: true}}
-users:
-- name: worker
-  user:
-    exec:
-      apiVersion: ` + apiVersion + `
-      command: ` + w.command + `
-      args: [token, --scope, ` + w.sts.API().Scope() + `, --output, exec-credential]
-      interactiveMode: Never
-      env:` + env.String() + "\n"
+` + strings.ReplaceAll(users(t), "client.authentication.k8s.io/v1\n", apiVersion+"\n") + "      env:" + env.String() + "\n"
 	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(kubeconfig))
 	if err != nil {
 		t.Fatal(err)
@@ -123,6 +120,20 @@ users:
 		t.Fatal(err)
 	}
 	return client
+}
+
+// users returns the users of the kubeconfig that the page shows.
+func users(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)\n```yaml\n(users:\n.*?\n)```\n").FindSubmatch(page)
+	if block == nil || !strings.Contains(string(block[1]), aks) {
+		t.Fatal("docs/kubernetes.md has no kubeconfig for AKS")
+	}
+	return string(block[1])
 }
 
 func (w *world) get(t *testing.T, client *http.Client) (status int) {
