@@ -194,6 +194,9 @@ func emulate(cmd *cobra.Command, opts emulatorOptions) (err error) {
 		return fmt.Errorf("stdout: %w", err)
 	}
 	cmd.PrintErrf("apponly: the emulator is at %s; for a shell: . %s\n", authority, quote(filepath.Join(dir, envFile)))
+	if opts.admin {
+		cmd.PrintErrf("apponly: for a browser, what it is asked and why it refuses: %s/_emulator/\n", authority)
+	}
 	if d.Proxy != "" {
 		cmd.PrintErrf("apponly: for programs that know of no emulator: . %s\n", quote(d.EnvForeignFile))
 	}

@@ -151,6 +151,9 @@ func TestAdminPath(t *testing.T) {
 				t.Errorf("GET %s: %s, want it served: %t", faultsPath, resp.Status, tt.admin)
 			}
 			e.stop(os.Interrupt)
+			if got := strings.Contains(e.stderr.String(), e.AuthorityHost+"/_emulator/"); got != tt.admin {
+				t.Errorf("told where the page is: %t, want %t:\n%s", got, tt.admin, e.stderr)
+			}
 			if got := strings.Contains(e.stderr.String(), "warning"); got != tt.warns {
 				t.Errorf("warned: %t, want %t:\n%s", got, tt.warns, e.stderr)
 			}
