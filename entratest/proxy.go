@@ -108,7 +108,7 @@ func (s *Server) listenProxy(addr string, opts ProxyOptions) (string, error) {
 		dialer: net.Dialer{Timeout: proxyDial, Control: refuseMetadata}, ctx: ctx,
 	}
 	p.forward = &httputil.ReverseProxy{
-		Rewrite:      func(*httputil.ProxyRequest) {}, // it stays what it is
+		Rewrite:      asItIs,
 		Transport:    &http.Transport{DialContext: p.dialer.DialContext, DisableKeepAlives: true, ResponseHeaderTimeout: proxyIdle},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) { p.fail(w, r.URL.Host) },
 		ErrorLog:     log.New(io.Discard, "", 0),
@@ -265,6 +265,16 @@ func (p *proxy) serveTunnel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.s.ServeHTTP(w, r)
+}
+
+// asItIs undoes what is right for a gateway in front of a service, and not here.
+func asItIs(r *httputil.ProxyRequest) {
+	r.Out.URL.RawQuery = r.In.URL.RawQuery
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if values, ok := r.In.Header[name]; ok {
+			r.Out.Header[name] = values
+		}
+	}
 }
 
 // refuseMetadata looks at what a name has resolved to, before it is dialled.
