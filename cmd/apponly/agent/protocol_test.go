@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/apponly/apponly"
@@ -236,6 +237,22 @@ func TestAuthorizationHeader(t *testing.T) {
 			t.Errorf("%q: %d, want %d", query, a.status, want)
 		}
 	}
+}
+
+// What bypasses the cache is paced, so that a caller who asks for nothing else cannot have
+// the app throttled.
+func TestForceIsPaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for i := range 200 {
+			w.post(fmt.Sprintf(`{"scope":%q,"force":true}`, w.API().Scope()))
+			w.post(fmt.Sprintf(`{"scope":%q,"claims":"{\"a\":%d}"}`, w.API().Scope(), i))
+		}
+		if got := w.TokenRequests(); got < 2 || got > 10 {
+			t.Errorf("%d token requests for 400 calls in no time, want one by force and 8 for claims", got)
+		}
+	})
 }
 
 // One app may be there for several tenants. Who names it by its ID gets the one that is
