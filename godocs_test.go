@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,7 +23,13 @@ func TestPagesShowCodeThatRuns(t *testing.T) {
 	code := codeThatRuns(t)
 	snippets := 0
 	for _, page := range pagesOf(t) {
-		for _, snippet := range fences(readText(t, page), "go") {
+		text := readText(t, page)
+		for _, m := range openFence.FindAllStringSubmatch(text, -1) {
+			if !slices.Contains([]string{"", "go", "sh", "json", "yaml"}, m[1]) {
+				t.Errorf("%s has a block of %q, which no test looks at", page, m[1])
+			}
+		}
+		for _, snippet := range fences(text, "go") {
 			snippets++
 			if !strings.Contains(code, singleSpaced(snippet)) {
 				t.Errorf("%s shows code that is nowhere run:\n%s", page, snippet)
@@ -33,6 +40,8 @@ func TestPagesShowCodeThatRuns(t *testing.T) {
 		t.Errorf("%d snippets", snippets)
 	}
 }
+
+var openFence = regexp.MustCompile("(?m)^ *```+ *(\\S*)")
 
 // fences returns the blocks of a language in a page, those in lists as well.
 func fences(page, language string) (blocks []string) {
