@@ -202,7 +202,7 @@ func (p *proxy) connect(w http.ResponseWriter, r *http.Request, route proxyRoute
 		}
 		defer there.Close()
 	}
-	t, err := openTunnel(w, canonicalHost(addr))
+	t, err := openTunnel(w, tunnelHost(addr))
 	if err != nil { // HTTP/2, which is not offered
 		return
 	}
@@ -260,10 +260,12 @@ func (p *proxy) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 // that of the tunnel: the answers depend on it, and a client that mixes them up at the
 // real Entra is told so too.
 func (p *proxy) serveTunnel(w http.ResponseWriter, r *http.Request) {
-	if host, _ := r.Context().Value(tunnelKey{}).(string); canonicalHost(r.Host) != host {
+	host, _ := r.Context().Value(tunnelKey{}).(string)
+	if tunnelHost(r.Host) != host {
 		http.Error(w, "the Host is not that of the connection, "+host, http.StatusMisdirectedRequest)
 		return
 	}
+	r.Host = host
 	p.s.ServeHTTP(w, r)
 }
 
@@ -276,6 +278,10 @@ func asItIs(r *httputil.ProxyRequest) {
 		}
 	}
 }
+
+// tunnelHost also cuts off the dot that says that a name is a full one: it is in no
+// certificate and no authority.
+func tunnelHost(addr string) string { return strings.TrimSuffix(canonicalHost(addr), ".") }
 
 // refuseMetadata looks at what a name has resolved to, before it is dialled.
 func refuseMetadata(_, address string, _ syscall.RawConn) error {

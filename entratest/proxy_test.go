@@ -248,6 +248,10 @@ func TestProxyMixedNames(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
+	// A name that says by a dot that it is a full one is the same.
+	if got, err := send(throughProxy(t, proxy, ca, false), mustRequest(t, "https://login.microsoftonline.com./common/discovery/keys")); err != nil || got.status != 200 {
+		t.Errorf("with a dot: %+v, %v", got.status, err)
+	}
 	// A client that tunnels plain http as well.
 	c := connect(t, proxy, "169.254.169.254:80")
 	fmt.Fprint(c, "GET /metadata/identity/oauth2/token HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n")
@@ -256,6 +260,15 @@ func TestProxyMixedNames(t *testing.T) {
 	} else {
 		resp.Body.Close()
 	}
+}
+
+func mustRequest(t *testing.T, address string) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
 }
 
 // connect opens a tunnel by hand.
