@@ -19,6 +19,7 @@ import (
 // do. Where there is Node, being unable to install them is a failure: a test
 // that did not run must not look like one that passed.
 func TestNode(t *testing.T) {
+	t.Parallel()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("node is not on this machine: @azure/identity and @azure/msal-node are not tested")
