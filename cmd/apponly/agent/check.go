@@ -159,32 +159,38 @@ var appName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
 
 func (k *checker) apps() {
 	for name, app := range k.cfg.Apps {
-		key := "apps." + name
 		if !appName.MatchString(name) {
 			k.add("apps", "the name %s: want letters, digits, - and _", ident.QuoteWord(name))
 			continue
 		}
-		sources := 0
-		for _, file := range []string{app.SecretFile, app.Certificate, app.FederatedTokenFile} {
-			if file != "" {
-				sources++
-			}
+		key := "apps." + name
+		if fault, field := app.fault(); fault != "" {
+			k.add(key+field, "%s", fault)
 		}
-		stated := app.Tenant != "" || app.ClientID != "" || sources > 0
-		switch {
-		case app.From == "env" && stated:
-			k.add(key, "from: env leaves tenant, client_id and credential to the environment")
-		case app.From != "" && app.From != "env":
-			k.add(key+".from", "want env, or nothing")
-		case app.From == "" && (app.Tenant == "" || app.ClientID == "" || sources != 1):
-			k.add(key, "want from: env, or tenant, client_id and one of secret_file, certificate and federated_token_file")
-		}
-		if app.Authority != "" {
-			if u, err := url.Parse(app.Authority); err != nil || u.Scheme != "https" || u.Host == "" {
-				k.add(key+".authority", "want an https URL")
-			}
+		if u, err := url.Parse(app.Authority); app.Authority != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+			k.add(key+".authority", "want an https URL")
 		}
 	}
+}
+
+// fault says what is wrong with where an app comes from, and in which field of it.
+func (a App) fault() (text, field string) {
+	sources := 0
+	for _, file := range []string{a.SecretFile, a.Certificate, a.FederatedTokenFile} {
+		if file != "" {
+			sources++
+		}
+	}
+	stated := a.Tenant != "" || a.ClientID != "" || sources > 0
+	switch {
+	case a.From == "env" && stated:
+		return "from: env leaves tenant, client_id and credential to the environment", ""
+	case a.From != "" && a.From != "env":
+		return "want env, or nothing", ".from"
+	case a.From == "" && (a.Tenant == "" || a.ClientID == "" || sources != 1):
+		return "want from: env, or tenant, client_id and one of secret_file, certificate and federated_token_file", ""
+	}
+	return "", ""
 }
 
 func (k *checker) shared() {

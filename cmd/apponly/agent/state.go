@@ -50,17 +50,23 @@ func newState(cfg *Config, clients map[string]*apponly.Client, old *state) (*sta
 		}
 		s.proxies[p.key()] = h
 	}
-	switch {
-	case cfg.HeaderFile == "":
-	case old != nil && old.header != nil && old.header.path == cfg.HeaderFile:
-		s.header = old.header
-	default:
-		var err error
-		if s.header, err = openHeaderFile(cfg.HeaderFile); err != nil {
-			return nil, err
-		}
+	var err error
+	if s.header, err = headerOf(cfg.HeaderFile, old); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// headerOf returns the header secret at path: that of old where it is the same file, since
+// that one knows the secrets before.
+func headerOf(path string, old *state) (*headerFile, error) {
+	switch {
+	case path == "":
+		return nil, nil
+	case old != nil && old.header != nil && old.header.path == path:
+		return old.header, nil
+	}
+	return openHeaderFile(path)
 }
 
 // findApp returns the name of the app that a caller means: by its name, or by its
