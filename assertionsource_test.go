@@ -264,7 +264,7 @@ func TestWorkloadThatHangs(t *testing.T) {
 		if took := time.Since(began); took != 0 {
 			t.Errorf("a token in the cache took %v", took)
 		}
-		_, err := c.Token(t.Context(), "https://graph.microsoft.com/.default")
+		_, err := c.Token(t.Context(), "https://nothing.example/.default")
 		if w.path == "/metadata/identity/" {
 			wantKind(t, err, apponly.ErrResourceNotFound) // its token was there, and so Entra was asked
 		} else {
