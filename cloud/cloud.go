@@ -3,6 +3,11 @@
 // Package cloud names the Microsoft Entra clouds: the public one, the
 // national and sovereign ones, and custom authorities such as an emulator.
 //
+//	apponly.Options{Cloud: cloud.USGovernment}
+//	c, err := cloud.FromEnv()                    // AZURE_AUTHORITY_HOST, Public without it
+//	c.TokenEndpoint(tenantID)                    // where tokens are asked for
+//	issuer, ok := c.Issuer(2, tenantID)          // what they name as their issuer
+//
 // A [Cloud] is a comparable value; its zero value is [Public]. The package
 // performs no I/O: there is no instance discovery, because everything a token
 // request needs follows from the authority and the tenant.

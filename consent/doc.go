@@ -3,6 +3,16 @@
 // Package consent leads an administrator to Entra ID's admin consent, by which an
 // app is let into a tenant, and reads what the browser brings back.
 //
+//	flow, err := consent.New(consent.Config{
+//		ClientID: clientID, RedirectURL: "https://app.example/consent/callback", Keys: [][]byte{key},
+//	})
+//	…
+//	address, setCookie, err := flow.URL(tenantOfAccount, account) // where to send the administrator
+//	…
+//	mux.Handle("GET /consent/callback", flow.Callback(finish)) // finish gets a Result
+//
+// Nothing here blocks or does I/O.
+//
 // Nothing that a browser brings proves anything: whoever has the address of a
 // callback can call it. The state in it says that a consent was asked for here, and
 // by whom. That it was given is proved by a token alone: ask for one in the tenant,

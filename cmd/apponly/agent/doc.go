@@ -13,6 +13,21 @@
 //   - GET /v1/authorization-header is a line for curl;
 //   - files with tokens, and reverse proxies that add them.
 //
+// As a program it is the command apponly agent; in another program it is
+//
+//	cfg, err := agent.Load("agent.yaml")
+//	…
+//	cache, err := agent.NewCache(cfg.Shared)
+//	…
+//	clients, err := agent.NewClients(cfg, cache)
+//	…
+//	a, err := agent.New(cfg, clients)
+//	…
+//	err = a.Run(ctx, nil) // blocks until ctx ends
+//
+// A call waits for a token for ten seconds at most, and then has an answer that says when
+// to come again.
+//
 // # Who gets what
 //
 // Nobody gets what is not listed in [Config.Callers]. A caller is known by the header
