@@ -64,7 +64,7 @@ if command -v az >/dev/null; then
   az_token() { az login --only-show-errors -o none "$@" && az account get-access-token --resource "https://management.azure.com" --query accessToken -o tsv && az logout; }
   export -f az_token
   sp=(--service-principal -u "$AZURE_CLIENT_ID" --tenant "$AZURE_TENANT_ID" --allow-no-subscriptions)
-  row "$v" "login, secret" az_token "${sp[@]}" -p "$AZURE_CLIENT_SECRET"
+  row "$v" "login, secret" az_token "${sp[@]}" --password="$AZURE_CLIENT_SECRET"
   row "$v" "login, certificate" az_token "${sp[@]}" -p "$AZURE_CLIENT_CERTIFICATE_PATH"
   row "$v" "login, federated token" az_token "${sp[@]}" --federated-token "$(cat "$AZURE_FEDERATED_TOKEN_FILE")"
   row "$v" "login, identity" machine az_token --identity --allow-no-subscriptions
