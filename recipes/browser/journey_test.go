@@ -92,7 +92,11 @@ func TestForgedState(t *testing.T) {
 		u, err := url.Parse(address)
 		w.must(err)
 		q := u.Query()
-		q.Set("state", "A"+q.Get("state")[1:])
+		forged := "A" + q.Get("state")[1:]
+		if forged == q.Get("state") {
+			forged = "B" + forged[1:]
+		}
+		q.Set("state", forged)
 		u.RawQuery = q.Encode()
 		b.want("Entra's page", b.open(u.String()), 200, "Approve an app")
 		b.want("a forged state", b.press("approve"), 400, stale)
