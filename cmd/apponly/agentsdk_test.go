@@ -122,7 +122,7 @@ func programs(t *testing.T) []program {
 	if node, err := exec.LookPath("node"); err == nil {
 		all = append(all, program{"Node", []string{node, filepath.Join(nodeModules(t), "managed.mjs")}, nil})
 	} else {
-		t.Log("SKIPPED: node is not on this machine: @azure/identity is not tested")
+		t.Log("SKIPPED: node is not on this machine: @azure/identity and MSAL Node are not tested")
 	}
 	return all
 }
@@ -175,7 +175,11 @@ func TestAgentAndSDKs(t *testing.T) {
 	for _, p := range programs(t) {
 		t.Run(p.name, func(t *testing.T) {
 			id := "TEST_CLIENT_ID=" + e.App().ClientID()
-			for _, name := range []string{"plain", "client", "default"} {
+			cases := []string{"plain", "client", "default"}
+			if p.name == "Node" {
+				cases = append(cases, "msal", "msal-client")
+			}
+			for _, name := range cases {
 				before := a.served()
 				line := p.run(t, a, []string{id}, e.API().Scope(), name)[0]
 				if line.Error != "" {

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: MIT
 //
-// The Azure SDK for Node, as it comes from the registry, against an agent that the
+// The Azure SDK for Node and MSAL Node, as they come from the registry, against an agent that the
 // environment names: node managed.mjs SCOPE CASE…. Prints a line of JSON for each case:
 // how long it took, and the error if there was one.
 
 import { DefaultAzureCredential, ManagedIdentityCredential } from "@azure/identity";
+import { ManagedIdentityApplication } from "@azure/msal-node";
+
+function msal(managedIdentityIdParams) {
+  const app = new ManagedIdentityApplication({ managedIdentityIdParams });
+  const getToken = async (scope) => ({ token: (await app.acquireToken({ resource: scope.replace(/\/\.default$/, "") })).accessToken });
+  return { getToken };
+}
 
 const [scope, ...cases] = process.argv.slice(2);
 const credentials = {
@@ -12,6 +19,8 @@ const credentials = {
   client: () => new ManagedIdentityCredential({ clientId: process.env.TEST_CLIENT_ID }),
   other: () => new ManagedIdentityCredential({ clientId: "11111111-2222-4333-8444-555555555555" }),
   default: () => new DefaultAzureCredential(),
+  msal: () => msal(),
+  "msal-client": () => msal({ userAssignedClientId: process.env.TEST_CLIENT_ID }),
 };
 for (const name of cases) {
   const start = Date.now();
