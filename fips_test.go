@@ -11,27 +11,22 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"testing/cryptotest"
-	"time"
 
 	"github.com/apponly/apponly"
+	"github.com/apponly/apponly/internal/fipstest"
 )
 
-// Where FIPS 140 is on, random numbers come of the jitter of the clock, which stands
-// still in a synctest bubble: Go panics when it makes a generator there. So the
-// tests of that mode have another source, which is not allowed where it is enforced.
+// Where FIPS 140 is enforced there are no random numbers in a synctest bubble, see
+// package fipstest.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	switch {
-	case fips140.Enforced():
+	if fips140.Enforced() {
 		if flag.Lookup("test.run").Value.String() != onlyTest {
 			fmt.Println("fips140=only: all tests but TestEnforcedFIPS are skipped, as there are no random numbers in a synctest bubble")
 		}
 		flag.Set("test.run", onlyTest)
-	case fips140.Enabled():
-		cryptotest.SetGlobalRandom(new(testing.T), uint64(time.Now().UnixNano()))
 	}
-	os.Exit(m.Run())
+	os.Exit(fipstest.Main(m))
 }
 
 const onlyTest = "^TestEnforcedFIPS$"

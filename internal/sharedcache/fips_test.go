@@ -3,18 +3,10 @@
 package sharedcache
 
 import (
-	"crypto/fips140"
 	"os"
 	"testing"
-	"testing/cryptotest"
-	"time"
+
+	"github.com/apponly/apponly/internal/fipstest"
 )
 
-// Where FIPS 140 is on, random numbers come of the jitter of the clock, which stands
-// still in a synctest bubble: Go panics when it makes a generator there.
-func TestMain(m *testing.M) {
-	if fips140.Enabled() && !fips140.Enforced() {
-		cryptotest.SetGlobalRandom(new(testing.T), uint64(time.Now().UnixNano()))
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(fipstest.Main(m)) }
